@@ -1,0 +1,140 @@
+import Type from 'typebox';
+import { limits } from './constants.ts';
+
+/** Bodies and answers of the API, beside the configuration (config.ts) and the errors (errors.ts). */
+
+const Count = Type.Integer({ minimum: 0 });
+const Timestamp = Type.String({
+  pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?(Z|[+-]\\d\\d:\\d\\d)$',
+});
+
+export const ModoSchema = Type.Union([Type.Literal('completo'), Type.Literal('incremental')]);
+
+/** POST /uploads/:tenantId */
+export const OpenUploadSchema = Type.Object(
+  { tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }), modo: ModoSchema },
+  { additionalProperties: false },
+);
+
+export interface OpenUploadResponse {
+  success: true;
+  id: string;
+  tabla: string;
+  modo: 'completo' | 'incremental';
+  limites: { chunkBodyMaxBytes: number; chunkMaxBytes: number; lineMaxBytes: number; chunksMaxCount: number };
+  /** When the server forgets the upload unless a chunk arrives before (each chunk moves it on). */
+  expira: string;
+}
+
+/** PUT …/chunks/:n */
+export interface ChunkResponse {
+  success: true;
+  trozo: number;
+  filas: number;
+  /** Whether the same chunk had been stored before (nothing was stored now). */
+  repetido: boolean;
+}
+
+/** GET /uploads/:tenantId/:id */
+export interface UploadStateResponse {
+  success: true;
+  id: string;
+  tabla: string;
+  modo: 'completo' | 'incremental';
+  estado: 'abierta' | 'confirmada';
+  /** In order of `trozo`. */
+  trozos: { trozo: number; filas: number; digest: string }[];
+  expira: string;
+}
+
+/** POST …/commit */
+export const CommitSchema = Type.Object(
+  { trozos: Count, filas: Count, digest: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }) },
+  { additionalProperties: false },
+);
+
+/** What an upload did: the answer of a commit and of a one-shot NDJSON upload. */
+export interface UploadResult {
+  success: true;
+  tabla: string;
+  tipoCampo: string;
+  /** Lines received. */
+  filas: number;
+  registrosInsertados: number;
+  registrosActualizados: number;
+  registrosSinCambios: number;
+  /** Rows set to `activo = false` because the source no longer has them. */
+  registrosDesactivados: number;
+  /** Lines whose key came again later in the same upload: the last one won. */
+  clavesRepetidas: number;
+  timestamp: string;
+}
+
+/** The answer to the JSON envelope: the specification's fields and no others. */
+export interface UploadEnvelopeResponse {
+  success: true;
+  tabla: string;
+  registrosInsertados: number;
+  timestamp: string;
+}
+
+/** POST /phases/:tenantId: runs a phase of a download that is configured at `origen` (PostgreSQL). */
+export const RunPhaseSchema = Type.Object(
+  {
+    tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
+    fase: Type.Union([Type.Literal('pre_process'), Type.Literal('post_process')]),
+  },
+  { additionalProperties: false },
+);
+
+export interface RunPhaseResponse {
+  success: true;
+  tabla: string;
+  fase: 'pre_process' | 'post_process';
+  registrosAfectados: number;
+}
+
+/** First line of a framed download. */
+export interface DownloadStart {
+  $inicio: {
+    tabla: string;
+    schema: { columns: { name: string; type: string; nullable: boolean }[] };
+    timestamp: string;
+  };
+}
+
+/** Last line of a framed download: without it, or with another count, the download is not complete. */
+export interface DownloadEnd {
+  $fin: { filas: number };
+}
+
+export const LogEntrySchema = Type.Object({
+  direccion: Type.Union([Type.Literal('upload'), Type.Literal('download')]),
+  tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
+  fase: Type.Optional(
+    Type.Union([Type.Literal('pre_process'), Type.Literal('process'), Type.Literal('post_process'), Type.Null()]),
+  ),
+  ejecutadoEn: Type.Optional(Type.Union([Type.Literal('origen'), Type.Literal('destino'), Type.Null()])),
+  estado: Type.Union([Type.Literal('exitoso'), Type.Literal('error'), Type.Literal('parcial')]),
+  registrosAfectados: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
+  mensaje: Type.Optional(Type.Union([Type.String({ maxLength: 10_000 }), Type.Null()])),
+  errorDetalle: Type.Optional(Type.Union([Type.String({ maxLength: 20_000 }), Type.Null()])),
+  duracionMs: Type.Optional(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
+  metadatos: Type.Optional(Type.Unknown()),
+  fechaInicio: Timestamp,
+  fechaFin: Type.Optional(Type.Union([Timestamp, Type.Null()])),
+});
+
+/** POST /logs/:tenantId */
+export const LogsSchema = Type.Object({ logs: Type.Array(LogEntrySchema, { maxItems: limits.logsMaxCount }) });
+
+export interface LogsResponse {
+  success: true;
+  logsInsertados: number;
+}
+
+export type Modo = Type.Static<typeof ModoSchema>;
+export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
+export type Commit = Type.Static<typeof CommitSchema>;
+export type RunPhase = Type.Static<typeof RunPhaseSchema>;
+export type LogEntry = Type.Static<typeof LogEntrySchema>;

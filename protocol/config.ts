@@ -1,0 +1,320 @@
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { limits } from './constants.ts';
+import { parseSqlType } from './sql-types.ts';
+
+/** `configuracionTablas` of a tenant and what the agent fetches: the specification's names and shapes. */
+
+const Strict = { additionalProperties: false } as const;
+const Sql = Type.String({ minLength: 1, maxLength: 200_000 });
+const TableName = Type.String({
+  minLength: 1,
+  maxLength: limits.tableNameMaxLength,
+  pattern: '^[^\\u0000-\\u001f/\\\\]+$',
+});
+const ColumnName = Type.String({ minLength: 1, maxLength: 128 });
+
+/** Which side a phase runs on. Upload: origen = SQL Server, destino = PostgreSQL; download the other way round. */
+export const EjecutarEnSchema = Type.Union([Type.Literal('origen'), Type.Literal('destino')]);
+
+const FaseSchema = Type.Object(
+  {
+    enabled: Type.Optional(Type.Boolean()),
+    ejecutarEn: Type.Optional(EjecutarEnSchema),
+    sql: Type.Optional(Type.String({ maxLength: 200_000 })),
+  },
+  Strict,
+);
+
+const ProcessSchema = Type.Object({ query: Sql }, Strict);
+const PrimaryKeySchema = Type.Union([ColumnName, Type.Array(ColumnName, { minItems: 1, maxItems: 16 })]);
+
+export const TablaSubidaSchema = Type.Object(
+  {
+    nombre: TableName,
+    primaryKey: Type.Optional(PrimaryKeySchema),
+    /** Only what changed since the last run: `@ultimaSync`. Default false. */
+    incremental: Type.Optional(Type.Boolean()),
+    campoFecha: Type.Optional(ColumnName),
+    /** The `tipo_campo` of its rows; derived from `nombre` when missing. */
+    tipoCampo: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
+    /** Full uploads only: rows of this `tipo_campo` that the source no longer has become `activo = false`. */
+    desactivarAusentes: Type.Optional(Type.Boolean()),
+    /** Which clock `campoFecha` holds: SQL Server's local time (GETDATE) or UTC. Default local. */
+    reloj: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('utc')])),
+    /** The mark is set back by this much, for transactions still open while the table is read. Default 60. */
+    solapeSegundos: Type.Optional(Type.Integer({ minimum: 0, maximum: 604_800 })),
+    pre_process: Type.Optional(FaseSchema),
+    process: ProcessSchema,
+    post_process: Type.Optional(FaseSchema),
+  },
+  Strict,
+);
+
+export const ColumnaSchema = Type.Object(
+  { name: ColumnName, type: Type.String({ minLength: 1, maxLength: 64 }), nullable: Type.Optional(Type.Boolean()) },
+  Strict,
+);
+export const EsquemaSchema = Type.Object(
+  { columns: Type.Array(ColumnaSchema, { minItems: 1, maxItems: 1024 }) },
+  Strict,
+);
+
+export const TablaBajadaSchema = Type.Object(
+  {
+    nombre: TableName,
+    primaryKey: Type.Optional(PrimaryKeySchema),
+    schema: Type.Optional(EsquemaSchema),
+    pre_process: Type.Optional(FaseSchema),
+    process: ProcessSchema,
+    post_process: Type.Optional(FaseSchema),
+  },
+  Strict,
+);
+
+export const ConfiguracionTablasSchema = Type.Object(
+  {
+    tablasSubida: Type.Optional(Type.Array(TablaSubidaSchema, { maxItems: 1000 })),
+    tablasBajada: Type.Optional(Type.Array(TablaBajadaSchema, { maxItems: 1000 })),
+  },
+  Strict,
+);
+
+/** The answer of GET /config/:tenantId. */
+export const ConfigResponseSchema = Type.Object({
+  success: Type.Literal(true),
+  id: Type.String(),
+  tenantId: Type.String(),
+  sqlServerHost: Type.String(),
+  sqlServerPort: Type.Integer(),
+  sqlServerDatabase: Type.String(),
+  sqlServerUser: Type.String(),
+  sqlServerPassword: Type.String(),
+  configuracionTablas: Type.Unknown(),
+  version: Type.Integer(),
+  ultimaModificacion: Type.String(),
+});
+
+export type Fase = Type.Static<typeof FaseSchema>;
+export type TablaSubida = Type.Static<typeof TablaSubidaSchema>;
+export type TablaBajada = Type.Static<typeof TablaBajadaSchema>;
+export type Esquema = Type.Static<typeof EsquemaSchema>;
+export type ConfiguracionTablas = Type.Static<typeof ConfiguracionTablasSchema>;
+export type ConfigResponse = Omit<Type.Static<typeof ConfigResponseSchema>, 'configuracionTablas'> & {
+  configuracionTablas: ConfiguracionTablas;
+};
+export type EjecutarEn = Type.Static<typeof EjecutarEnSchema>;
+export type NombreFase = 'pre_process' | 'process' | 'post_process';
+export type Direccion = 'upload' | 'download';
+
+/** One thing wrong with a configuration: where, what stands there (cut to 80 characters), and the rule it breaks. */
+export interface ConfigProblem {
+  campo: string;
+  valor: string;
+  regla: string;
+}
+
+const checker = Compile(ConfiguracionTablasSchema);
+
+/** Everything wrong with a `configuracionTablas`, in Spanish; empty when it is valid. Bounded at 50 problems. */
+export function findConfigProblems(value: unknown): ConfigProblem[] {
+  if (!checker.Check(value)) {
+    const errors = checker.Errors(value);
+    // A union reports each branch; the deepest branch's own errors already say what is wrong.
+    return dedupe(errors.flatMap((error) => describe(error, value))).slice(0, 50);
+  }
+  return findContradictions(value as ConfiguracionTablas).slice(0, 50);
+}
+
+/** Whether the phase is to run on `side`. A phase runs when it is enabled; by default it runs at SQL Server. */
+export function isPhaseAt(
+  fase: Fase | undefined,
+  direccion: Direccion,
+  side: EjecutarEn,
+): fase is Fase & { sql: string } {
+  if (fase?.enabled !== true || fase.sql === undefined || fase.sql === '') return false;
+  const atSqlServer: EjecutarEn = direccion === 'upload' ? 'origen' : 'destino';
+  return (fase.ejecutarEn ?? atSqlServer) === side;
+}
+
+/** `primaryKey` as a list, empty when the configuration gives none. */
+export function primaryKeyOf(tabla: { primaryKey?: string | string[] }): string[] {
+  if (tabla.primaryKey === undefined) return [];
+  return typeof tabla.primaryKey === 'string' ? [tabla.primaryKey] : tabla.primaryKey;
+}
+
+/**
+ * The `tipo_campo` of a table without `tipoCampo`: `vista_`, `tabla_`, `plan_` and `_sync`, `_erp` fall away and a
+ * Spanish plural becomes singular. `vista_proveedores` → `proveedor`, `vista_productos_sync` → `producto`,
+ * `plan_cuentas` → `cuenta`, `dbo.clientes` → `cliente`.
+ */
+export function deriveTipoCampo(nombre: string): string {
+  const bare = nombre
+    .toLowerCase()
+    .replace(/[[\]"]/g, '')
+    .split('.')
+    .at(-1)!
+    .trim();
+  const stem = bare.replace(/^(vista|tabla|plan|vw|v|tbl)_/, '').replace(/_(sync|erp|vista|view)$/, '');
+  return singularOf(stem === '' ? bare : stem);
+}
+
+function singularOf(word: string): string {
+  if (/ces$/.test(word)) return word.replace(/ces$/, 'z');
+  // -res, -les, -nes, -des, -yes: the plural of a word that ends in that consonant (proveedores, sucursales, almacenes).
+  if (/[rlndy]es$/.test(word) && !/(ntes|ables|ibles|bles|tles|ples|gles)$/.test(word)) return word.slice(0, -2);
+  if (/[aeiouáéíóú]s$/.test(word)) return word.slice(0, -1);
+  return word;
+}
+
+interface SchemaError {
+  keyword: string;
+  instancePath: string;
+  params: Record<string, unknown>;
+  message: string;
+}
+
+function describe(raw: unknown, root: unknown): ConfigProblem[] {
+  const { keyword, instancePath, params } = raw as SchemaError;
+  const at = (suffix = '') => `configuracionTablas${pathOf(instancePath)}${suffix}`;
+  const shown = show(valueAt(root, instancePath));
+  switch (keyword) {
+    case 'required': {
+      const missing = (params.requiredProperties ?? [params.missingProperty]) as string[];
+      return missing.map((name) => ({ campo: at(`.${name}`), valor: '(falta)', regla: 'es obligatorio' }));
+    }
+    case 'additionalProperties': {
+      const extra = (params.additionalProperties ?? []) as string[];
+      return extra.map((name) => ({ campo: at(`.${name}`), valor: shown, regla: 'no es un campo conocido' }));
+    }
+    case 'type':
+      return [{ campo: at(), valor: shown, regla: `debe ser ${spanishTypes(params.type)}` }];
+    case 'const':
+      return [{ campo: at(), valor: shown, regla: `debe ser «${String(params.allowedValue)}»` }];
+    case 'anyOf':
+      return [{ campo: at(), valor: shown, regla: 'no es uno de los valores admitidos' }];
+    case 'minLength':
+    case 'minItems':
+      return [{ campo: at(), valor: shown, regla: 'no puede estar vacío' }];
+    case 'maxLength':
+    case 'maxItems':
+    case 'maximum':
+    case 'minimum':
+      return [{ campo: at(), valor: shown, regla: `pasa del límite (${String(params.limit)})` }];
+    case 'pattern':
+      return [{ campo: at(), valor: shown, regla: 'no puede contener «/», «\\» ni caracteres de control' }];
+    case 'boolean':
+      // An unknown property, reported a second time by its `false` schema.
+      return [];
+    default:
+      return [{ campo: at(), valor: shown, regla: `no cumple «${keyword}»` }];
+  }
+}
+
+function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const lists = [
+    ['tablasSubida', config.tablasSubida ?? []],
+    ['tablasBajada', config.tablasBajada ?? []],
+  ] as const;
+  for (const [list, tablas] of lists) {
+    const seen = new Set<string>();
+    for (const [index, tabla] of tablas.entries()) {
+      const at = `configuracionTablas.${list}[${index}]`;
+      if (seen.has(tabla.nombre)) problems.push({ campo: `${at}.nombre`, valor: tabla.nombre, regla: 'está repetido' });
+      seen.add(tabla.nombre);
+      for (const fase of ['pre_process', 'post_process'] as const) {
+        if (tabla[fase]?.enabled === true && !tabla[fase].sql) {
+          problems.push({
+            campo: `${at}.${fase}.sql`,
+            valor: '(falta)',
+            regla: 'es obligatorio cuando enabled es true',
+          });
+        }
+      }
+    }
+  }
+  for (const [index, tabla] of (config.tablasBajada ?? []).entries()) {
+    const at = `configuracionTablas.tablasBajada[${index}].schema.columns`;
+    const names = new Set<string>();
+    for (const [number, columna] of (tabla.schema?.columns ?? []).entries()) {
+      const folded = columna.name.toLowerCase();
+      if (names.has(folded))
+        problems.push({ campo: `${at}[${number}].name`, valor: columna.name, regla: 'está repetido' });
+      names.add(folded);
+      try {
+        parseSqlType(columna.type);
+      } catch (error) {
+        problems.push({ campo: `${at}[${number}].type`, valor: columna.type, regla: (error as Error).message });
+      }
+    }
+  }
+  const subidas = config.tablasSubida ?? [];
+  for (const [index, tabla] of subidas.entries()) {
+    const at = `configuracionTablas.tablasSubida[${index}]`;
+    if (tabla.incremental === true && !/@ultimaSync\b/i.test(tabla.process.query)) {
+      const regla = 'una tabla incremental debe filtrar por @ultimaSync';
+      problems.push({ campo: `${at}.process.query`, valor: show(tabla.process.query), regla });
+    }
+    if (tabla.desactivarAusentes !== true) continue;
+    if (tabla.incremental === true) {
+      const regla = 'solo vale para una tabla que se sube entera (incremental: false)';
+      problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
+    }
+    const tipo = tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
+    const other = subidas.find((o) => o !== tabla && (o.tipoCampo ?? deriveTipoCampo(o.nombre)) === tipo);
+    if (other !== undefined) {
+      const regla = `desactivaría las filas de «${other.nombre}», que tiene el mismo tipoCampo «${tipo}»`;
+      problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
+    }
+  }
+  return problems;
+}
+
+function pathOf(pointer: string): string {
+  const parts = pointer.split('/').slice(1).map(unescapePointer);
+  return parts.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join('');
+}
+
+function unescapePointer(part: string): string {
+  return part.replace(/~1/g, '/').replace(/~0/g, '~');
+}
+
+function valueAt(root: unknown, pointer: string): unknown {
+  let value = root;
+  for (const part of pointer.split('/').slice(1).map(unescapePointer)) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    value = (value as Record<string, unknown>)[part];
+  }
+  return value;
+}
+
+function show(value: unknown): string {
+  const text = (typeof value === 'string' ? value : JSON.stringify(value)) ?? '(falta)';
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+function spanishTypes(type: unknown): string {
+  const names: Record<string, string> = {
+    string: 'un texto',
+    boolean: 'true o false',
+    object: 'un objeto',
+    array: 'una lista',
+    integer: 'un número entero',
+    number: 'un número',
+  };
+  return [type]
+    .flat()
+    .map((name) => names[String(name)] ?? String(name))
+    .join(' o ');
+}
+
+function dedupe(problems: ConfigProblem[]): ConfigProblem[] {
+  const seen = new Set<string>();
+  return problems.filter(({ campo, regla }) => {
+    const key = `${campo} ${regla}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+}

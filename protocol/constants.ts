@@ -1,0 +1,61 @@
+/** Every literal of the wire, once. What each means is in SPEC.md. */
+
+export const API_PREFIX = '/api/sync';
+
+/** Paths below API_PREFIX; `id` is the tenant. */
+export const paths = {
+  health: () => '/health',
+  config: (tenant: string) => `/config/${encodeURIComponent(tenant)}`,
+  upload: (tenant: string) => `/upload/${encodeURIComponent(tenant)}`,
+  uploads: (tenant: string) => `/uploads/${encodeURIComponent(tenant)}`,
+  uploadById: (tenant: string, id: string) => `${paths.uploads(tenant)}/${encodeURIComponent(id)}`,
+  chunk: (tenant: string, id: string, n: number) => `${paths.uploadById(tenant, id)}/chunks/${n}`,
+  commit: (tenant: string, id: string) => `${paths.uploadById(tenant, id)}/commit`,
+  download: (tenant: string) => `/download/${encodeURIComponent(tenant)}`,
+  phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
+  logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
+} as const;
+
+export const headers = {
+  tenant: 'x-tenant-id',
+  apiKey: 'x-api-key',
+  /** RFC 9530: `sha-256=:<base64>:`, over the body as it was sent (compressed). */
+  contentDigest: 'content-digest',
+  /** A UUID of the client's choice: the same key again answers the first result and applies nothing. */
+  idempotencyKey: 'idempotency-key',
+  /** `ax-sync-client/<version>`: which agent speaks. */
+  userAgent: 'user-agent',
+} as const;
+
+export const mediaTypes = {
+  json: 'application/json',
+  problem: 'application/problem+json',
+  ndjson: 'application/x-ndjson',
+  /** Accepted on upload, the same thing under its other name. */
+  jsonl: 'application/jsonl',
+  gzip: 'application/gzip',
+  /** NDJSON between a first line `{"$inicio":…}` and a last line `{"$fin":{"filas":n}}` (SPEC.md, download). */
+  framedNdjson: 'application/x-ndjson; marco=1',
+} as const;
+
+/** Bounds, in bytes unless the name says otherwise. Both sides hold to them; the server states its own on opening. */
+export const limits = {
+  /** NDJSON bytes at which the agent closes a chunk. */
+  chunkTargetBytes: 8 * 1024 * 1024,
+  /** The compressed body of one chunk. */
+  chunkBodyMaxBytes: 64 * 1024 * 1024,
+  /** One chunk, inflated. */
+  chunkMaxBytes: 256 * 1024 * 1024,
+  /** One NDJSON line. PostgreSQL's jsonb holds at most 256 MB a string. */
+  lineMaxBytes: 64 * 1024 * 1024,
+  /** Chunks of one upload. */
+  chunksMaxCount: 100_000,
+  /** An operator's one-shot upload, inflated. */
+  uploadMaxBytes: 16 * 1024 * 1024 * 1024,
+  /** JSON bodies other than uploads (logs, opening, commit). */
+  jsonBodyMaxBytes: 1024 * 1024,
+  /** Log entries in one request. */
+  logsMaxCount: 1000,
+  tenantMaxLength: 100,
+  tableNameMaxLength: 128,
+} as const;

@@ -1,0 +1,235 @@
+/**
+ * The errors of the API: one table. A code is stable; its status, whether the same request may succeed later, and what
+ * the operator should do are data. Sent as `application/problem+json` (RFC 9457) with `success: false` and `mensaje`,
+ * so that a client of the specification's API understands them too.
+ */
+export const errorTable = {
+  NO_AUTORIZADO: {
+    status: 401,
+    retryable: false,
+    title: 'Credenciales rechazadas',
+    action: 'Revise el tenant y la clave (X-Tenant-Id, X-API-Key); pida una clave nueva al administrador.',
+  },
+  TENANT_INACTIVO: {
+    status: 403,
+    retryable: false,
+    title: 'La sincronización de este tenant está desactivada',
+    action: 'Pida al administrador que la active (columna «activo» de sync_configurations).',
+  },
+  RUTA_DESCONOCIDA: { status: 404, retryable: false, title: 'La dirección no existe', action: 'Revise la URL.' },
+  CONFIG_NO_ENCONTRADA: {
+    status: 404,
+    retryable: false,
+    title: 'El tenant no tiene configuración',
+    action: 'Pida al administrador que la cree: ax-sync-server tenant create.',
+  },
+  CONFIG_INVALIDA: {
+    status: 422,
+    retryable: false,
+    title: 'La configuración del tenant no es válida',
+    action: 'Corrija el campo nombrado con ax-sync-server config set.',
+  },
+  TABLA_DESCONOCIDA: {
+    status: 404,
+    retryable: false,
+    title: 'La tabla no está en la configuración',
+    action: 'Revise el nombre, o añada la tabla a configuracionTablas.',
+  },
+  FASE_DESCONOCIDA: {
+    status: 404,
+    retryable: false,
+    title: 'La fase no está configurada para ejecutarse en este lado',
+    action: 'Revise enabled y ejecutarEn de la fase en configuracionTablas.',
+  },
+  CUERPO_INVALIDO: {
+    status: 400,
+    retryable: false,
+    title: 'El cuerpo de la petición no es válido',
+    action: 'Corrija el campo nombrado y vuelva a enviar. No se ha cambiado nada.',
+  },
+  CUERPO_CORTADO: {
+    status: 400,
+    retryable: true,
+    title: 'El cuerpo de la petición llegó incompleto',
+    action: 'Vuelva a enviarlo entero. No se ha cambiado nada.',
+  },
+  LINEA_INVALIDA: {
+    status: 422,
+    retryable: false,
+    title: 'Una línea no es un objeto JSON válido',
+    action: 'Corrija la línea nombrada y vuelva a enviar. No se ha cambiado nada.',
+  },
+  CLAVE_AUSENTE: {
+    status: 422,
+    retryable: false,
+    title: 'Una fila no tiene su clave',
+    action: 'Añada la columna «codigo» o la de primaryKey a la fila nombrada. No se ha cambiado nada.',
+  },
+  VALOR_INVALIDO: {
+    status: 422,
+    retryable: false,
+    title: 'Un valor no es admisible',
+    action: 'Corrija la fila y el campo nombrados y vuelva a enviar. No se ha cambiado nada.',
+  },
+  DEMASIADO_GRANDE: {
+    status: 413,
+    retryable: false,
+    title: 'El envío supera un límite',
+    action: 'Divida el envío. No se ha cambiado nada.',
+  },
+  TIPO_NO_ADMITIDO: {
+    status: 415,
+    retryable: false,
+    title: 'El tipo de contenido no se admite',
+    action: 'Envíe application/json, application/x-ndjson o application/jsonl, sin comprimir o con gzip.',
+  },
+  NO_ACEPTABLE: {
+    status: 406,
+    retryable: false,
+    title: 'No se puede responder en el formato pedido',
+    action: 'Pida application/json o application/x-ndjson en Accept.',
+  },
+  DIGEST_DISTINTO: {
+    status: 422,
+    retryable: true,
+    title: 'El contenido no coincide con su Content-Digest',
+    action: 'Se dañó en el camino: vuelva a enviarlo.',
+  },
+  TROZO_DISTINTO: {
+    status: 422,
+    retryable: false,
+    title: 'Ese trozo ya se recibió con otro contenido',
+    action: 'Abandone la subida y empiece otra.',
+  },
+  SUBIDA_DESCONOCIDA: {
+    status: 404,
+    retryable: false,
+    title: 'La subida no existe, caducó o se perdió en una caída de la base de datos',
+    action: 'Empiece la subida de nuevo.',
+  },
+  SUBIDA_CERRADA: {
+    status: 409,
+    retryable: false,
+    title: 'La subida ya está cerrada',
+    action: 'Consulte su estado; si hace falta, empiece otra.',
+  },
+  TOTALES_DISTINTOS: {
+    status: 409,
+    retryable: false,
+    title: 'Los totales no coinciden con lo recibido',
+    action: 'Consulte qué trozos faltan, envíelos y repita el cierre. No se ha cambiado nada.',
+  },
+  SQL_FALLO: {
+    status: 422,
+    retryable: false,
+    title: 'Falló el SQL de la configuración',
+    action: 'Corrija el SQL de la fase nombrada. No se ha cambiado nada.',
+  },
+  DEMASIADAS_PETICIONES: {
+    status: 429,
+    retryable: true,
+    title: 'Demasiadas peticiones',
+    action: 'Espere lo que dice Retry-After.',
+  },
+  OCUPADO: {
+    status: 503,
+    retryable: true,
+    title: 'El servidor está ocupado',
+    action: 'Espere lo que dice Retry-After.',
+  },
+  BASE_NO_DISPONIBLE: {
+    status: 503,
+    retryable: true,
+    title: 'La base de datos no está disponible',
+    action: 'Espere lo que dice Retry-After; si dura, avise al administrador.',
+  },
+  INTERNO: {
+    status: 500,
+    retryable: true,
+    title: 'Error interno del servidor',
+    action: 'Repita más tarde; si dura, avise al administrador con el identificador de la petición.',
+  },
+} as const satisfies Record<string, { status: number; retryable: boolean; title: string; action: string }>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** Where the fault is, as far as it is known. */
+export interface ErrorPlace {
+  tabla?: string;
+  fase?: string;
+  /** 1-based line of the NDJSON body, or row of `data`. */
+  linea?: number;
+  /** Name or JSON path of the field. */
+  campo?: string;
+  /** n of the chunk. */
+  trozo?: number;
+}
+
+/** The body of an error answer. */
+export interface Problem extends ErrorPlace {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: ErrorCode;
+  success: false;
+  /** What happened and what to do, for a person. */
+  mensaje: string;
+  /** Seconds, beside the Retry-After header. */
+  reintentarEn?: number;
+}
+
+/** An error with a code of the table. `detail` says what happened in this case, one Spanish sentence. */
+export class SyncError extends Error {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly place: ErrorPlace;
+  /** Seconds for Retry-After. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    { retryAfter, cause, ...place }: ErrorPlace & { retryAfter?: number; cause?: unknown } = {},
+  ) {
+    super(detail, { cause });
+    this.name = 'SyncError';
+    this.code = code;
+    this.detail = detail;
+    this.place = place;
+    this.retryAfter = retryAfter;
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return errorTable[this.code].retryable;
+  }
+
+  toProblem(): Problem {
+    const { title, action, status } = errorTable[this.code];
+    return {
+      type: `urn:ax-sync:error:${this.code.toLowerCase()}`,
+      title,
+      status,
+      detail: this.detail,
+      code: this.code,
+      success: false,
+      mensaje: `${this.detail} ${action}`,
+      ...this.place,
+      ...(this.retryAfter === undefined ? {} : { reintentarEn: this.retryAfter }),
+    };
+  }
+}
+
+/** The answer's body as a SyncError, or undefined when it is not one of ours (a proxy's page, say). */
+export function readProblem(body: unknown): SyncError | undefined {
+  if (typeof body !== 'object' || body === null) return undefined;
+  const { code, detail, tabla, fase, linea, campo, trozo, reintentarEn } = body as Partial<Problem>;
+  if (typeof code !== 'string' || !Object.hasOwn(errorTable, code)) return undefined;
+  const known = { tabla, fase, linea, campo, trozo, retryAfter: reintentarEn };
+  const given = Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+  return new SyncError(code, typeof detail === 'string' ? detail : errorTable[code].title, given);
+}

@@ -1,0 +1,131 @@
+/** The type of a column as the specification's `schema.columns` states it: `VARCHAR(20)`, `decimal (18, 4)`, `BIT`. */
+
+export type SqlTypeName =
+  | 'bit'
+  | 'tinyint'
+  | 'smallint'
+  | 'int'
+  | 'bigint'
+  | 'decimal'
+  | 'numeric'
+  | 'money'
+  | 'smallmoney'
+  | 'float'
+  | 'real'
+  | 'char'
+  | 'varchar'
+  | 'text'
+  | 'nchar'
+  | 'nvarchar'
+  | 'ntext'
+  | 'xml'
+  | 'binary'
+  | 'varbinary'
+  | 'image'
+  | 'uniqueidentifier'
+  | 'date'
+  | 'time'
+  | 'smalldatetime'
+  | 'datetime'
+  | 'datetime2'
+  | 'datetimeoffset';
+
+export interface SqlTypeSpec {
+  name: SqlTypeName;
+  /** char, varchar, binary, varbinary: bytes; nchar, nvarchar: UTF-16 code units; `'max'` where SQL Server has it. */
+  length?: number | 'max';
+  /** decimal, numeric: 1 to 38. */
+  precision?: number;
+  /** decimal, numeric: 0 to precision; time, datetime2, datetimeoffset: 0 to 7. */
+  scale?: number;
+}
+
+type Shape = 'plain' | 'exact' | 'float' | 'fraction' | { maxLength: number; max: boolean };
+
+const shapes: Record<SqlTypeName, Shape> = {
+  bit: 'plain',
+  tinyint: 'plain',
+  smallint: 'plain',
+  int: 'plain',
+  bigint: 'plain',
+  decimal: 'exact',
+  numeric: 'exact',
+  money: 'plain',
+  smallmoney: 'plain',
+  float: 'float',
+  real: 'plain',
+  char: { maxLength: 8000, max: false },
+  varchar: { maxLength: 8000, max: true },
+  text: 'plain',
+  nchar: { maxLength: 4000, max: false },
+  nvarchar: { maxLength: 4000, max: true },
+  ntext: 'plain',
+  xml: 'plain',
+  binary: { maxLength: 8000, max: false },
+  varbinary: { maxLength: 8000, max: true },
+  image: 'plain',
+  uniqueidentifier: 'plain',
+  date: 'plain',
+  time: 'fraction',
+  smalldatetime: 'plain',
+  datetime: 'plain',
+  datetime2: 'fraction',
+  datetimeoffset: 'fraction',
+};
+
+const synonyms: Record<string, SqlTypeName> = { integer: 'int', dec: 'decimal', character: 'char', boolean: 'bit' };
+
+/**
+ * Reads a column type, in any case and with blanks anywhere between its parts. What SQL Server fills in is filled in:
+ * `DECIMAL` is (18,0), `VARCHAR` is (1), `DATETIME2` is (7), `FLOAT(24)` is real.
+ *
+ * Throws an Error whose Spanish message names the text and the rule that it breaks.
+ */
+export function parseSqlType(text: string): SqlTypeSpec {
+  const match = /^\s*\[?\s*([a-z][a-z0-9]*)\s*\]?\s*(?:\(\s*(\d{1,5}|max)\s*(?:,\s*(\d{1,5})\s*)?\))?\s*$/i.exec(text);
+  if (match === null)
+    throw new Error(`«${text.slice(0, 64)}» no es un tipo de SQL Server: se espera, por ejemplo, VARCHAR(20)`);
+  const word = match[1]!.toLowerCase();
+  const name = synonyms[word] ?? word;
+  if (!Object.hasOwn(shapes, name)) throw new Error(`«${text}»: el tipo ${word.toUpperCase()} no se admite`);
+  const first = match[2]?.toLowerCase();
+  const second = match[3];
+  return read(text, name as SqlTypeName, first, second);
+}
+
+/** The type in the form that T-SQL and the specification write: `DECIMAL(18,4)`, `NVARCHAR(MAX)`. */
+export function formatSqlType({ name, length, precision, scale }: SqlTypeSpec): string {
+  const word = name.toUpperCase();
+  if (length !== undefined) return `${word}(${length === 'max' ? 'MAX' : length})`;
+  if (precision !== undefined) return `${word}(${precision},${scale ?? 0})`;
+  if (scale !== undefined) return `${word}(${scale})`;
+  return word;
+}
+
+function read(text: string, name: SqlTypeName, first: string | undefined, second: string | undefined): SqlTypeSpec {
+  const shape = shapes[name];
+  const refuse = (rule: string) => new Error(`«${text}»: ${rule}`);
+  const within = (digits: string, low: number, high: number, what: string): number => {
+    const value = Number(digits);
+    if (!(value >= low && value <= high)) throw refuse(`${what} debe estar entre ${low} y ${high}`);
+    return value;
+  };
+  if (shape === 'plain') {
+    if (first !== undefined) throw refuse(`${name.toUpperCase()} no lleva paréntesis`);
+    return { name };
+  }
+  if (second !== undefined && shape !== 'exact') throw refuse(`${name.toUpperCase()} lleva un solo número`);
+  if (shape === 'exact') {
+    const precision = first === undefined ? 18 : within(first, 1, 38, 'la precisión');
+    return { name, precision, scale: second === undefined ? 0 : within(second, 0, precision, 'la escala') };
+  }
+  if (shape === 'fraction') return { name, scale: first === undefined ? 7 : within(first, 0, 7, 'la escala') };
+  if (shape === 'float') {
+    return { name: first !== undefined && within(first, 1, 53, 'la precisión') <= 24 ? 'real' : 'float' };
+  }
+  if (first === 'max') {
+    if (!shape.max) throw refuse(`${name.toUpperCase()} no admite MAX`);
+    return { name, length: 'max' };
+  }
+  return { name, length: first === undefined ? 1 : within(first, 1, shape.maxLength, 'la longitud') };
+}
