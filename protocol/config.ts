@@ -163,6 +163,8 @@ function singularOf(word: string): string {
   if (/ces$/.test(word)) return word.replace(/ces$/, 'z');
   // -res, -les, -nes, -des, -yes: the plural of a word that ends in that consonant (proveedores, sucursales, almacenes).
   if (/[rlndy]es$/.test(word) && !/(ntes|ables|ibles|bles|tles|ples|gles)$/.test(word)) return word.slice(0, -2);
+  // paises, meses, intereses; but clases, bases.
+  if (/[ie]ses$/.test(word)) return word.slice(0, -2);
   if (/[aeiouáéíóú]s$/.test(word)) return word.slice(0, -1);
   return word;
 }

@@ -1,0 +1,148 @@
+import { describe, expect, test } from 'vitest';
+import { deriveTipoCampo, findConfigProblems, isPhaseAt, primaryKeyOf } from './config.ts';
+
+const upload = { nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT id FROM clientes' } };
+const download = { nombre: 'plan_cuentas', process: { query: 'parametros_maestros.tipo_campo=cuenta' } };
+
+describe('deriveTipoCampo', () => {
+  test.each([
+    ['vista_proveedores', 'proveedor'],
+    ['vista_productos', 'producto'],
+    ['vista_productos_sync', 'producto'],
+    ['plan_cuentas', 'cuenta'],
+    ['plan_cuentas_erp', 'cuenta'],
+    ['proveedores', 'proveedor'],
+    ['dbo.Clientes', 'cliente'],
+    ['[dbo].[vista_sucursales]', 'sucursal'],
+    ['almacenes', 'almacen'],
+    ['ciudades', 'ciudad'],
+    ['paises', 'pais'],
+    ['lotes', 'lote'],
+    ['precios', 'precio'],
+    ['voces', 'voz'],
+    ['stock', 'stock'],
+  ])('%s is of tipo_campo %s', (nombre, expected) => {
+    expect(deriveTipoCampo(nombre)).toBe(expected);
+  });
+});
+
+describe('findConfigProblems', () => {
+  test('a valid configuration has none', () => {
+    expect(findConfigProblems({ tablasSubida: [upload], tablasBajada: [download] })).toEqual([]);
+    expect(findConfigProblems({})).toEqual([]);
+  });
+
+  test.each([
+    ['not an object', 'texto', { campo: 'configuracionTablas', valor: 'texto', regla: /objeto/ }],
+    [
+      'a missing query',
+      { tablasSubida: [{ nombre: 'x' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].process', valor: '(falta)', regla: /obligatorio/ },
+    ],
+    [
+      'an unknown field',
+      { tablasSubida: [{ ...upload, incremenal: true }] },
+      { campo: 'configuracionTablas.tablasSubida[0].incremenal', regla: /conocido/ },
+    ],
+    [
+      'a value of another type',
+      { tablasSubida: [{ ...upload, incremental: 'si' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].incremental', valor: 'si', regla: /true o false/ },
+    ],
+    [
+      'an enabled phase without SQL',
+      { tablasSubida: [{ ...upload, pre_process: { enabled: true } }] },
+      { campo: 'configuracionTablas.tablasSubida[0].pre_process.sql', regla: /obligatorio/ },
+    ],
+    [
+      'a column type that SQL Server does not have',
+      { tablasBajada: [{ ...download, schema: { columns: [{ name: 'a', type: 'TEXTO(3)' }] } }] },
+      { campo: 'configuracionTablas.tablasBajada[0].schema.columns[0].type', valor: 'TEXTO(3)', regla: /TEXTO/ },
+    ],
+    [
+      'two columns that SQL Server takes for one',
+      {
+        tablasBajada: [
+          {
+            ...download,
+            schema: {
+              columns: [
+                { name: 'Codigo', type: 'INT' },
+                { name: 'codigo', type: 'INT' },
+              ],
+            },
+          },
+        ],
+      },
+      { campo: 'configuracionTablas.tablasBajada[0].schema.columns[1].name', valor: 'codigo', regla: /repetido/ },
+    ],
+    [
+      'a table given twice',
+      { tablasSubida: [upload, upload] },
+      { campo: 'configuracionTablas.tablasSubida[1].nombre', valor: 'clientes', regla: /repetido/ },
+    ],
+    [
+      'an incremental query that does not ask for changes',
+      { tablasSubida: [{ ...upload, incremental: true }] },
+      { campo: 'configuracionTablas.tablasSubida[0].process.query', regla: /@ultimaSync/ },
+    ],
+    [
+      'two tables of one tipo_campo of which one deactivates what it does not have',
+      {
+        tablasSubida: [
+          { ...upload, desactivarAusentes: true },
+          { ...upload, nombre: 'vista_clientes' },
+        ],
+      },
+      { campo: 'configuracionTablas.tablasSubida[0].desactivarAusentes', regla: /vista_clientes/ },
+    ],
+  ])(
+    'names field, value and rule of %s',
+    (_what, config, {
+      campo,
+      valor,
+      regla,
+    }: {
+      campo: string;
+      valor?: string;
+      regla: RegExp;
+    }) => {
+      const problem = findConfigProblems(config).find((p) => p.campo === campo);
+      expect(problem, JSON.stringify(findConfigProblems(config))).toBeDefined();
+      expect(problem?.regla).toMatch(regla);
+      if (valor !== undefined) expect(problem?.valor).toBe(valor);
+    },
+  );
+
+  test('a long value is cut where it is shown', () => {
+    const [problem] = findConfigProblems({ tablasSubida: [{ ...upload, incremental: 'x'.repeat(500) }] });
+    expect(problem?.valor).toHaveLength(80);
+  });
+
+  test('the list of problems is bounded', () => {
+    const tablasSubida = Array.from({ length: 500 }, () => ({ nombre: 3 }));
+    expect(findConfigProblems({ tablasSubida }).length).toBeLessThanOrEqual(50);
+  });
+});
+
+describe('isPhaseAt', () => {
+  const sql = 'EXEC x';
+  test('a phase that says nothing runs at SQL Server: origen of an upload, destino of a download', () => {
+    expect(isPhaseAt({ enabled: true, sql }, 'upload', 'origen')).toBe(true);
+    expect(isPhaseAt({ enabled: true, sql }, 'upload', 'destino')).toBe(false);
+    expect(isPhaseAt({ enabled: true, sql }, 'download', 'destino')).toBe(true);
+    expect(isPhaseAt({ enabled: true, sql }, 'download', 'origen')).toBe(false);
+  });
+  test('a phase runs only where ejecutarEn says, and only when enabled', () => {
+    expect(isPhaseAt({ enabled: true, ejecutarEn: 'destino', sql }, 'upload', 'destino')).toBe(true);
+    expect(isPhaseAt({ enabled: false, ejecutarEn: 'destino', sql }, 'upload', 'destino')).toBe(false);
+    expect(isPhaseAt({ sql }, 'upload', 'origen')).toBe(false);
+    expect(isPhaseAt(undefined, 'upload', 'origen')).toBe(false);
+  });
+});
+
+test('primaryKeyOf lists one, several or no columns', () => {
+  expect(primaryKeyOf({ primaryKey: 'id' })).toEqual(['id']);
+  expect(primaryKeyOf({ primaryKey: ['a', 'b'] })).toEqual(['a', 'b']);
+  expect(primaryKeyOf({})).toEqual([]);
+});

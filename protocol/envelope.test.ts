@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest';
+import { EnvelopeError, openEnvelope, sealEnvelope } from './envelope.ts';
+
+const secret = Buffer.from('{"key":"contraseña 🔑"}');
+
+test('what was sealed opens under the same password, however it was typed', () => {
+  const sealed = sealEnvelope(secret, 'contraseña');
+  expect(openEnvelope(sealed, 'contraseña')).toEqual(secret);
+  expect(openEnvelope(sealed, 'contrasen\u0303a')).toEqual(secret);
+});
+
+test('nothing of it can be read, and no two are alike', () => {
+  const sealed = sealEnvelope(secret, 'clave');
+  expect(sealed.includes('key')).toBe(false);
+  expect(sealEnvelope(secret, 'clave').equals(sealed)).toBe(false);
+});
+
+test('another password does not open it', () => {
+  expect(() => openEnvelope(sealEnvelope(secret, 'clave'), 'Clave')).toThrow(
+    expect.objectContaining({ reason: 'password' }),
+  );
+});
+
+test('a change in any part of it is noticed', () => {
+  const sealed = sealEnvelope(Buffer.from('x'), 'clave');
+  // One byte at either end of: magic, costs, salt, nonce, tag, ciphertext.
+  for (const at of [0, 3, 4, 5, 6, 7, 22, 23, 34, 35, 50, 51]) {
+    const damaged = Buffer.from(sealed);
+    // The cost byte is lowered, not raised: a higher cost would only be slow.
+    damaged[at] = at === 4 ? 10 : damaged[at]! ^ 1;
+    expect(() => openEnvelope(damaged, 'clave'), `byte ${at}`).toThrow(EnvelopeError);
+  }
+});
+
+test('a cut file, an empty file and a planted cost are refused before any work', () => {
+  const sealed = sealEnvelope(secret, 'clave');
+  expect(() => openEnvelope(sealed.subarray(0, 40), 'clave')).toThrow(expect.objectContaining({ reason: 'layout' }));
+  expect(() => openEnvelope(Buffer.alloc(0), 'clave')).toThrow(expect.objectContaining({ reason: 'layout' }));
+  const costly = Buffer.from(sealed);
+  costly[4] = 30;
+  expect(() => openEnvelope(costly, 'clave')).toThrow(expect.objectContaining({ reason: 'layout' }));
+});
