@@ -1,0 +1,34 @@
+import type { LocalConfig } from './config/local.ts';
+import { describeError } from './describe-error.ts';
+import { AgentError } from './exit-codes.ts';
+import { Backend, normaliseUrl } from './http/backend.ts';
+import type { RetryPolicy } from './http/retry.ts';
+
+/** The backend that `local` names; `onRetry` is told of attempts that failed, a sentence each. */
+export function connectBackend(
+  { url, tenant, key }: Pick<LocalConfig, 'url' | 'tenant' | 'key'>,
+  { policy, onRetry }: { policy?: RetryPolicy; onRetry?: (text: string) => void } = {},
+): Backend {
+  return new Backend({
+    url,
+    tenant,
+    key,
+    ...(policy === undefined ? {} : { retryPolicy: policy }),
+    onRetry: (error, attempt, delayMs) =>
+      onRetry?.(`${describeError(error).message} Intento ${attempt}; otro en ${(delayMs / 1000).toFixed(1)} s`),
+  });
+}
+
+/** `--url` in the form in which it is kept. Throws AgentError `configuracion`. */
+export function parseBackendUrl(text: string): string {
+  try {
+    return normaliseUrl(text);
+  } catch (cause) {
+    throw new AgentError(
+      'configuracion',
+      `--url «${text}» no es una dirección HTTP.`,
+      'Escríbala entera, por ejemplo --url https://backend.miempresa.com.',
+      cause,
+    );
+  }
+}

@@ -1,0 +1,93 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/config.ts';
+import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
+import { AgentError } from '../exit-codes.ts';
+import { isMissingFile, writeFileAtomically } from './files.ts';
+
+/** `sync-config.enc`: what `init` was told, and the last configuration that the backend answered, sealed. */
+
+const LocalConfigSchema = Type.Object({
+  url: Type.String(),
+  tenant: Type.String(),
+  key: Type.String(),
+  /** Given at `init`, each wins over what the backend says. */
+  sqlServer: Type.Object({
+    host: Type.Optional(Type.String()),
+    port: Type.Optional(Type.Integer()),
+    database: Type.Optional(Type.String()),
+    user: Type.Optional(Type.String()),
+    password: Type.Optional(Type.String()),
+    encrypt: Type.Boolean(),
+    trustServerCertificate: Type.Boolean(),
+  }),
+  remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),
+});
+
+export type LocalConfig = Omit<Type.Static<typeof LocalConfigSchema>, 'remote'> & {
+  remote?: { etag: string; config: ConfigResponse };
+};
+
+const checker = Compile(LocalConfigSchema);
+const FILE_NAME = 'sync-config.enc';
+
+/** Opens `sync-config.enc`. Throws AgentError `configuracion`: no file, wrong password, damaged. */
+export async function readLocalConfig(folder: string, password: string): Promise<LocalConfig> {
+  const path = join(folder, FILE_NAME);
+  let sealed: Buffer;
+  try {
+    sealed = await readFile(path);
+  } catch (cause) {
+    if (!isMissingFile(cause)) throw unreadable(path, 'No se puede leer', cause);
+    throw new AgentError(
+      'configuracion',
+      `No existe ${path}: el agente no está inicializado en esta carpeta.`,
+      'Ejecute init --url … --tenant … --key …, o indique la carpeta de instalación con --carpeta.',
+    );
+  }
+  const content = open(path, sealed, password);
+  let value: unknown;
+  try {
+    value = JSON.parse(content.toString('utf8'));
+  } catch (cause) {
+    throw unreadable(path, 'Está dañado', cause);
+  }
+  if (!checker.Check(value)) throw unreadable(path, 'Es de otra versión del agente', undefined);
+  return value as LocalConfig;
+}
+
+/** Seals and writes `sync-config.enc`, the whole file or nothing. */
+export async function writeLocalConfig(folder: string, password: string, config: LocalConfig): Promise<void> {
+  const sealed = sealEnvelope(Buffer.from(JSON.stringify(config)), password);
+  const path = join(folder, FILE_NAME);
+  try {
+    await writeFileAtomically(path, sealed);
+  } catch (cause) {
+    throw new AgentError(
+      'configuracion',
+      `No se puede escribir ${path}: ${(cause as Error).message}.`,
+      'Revise que la carpeta exista y que el usuario de la tarea tenga permiso de escritura.',
+      cause,
+    );
+  }
+}
+
+function open(path: string, sealed: Buffer, password: string): Buffer {
+  try {
+    return openEnvelope(sealed, password);
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError) || cause.reason === 'layout') throw unreadable(path, 'Está dañado', cause);
+    throw new AgentError(
+      'configuracion',
+      `${path} no se abre con esta SYNC_CONFIG_PASSWORD: la contraseña es otra, o el archivo está dañado.`,
+      'Use la contraseña con la que se ejecutó init; si se perdió, ejecute init de nuevo.',
+      cause,
+    );
+  }
+}
+
+function unreadable(path: string, what: string, cause: unknown): AgentError {
+  return new AgentError('configuracion', `${what} ${path}.`, 'Ejecute init de nuevo para volver a crearlo.', cause);
+}

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import type { ConfigResponse } from '../../protocol/config.ts';
+import { assertValidConfig, sqlServerSettings } from './remote.ts';
+
+const config: ConfigResponse = {
+  success: true,
+  id: 'c1',
+  tenantId: 'acme',
+  sqlServerHost: '192.168.1.100',
+  sqlServerPort: 1433,
+  sqlServerDatabase: 'EmpresaDB',
+  sqlServerUser: 'sync_user',
+  sqlServerPassword: 'una',
+  configuracionTablas: {},
+  version: 1,
+  ultimaModificacion: '2024-01-15T10:30:00Z',
+};
+const local = { url: 'https://a', tenant: 'acme', key: 'k' };
+
+test("what init was given wins over the backend's SQL Server data, field by field", () => {
+  const own = { port: 14330, password: 'otra', encrypt: false, trustServerCertificate: true };
+  expect(sqlServerSettings({ ...local, sqlServer: own }, config)).toEqual({
+    host: '192.168.1.100',
+    port: 14330,
+    database: 'EmpresaDB',
+    user: 'sync_user',
+    password: 'otra',
+    encrypt: false,
+    trustServerCertificate: true,
+  });
+});
+
+test('an invalid configuration is refused with every field that is wrong', () => {
+  assertValidConfig(config);
+  const broken = { tablasSubida: [{ nombre: 'v' }, { nombre: 'w', process: { query: '' }, otro: 1 }] };
+  const check = () => assertValidConfig({ ...config, configuracionTablas: broken as never });
+  expect(check).toThrow(/tablasSubida\[0\]\.process = \(falta\): es obligatorio/);
+  expect(check).toThrow(/tablasSubida\[1\]\.otro/);
+});

@@ -1,0 +1,31 @@
+/** What the process answers to Task Scheduler: one table. */
+export const exitCodes = {
+  exitoso: 0,
+  error: 1,
+  parcial: 2,
+  configuracion: 3,
+  backend: 4,
+  sqlserver: 5,
+  credenciales: 6,
+  ocupado: 7,
+  /** Ctrl-C or SIGTERM, as shells number it. */
+  interrumpido: 130,
+} as const;
+
+export type ExitReason = keyof typeof exitCodes;
+export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial'>;
+
+/**
+ * An error that an operator reads: what happened and where (`message`), and what to do (`action`), both Spanish
+ * sentences. `kind` decides the exit code.
+ */
+export class AgentError extends Error {
+  readonly kind: AgentErrorKind;
+  readonly action: string;
+  constructor(kind: AgentErrorKind, message: string, action: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'AgentError';
+    this.kind = kind;
+    this.action = action;
+  }
+}

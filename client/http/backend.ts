@@ -1,0 +1,205 @@
+import type {
+  Commit,
+  LogEntry,
+  LogsResponse,
+  Modo,
+  OpenUploadResponse,
+  RunPhase,
+  RunPhaseResponse,
+  UploadResult,
+} from '../../protocol/api.ts';
+import type { ConfigResponse } from '../../protocol/config.ts';
+import { API_PREFIX, headers, mediaTypes, paths } from '../../protocol/constants.ts';
+import { formatContentDigest } from '../../protocol/digest.ts';
+import { userAgent } from '../version.ts';
+import { BackendError, credentialHeaders, exchangeJson, exchangeStream } from './client.ts';
+import { isRefusal, type RetryOptions, type RetryPolicy, withRetries } from './retry.ts';
+
+/** A gzip member of whole NDJSON lines, as it goes over the wire. */
+export interface SealedChunk {
+  /** From 0. */
+  n: number;
+  body: Uint8Array<ArrayBuffer>;
+  /** SHA-256 of `body`, base64. */
+  digest: string;
+  rows: number;
+}
+
+export interface BackendOptions {
+  url: string;
+  tenant: string;
+  key: string;
+  retryPolicy?: RetryPolicy;
+  onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
+}
+
+/** Time limits by what is asked: an answer of a page, a body of some MB over a slow line, SQL over a large table. */
+const QUICK_MS = 60_000;
+const BODY_MS = 300_000;
+const SQL_MS = 900_000;
+const STALL_MS = 120_000;
+
+/**
+ * The backend's API for one tenant. Every method retries as http/retry.ts says where repeating does no harm, and throws
+ * SyncError (the backend refused), BackendError (it did not answer) or the signal's reason.
+ */
+export class Backend {
+  readonly #options: BackendOptions;
+  readonly #base: string;
+
+  constructor(options: BackendOptions) {
+    this.#options = options;
+    this.#base = `${normaliseUrl(options.url)}${API_PREFIX}`;
+  }
+
+  async checkHealth(signal: AbortSignal): Promise<void> {
+    const { body } = await this.#json('GET', paths.health(), { timeoutMs: QUICK_MS, signal });
+    if ((body as { success?: unknown } | undefined)?.success !== true) {
+      throw new BackendError(`${this.#base}${paths.health()} no es un backend de sincronización`, { retryable: false });
+    }
+  }
+
+  /** `'unchanged'` when the backend's configuration is still the one of `etag`. */
+  async fetchConfig(
+    etag: string | undefined,
+    signal: AbortSignal,
+  ): Promise<'unchanged' | { etag: string; config: ConfigResponse }> {
+    const answer = await this.#json('GET', paths.config(this.#options.tenant), {
+      timeoutMs: QUICK_MS,
+      signal,
+      ...(etag === undefined || etag === '' ? {} : { headers: { 'if-none-match': etag } }),
+    });
+    if (answer.status === 304) return 'unchanged';
+    return { etag: answer.headers.get('etag') ?? '', config: answer.body as ConfigResponse };
+  }
+
+  /** One request, all or nothing. `idempotencyKey` makes its repetition harmless. */
+  async uploadOnce(
+    tabla: string,
+    modo: Modo,
+    { body, digest }: SealedChunk,
+    { idempotencyKey, signal }: { idempotencyKey: string; signal: AbortSignal },
+  ): Promise<UploadResult> {
+    const query = new URLSearchParams({ tabla, modo });
+    const answer = await this.#json('POST', `${paths.upload(this.#options.tenant)}?${query}`, {
+      headers: {
+        'content-type': mediaTypes.ndjson,
+        'content-encoding': 'gzip',
+        [headers.idempotencyKey]: idempotencyKey,
+        [headers.contentDigest]: formatContentDigest(digest),
+      },
+      body,
+      timeoutMs: SQL_MS,
+      signal,
+    });
+    return answer.body as UploadResult;
+  }
+
+  /** Repeating it after a lost answer leaves an empty upload behind, which the backend forgets by itself. */
+  async openUpload(tabla: string, modo: Modo, signal: AbortSignal): Promise<OpenUploadResponse> {
+    const answer = await this.#postJson(paths.uploads(this.#options.tenant), { tabla, modo }, { signal });
+    return answer as OpenUploadResponse;
+  }
+
+  async putChunk(id: string, chunk: SealedChunk, signal: AbortSignal): Promise<void> {
+    await this.#json('PUT', paths.chunk(this.#options.tenant, id, chunk.n), {
+      headers: {
+        'content-type': mediaTypes.gzip,
+        [headers.contentDigest]: formatContentDigest(chunk.digest),
+      },
+      body: chunk.body,
+      timeoutMs: BODY_MS,
+      signal,
+    });
+  }
+
+  async commitUpload(id: string, totals: Commit, signal: AbortSignal): Promise<UploadResult> {
+    const path = paths.commit(this.#options.tenant, id);
+    return (await this.#postJson(path, totals, { signal, timeoutMs: SQL_MS })) as UploadResult;
+  }
+
+  /** One attempt: the backend forgets an abandoned upload by itself in the end. */
+  async abandonUpload(id: string, signal: AbortSignal): Promise<void> {
+    await exchangeJson({
+      method: 'DELETE',
+      url: this.#base + paths.uploadById(this.#options.tenant, id),
+      headers: this.#credentials(),
+      timeoutMs: QUICK_MS,
+      signal,
+    });
+  }
+
+  /**
+   * A framed download: its first byte to its last, and nothing about whether it is complete (sync/frame.ts). One
+   * attempt: what has been consumed cannot be repeated here.
+   */
+  async openDownload(tabla: string, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array>> {
+    const query = new URLSearchParams({ tabla });
+    const { body } = await exchangeStream({
+      method: 'GET',
+      url: `${this.#base}${paths.download(this.#options.tenant)}?${query}`,
+      headers: { ...this.#credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
+      timeoutMs: SQL_MS,
+      stallTimeoutMs: STALL_MS,
+      signal,
+    });
+    return body;
+  }
+
+  /** A phase at PostgreSQL is SQL of the tenant's own, maybe not repeatable: again only where it did not begin. */
+  async runPhase(phase: RunPhase, signal: AbortSignal): Promise<RunPhaseResponse> {
+    const path = paths.phases(this.#options.tenant);
+    return (await this.#postJson(path, phase, { signal, timeoutMs: SQL_MS, when: isRefusal })) as RunPhaseResponse;
+  }
+
+  /** Again only where the backend did not begin: a lost answer is not to make every entry twice. */
+  async sendLogs(logs: LogEntry[], signal: AbortSignal): Promise<LogsResponse> {
+    const path = paths.logs(this.#options.tenant);
+    return (await this.#postJson(path, { logs }, { signal, when: isRefusal })) as LogsResponse;
+  }
+
+  #credentials(): Record<string, string> {
+    return credentialHeaders(this.#options.tenant, this.#options.key, userAgent);
+  }
+
+  async #postJson(
+    path: string,
+    body: unknown,
+    { timeoutMs = QUICK_MS, ...rest }: { signal: AbortSignal; timeoutMs?: number; when?: (error: unknown) => boolean },
+  ): Promise<unknown> {
+    const request = { headers: { 'content-type': mediaTypes.json }, body: JSON.stringify(body), timeoutMs, ...rest };
+    return (await this.#json('POST', path, request)).body;
+  }
+
+  #json(
+    method: 'GET' | 'POST' | 'PUT',
+    path: string,
+    options: {
+      headers?: Record<string, string>;
+      body?: string | Uint8Array<ArrayBuffer>;
+      timeoutMs: number;
+      signal: AbortSignal;
+      when?: (error: unknown) => boolean;
+    },
+  ): ReturnType<typeof exchangeJson> {
+    const { when, headers: own, ...request } = options;
+    const { retryPolicy, onRetry } = this.#options;
+    const retry: RetryOptions = {
+      signal: options.signal,
+      ...(retryPolicy === undefined ? {} : { policy: retryPolicy }),
+      ...(onRetry === undefined ? {} : { onRetry }),
+      ...(when === undefined ? {} : { when }),
+    };
+    return withRetries(
+      () => exchangeJson({ ...request, method, url: this.#base + path, headers: { ...this.#credentials(), ...own } }),
+      retry,
+    );
+  }
+}
+
+/** `https://host/` and `https://host/api/sync` are the same backend. Throws a TypeError for what is not an HTTP URL. */
+export function normaliseUrl(text: string): string {
+  const url = new URL(text);
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new TypeError(`not an HTTP URL: ${url.protocol}`);
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/api\/sync$/, '');
+}

@@ -1,0 +1,260 @@
+import { headers as headerNames, mediaTypes } from '../../protocol/constants.ts';
+import { readProblem, SyncError } from '../../protocol/errors.ts';
+
+/** One HTTP exchange with the backend: no policy here, only what one attempt is. */
+
+/** The backend did not answer as the protocol says: unreachable, cut, a proxy's page, a time limit. */
+export class BackendError extends Error {
+  readonly status: number | undefined;
+  readonly retryable: boolean;
+  /** Seconds, from Retry-After. */
+  readonly retryAfter: number | undefined;
+  constructor(message: string, options: { status?: number; retryable: boolean; retryAfter?: number; cause?: unknown }) {
+    super(message, { cause: options.cause });
+    this.name = 'BackendError';
+    this.status = options.status;
+    this.retryable = options.retryable;
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+export interface HttpRequest {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  url: string;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array<ArrayBuffer>;
+  /** For the whole exchange, or until the headers of the answer when its body is a stream. */
+  timeoutMs: number;
+  signal: AbortSignal;
+}
+
+/** Bodies of answers that are not streams are bounded: an agent does not swallow what a wrong server sends. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+const RETRYABLE_STATUS = new Set([408, 425, 429]);
+
+/**
+ * Sends a request and reads the JSON of the answer (undefined for 204 and 304).
+ *
+ * Throws SyncError for an answer that is one of the protocol's problems, BackendError for anything else that is not a
+ * 2xx or 304, the signal's reason when the caller gave up.
+ */
+export async function exchangeJson(request: HttpRequest): Promise<{ status: number; headers: Headers; body: unknown }> {
+  return withTimeLimit(request, async (signal) => {
+    const response = await send(request, signal);
+    const text = await readBounded(response, request.url);
+    if (response.status === 304 || response.status === 204)
+      return { status: response.status, headers: response.headers, body: undefined };
+    if (!response.ok) throw failureOf(request, response, text);
+    try {
+      return { status: response.status, headers: response.headers, body: JSON.parse(text) as unknown };
+    } catch (cause) {
+      throw new BackendError(`${request.url} respondió algo que no es JSON: ${excerpt(text)}`, {
+        status: response.status,
+        retryable: false,
+        cause,
+      });
+    }
+  });
+}
+
+/**
+ * Sends a request whose answer is read as it comes. The body fails with BackendError when nothing arrives for
+ * `stallTimeoutMs`, or when the connection breaks; a clean end is not yet a complete answer (the caller counts).
+ */
+export async function exchangeStream(
+  request: HttpRequest & { stallTimeoutMs: number },
+): Promise<{ headers: Headers; body: AsyncGenerator<Uint8Array> }> {
+  const controller = new AbortController();
+  const stop = () => controller.abort(request.signal.reason);
+  request.signal.addEventListener('abort', stop, { once: true });
+  const release = () => request.signal.removeEventListener('abort', stop);
+  try {
+    const response = await withTimeLimit({ ...request, signal: controller.signal }, async (signal) => {
+      const answer = await send(request, signal, controller.signal);
+      if (!answer.ok) throw failureOf(request, answer, await readBounded(answer, request.url));
+      return answer;
+    });
+    return { headers: response.headers, body: readBody(response, request, controller, release) };
+  } catch (error) {
+    release();
+    controller.abort();
+    request.signal.throwIfAborted();
+    throw error;
+  }
+}
+
+async function* readBody(
+  response: Response,
+  { url, signal, stallTimeoutMs }: HttpRequest & { stallTimeoutMs: number },
+  controller: AbortController,
+  release: () => void,
+): AsyncGenerator<Uint8Array> {
+  const reader = response.body?.getReader();
+  let watchdog: ReturnType<typeof setTimeout> | undefined;
+  let stalled = false;
+  try {
+    while (reader !== undefined) {
+      watchdog = setTimeout(() => {
+        stalled = true;
+        controller.abort();
+      }, stallTimeoutMs);
+      const { done, value } = await reader.read();
+      clearTimeout(watchdog);
+      if (done) return;
+      yield value;
+    }
+  } catch (cause) {
+    signal.throwIfAborted();
+    const what = stalled
+      ? `no envió nada durante ${stallTimeoutMs / 1000} s`
+      : `cortó la respuesta (${reasonOf(cause)})`;
+    throw new BackendError(`${url} ${what}`, { retryable: true, cause });
+  } finally {
+    clearTimeout(watchdog);
+    release();
+    // Left early: the rest of the answer is of no use, and the connection must not wait for it.
+    controller.abort();
+  }
+}
+
+async function send(request: HttpRequest, ...signals: AbortSignal[]): Promise<Response> {
+  const { method, url, headers = {}, body } = request;
+  try {
+    return await fetch(url, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body }),
+      // The key must not follow a redirection to somewhere else.
+      redirect: 'manual',
+      signal: signals.at(-1)!,
+    });
+  } catch (cause) {
+    if (signals.some((signal) => signal.aborted)) throw cause;
+    throw new BackendError(`No se puede llegar a ${url}: ${reasonOf(cause)}`, { retryable: true, cause });
+  }
+}
+
+/** Runs `use` under a signal that also aborts after the request's time limit. */
+async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { signal, timeoutMs, url } = request;
+  signal.throwIfAborted();
+  const limit = new AbortController();
+  let expired = false;
+  const timer = setTimeout(() => {
+    expired = true;
+    limit.abort();
+  }, timeoutMs);
+  const stop = () => limit.abort(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await Promise.race([use(limit.signal), rejectOnAbort(limit.signal)]);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (!expired) throw cause;
+    throw new BackendError(`${url} no respondió en ${timeoutMs / 1000} s`, { retryable: true, cause });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) =>
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+  );
+}
+
+async function readBounded(response: Response, url: string): Promise<string> {
+  const reader = response.body?.getReader();
+  if (reader === undefined) return '';
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      size += value.length;
+      if (size > MAX_ANSWER_BYTES) {
+        await reader.cancel();
+        throw new BackendError(`${url} respondió más de ${MAX_ANSWER_BYTES} bytes`, { retryable: false });
+      }
+      parts.push(value);
+    }
+  } catch (cause) {
+    if (cause instanceof BackendError) throw cause;
+    throw new BackendError(`${url} cortó la respuesta (${reasonOf(cause)})`, { retryable: true, cause });
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function failureOf(request: HttpRequest, response: Response, text: string): Error {
+  const after = retryAfterOf(response.headers.get('retry-after'));
+  const type = response.headers.get('content-type') ?? '';
+  if (type.startsWith(mediaTypes.problem) || type.startsWith(mediaTypes.json)) {
+    const problem = readProblem(parseOrUndefined(text));
+    if (problem?.retryAfter === undefined && problem !== undefined && after !== undefined)
+      return new SyncError(problem.code, problem.detail, { ...problem.place, retryAfter: after });
+    if (problem !== undefined) return problem;
+  }
+  const { status } = response;
+  if (status >= 300 && status < 400) {
+    const target = response.headers.get('location') ?? '(sin Location)';
+    return new BackendError(`${request.url} redirige a ${target}; ejecute init con la dirección definitiva`, {
+      status,
+      retryable: false,
+    });
+  }
+  return new BackendError(`${request.url} respondió ${status} y no es una respuesta del backend: ${excerpt(text)}`, {
+    status,
+    retryable: RETRYABLE_STATUS.has(status) || status >= 500,
+    ...(after === undefined ? {} : { retryAfter: after }),
+  });
+}
+
+/** Seconds of a Retry-After field (RFC 9110): a number, or a date. */
+function retryAfterOf(field: string | null): number | undefined {
+  if (field === null) return undefined;
+  if (/^\d{1,6}$/.test(field.trim())) return Number(field);
+  const at = Date.parse(field);
+  return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - Date.now()) / 1000));
+}
+
+function parseOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function excerpt(text: string): string {
+  const line = text
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim();
+  if (line === '') return '(respuesta vacía)';
+  return line.length > 120 ? `${line.slice(0, 119)}…` : line;
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const code = (cause as NodeJS.ErrnoException).code;
+  const known: Record<string, string> = {
+    ConnectionRefused: 'la conexión fue rechazada; ¿está encendido el backend?',
+    ECONNREFUSED: 'la conexión fue rechazada; ¿está encendido el backend?',
+    ConnectionClosed: 'la conexión se cerró',
+    ECONNRESET: 'la conexión se cortó',
+    FailedToOpenSocket: 'no se encuentra el servidor; revise la dirección y el DNS',
+    ENOTFOUND: 'no se encuentra el servidor; revise la dirección y el DNS',
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'no se puede comprobar su certificado TLS',
+    DEPTH_ZERO_SELF_SIGNED_CERT: 'su certificado TLS es autofirmado; use NODE_EXTRA_CA_CERTS',
+    CERT_HAS_EXPIRED: 'su certificado TLS caducó',
+    ERR_TLS_CERT_ALTNAME_INVALID: 'su certificado TLS es de otro nombre',
+  };
+  return (code !== undefined ? known[code] : undefined) ?? `${cause.message}${code === undefined ? '' : ` [${code}]`}`;
+}
+
+/** The headers that say who calls. */
+export function credentialHeaders(tenant: string, key: string, userAgent: string): Record<string, string> {
+  return { [headerNames.tenant]: tenant, [headerNames.apiKey]: key, [headerNames.userAgent]: userAgent };
+}

@@ -1,0 +1,178 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import manifest from '../package.json' with { type: 'json' };
+
+/** The command line as an operator meets it: real processes, a real HTTP server in the backend's place. */
+
+const main = resolve(import.meta.dirname, 'main.ts');
+const PASSWORD = 'Mi_Password_Super_Seguro_2024!';
+const KEY = 'sk_live_abc123xyz789';
+let folder: string;
+let server: Server | undefined;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ax-main-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+  server?.closeAllConnections();
+  await new Promise<void>((done) => (server === undefined ? done() : server.close(() => done())));
+  server = undefined;
+});
+
+interface Outcome {
+  code: number | null;
+  output: string;
+}
+
+function run(args: string[], { password = PASSWORD }: { password?: string } = {}): Promise<Outcome> {
+  const { SYNC_CONFIG_PASSWORD: _, ...env } = process.env;
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    env: password === '' ? env : { ...env, SYNC_CONFIG_PASSWORD: password },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (output += part.toString()));
+  return new Promise((done) => child.once('close', (code) => done({ code, output })));
+}
+
+/** A backend that knows one tenant, with one table to upload; everything else is refused. */
+async function startBackend(): Promise<string> {
+  const config = {
+    success: true,
+    id: 'c1',
+    tenantId: 'acme-corp-001',
+    sqlServerHost: '127.0.0.1',
+    // Nobody listens there.
+    sqlServerPort: 1,
+    sqlServerDatabase: 'EmpresaDB',
+    sqlServerUser: 'sync_user',
+    sqlServerPassword: 'Clave_SQL_9',
+    configuracionTablas: { tablasSubida: [{ nombre: 'vista_proveedores', process: { query: 'SELECT 1 AS codigo' } }] },
+    version: 4,
+    ultimaModificacion: '2024-01-15T10:30:00Z',
+  };
+  server = createServer((request, response) => {
+    const answer = (status: number, body: object) => {
+      response.writeHead(status, { 'content-type': 'application/json', etag: '"4"' });
+      response.end(JSON.stringify(body));
+    };
+    if (request.url === '/api/sync/health') return answer(200, { success: true, status: 'ok' });
+    if (request.headers['x-api-key'] !== KEY) {
+      return answer(401, { success: false, code: 'NO_AUTORIZADO', detail: 'Clave desconocida.' });
+    }
+    if (request.url === '/api/sync/logs/acme-corp-001') return answer(200, { success: true, logsInsertados: 1 });
+    if (request.headers['if-none-match'] === '"4"') return response.writeHead(304).end();
+    return answer(200, config);
+  });
+  await new Promise<void>((done) => server!.listen(0, '127.0.0.1', done));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const initArgs = (url: string, key = KEY) => ['init', '--url', url, '--tenant', 'acme-corp-001', '--key', key];
+
+test('--version and --help', async () => {
+  expect(await run(['--version'])).toEqual({ code: 0, output: `${manifest.version}\n` });
+  const { code, output } = await run(['sync', '--help']);
+  expect(code).toBe(0);
+  expect(output).toContain('--upload-only');
+  expect(output).toContain('Solo subir');
+  expect(output).not.toMatch(/Show help|Options:|\[boolean\]|\[default/);
+});
+
+test('an unknown option fails and says which one was meant', async () => {
+  const wrongOption = await run(['sync', '--tablas', 'x']);
+  expect(wrongOption.code).toBe(3);
+  expect(wrongOption.output).toContain('Argumento desconocido: tablas ¿Quiso decir --tabla?');
+  const wrongCommand = await run(['sinc']);
+  expect(wrongCommand.code).toBe(3);
+  expect(wrongCommand.output).toContain('¿Quiso decir sync?');
+  expect(await run([])).toMatchObject({ code: 3, output: expect.stringContaining('Falta el comando') });
+  const both = await run(['sync', '--upload-only', '--download-only']);
+  expect(both).toMatchObject({ code: 3, output: expect.stringContaining('no van juntas') });
+  const noValue = await run(['sync', '--tabla']);
+  expect(noValue).toMatchObject({ code: 3, output: expect.stringContaining('Falta el valor de: tabla') });
+  const port = await run([...initArgs('http://127.0.0.1:1'), '--sql-port', 'abc']);
+  expect(port).toMatchObject({ code: 3, output: expect.stringContaining('--sql-port debe ser') });
+  const missing = await run(['init', '--url', 'http://127.0.0.1:1']);
+  expect(missing).toMatchObject({ code: 3, output: expect.stringContaining('Faltan las opciones obligatorias') });
+});
+
+test('without SYNC_CONFIG_PASSWORD, and without init, it says what to do', async () => {
+  const noPassword = await run(['sync'], { password: '' });
+  expect(noPassword).toMatchObject({ code: 3, output: expect.stringContaining('SYNC_CONFIG_PASSWORD') });
+  const noInit = await run(['sync']);
+  expect(noInit).toMatchObject({ code: 3, output: expect.stringContaining('Ejecute init') });
+});
+
+test('init writes the sealed configuration, in the folder of --carpeta, once the backend takes the key', async () => {
+  const url = await startBackend();
+  const refused = await run(initArgs(url, 'sk_live_otra_clave'));
+  expect(refused.code).toBe(6);
+  expect(refused.output).toContain('Clave desconocida.');
+  expect(await readdir(folder)).toEqual([]);
+
+  const nobody = await run(initArgs('http://127.0.0.1:1'));
+  expect(nobody).toMatchObject({ code: 4, output: expect.stringContaining('la conexión fue rechazada') });
+  const noUrl = await run(initArgs('backend'));
+  expect(noUrl).toMatchObject({ code: 3, output: expect.stringContaining('no es una dirección HTTP') });
+
+  const accepted = await run([...initArgs(url), '--carpeta', folder]);
+  expect(accepted.code).toBe(0);
+  expect(accepted.output).toContain('sync_user@127.0.0.1:1/EmpresaDB');
+  expect(await readdir(folder)).toEqual(['sync-config.enc']);
+  for (const secret of [KEY, 'Clave_SQL_9', PASSWORD]) expect(accepted.output).not.toContain(secret);
+});
+
+test('with SQL Server down: test says so, sync ends with its code, logs hold no secret', async () => {
+  const url = await startBackend();
+  await run(initArgs(url));
+  const checked = await run(['test']);
+  expect(checked.code).toBe(1);
+  expect(checked.output).toMatch(/✔ Backend/);
+  expect(checked.output).toMatch(/✔ Credenciales y configuración: .*versión 4/);
+  expect(checked.output).toMatch(/✖ SQL Server 127\.0\.0\.1:1/);
+
+  const synced = await run(['sync']);
+  expect(synced.code).toBe(5);
+  const errors = await readFile(join(folder, 'logs', 'sync-error.log'), 'utf8');
+  expect(errors).toContain('ERROR vista_proveedores:');
+  const combined = await readFile(join(folder, 'logs', 'sync-combined.log'), 'utf8');
+  for (const secret of [KEY, 'Clave_SQL_9', PASSWORD]) expect(errors + combined + checked.output).not.toContain(secret);
+  expect((await readdir(folder)).sort()).toEqual(['logs', 'sync-config.enc']);
+});
+
+test('SIGTERM ends a run that waits for the backend, and gives the lock back', async () => {
+  const url = await startBackend();
+  await run(initArgs(url));
+  let asked: (() => void) | undefined;
+  const waiting = new Promise<void>((done) => {
+    asked = done;
+  });
+  server!.removeAllListeners('request');
+  server!.on('request', () => asked!());
+  const child = spawn(process.execPath, [main, 'sync'], {
+    cwd: folder,
+    env: { ...process.env, SYNC_CONFIG_PASSWORD: PASSWORD },
+  });
+  const ended = new Promise<number | null>((done) => child.once('close', done));
+  await waiting;
+  child.kill('SIGTERM');
+  expect(await ended).toBe(130);
+  expect((await readdir(folder)).sort()).toEqual(['logs', 'sync-config.enc']);
+});
+
+test('another password, another run, a table that does not exist: each its exit code', async () => {
+  const url = await startBackend();
+  await run(initArgs(url));
+  expect((await run(['sync'], { password: 'otra' })).code).toBe(3);
+  const unknown = await run(['sync', '--tabla', 'vista_nada']);
+  expect(unknown).toMatchObject({ code: 3, output: expect.stringContaining('Las que hay: vista_proveedores') });
+  await writeFile(join(folder, 'sync.lock'), JSON.stringify({ pid: process.pid }));
+  expect((await run(['sync'])).code).toBe(7);
+});

@@ -1,0 +1,90 @@
+import { exactType } from './bulk/data-types.ts';
+import { RowSource } from './bulk/row-source.ts';
+import { type BulkColumn, loadType, quoteTable } from './ddl.ts';
+import { SqlServerError } from './errors.ts';
+import type { Session } from './session.ts';
+
+export interface BulkLoadOptions {
+  signal: AbortSignal;
+  /** Told the rows sent so far, now and then. */
+  onRows?: (rows: number) => void;
+}
+
+/**
+ * Loads NDJSON into `table`, whose columns are those that createTempTableSql makes of `columns`. All rows or none.
+ * Bytes are pulled as SQL Server takes them. Answers the rows loaded; no rows is no error.
+ *
+ * Throws `signal.reason`, what `pieces` threw, or SqlServerError: VALOR names row, column, value and rule.
+ */
+export async function bulkLoad(
+  session: Session,
+  table: string,
+  columns: readonly BulkColumn[],
+  pieces: AsyncIterable<Uint8Array>,
+  { signal, onRows }: BulkLoadOptions,
+): Promise<number> {
+  const { connection } = session;
+  const watch = session.watch(session.stallTimeoutMs);
+  const refuse = (value: string, rule: string, index: number | undefined) =>
+    unfit(source.rows, columns, value, rule, index);
+  const onPull = (pulling: boolean) => {
+    if (pulling) watch.hold();
+    else watch.release();
+    onRows?.(source.rows);
+  };
+  const wanted = columns.map(({ name, type }) => ({ name, numbers: !isBinary(type.name) }));
+  const source = new RowSource(pieces, wanted, { refuse, onPull });
+  try {
+    signal.throwIfAborted();
+    // SQL Server refuses a bulk load of no rows.
+    if (!(await source.prime())) return 0;
+    let loaded: number | undefined;
+    const start = (done: (error?: Error | null) => void) => {
+      const load = connection.newBulkLoad(quoteTable(table), { keepNulls: true }, (error, rowCount) => {
+        loaded = rowCount;
+        done(error);
+      });
+      columns.forEach(({ name, type, nullable }, index) => {
+        const exact = exactType(loadType(type), { nullable, refuse: (value, rule) => refuse(value, rule, index) });
+        // tedious puts the name between brackets as it is.
+        load.addColumn(name.replaceAll(']', ']]'), exact, { nullable });
+      });
+      connection.execBulkLoad(load, source);
+      return load;
+    };
+    await session.perform(start, { signal, watch });
+    onRows?.(source.rows);
+    if (loaded !== source.rows) throw miscounted(source.rows, loaded);
+    return source.rows;
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw source.failure === undefined ? error : source.failure.error;
+  } finally {
+    source.return();
+  }
+}
+
+function isBinary(name: string): boolean {
+  return name === 'binary' || name === 'varbinary' || name === 'image';
+}
+
+const VALUE_SHOWN = 80;
+
+function unfit(
+  row: number,
+  columns: readonly BulkColumn[],
+  value: string,
+  rule: string,
+  index: number | undefined,
+): SqlServerError {
+  if (index === undefined) return new SqlServerError('VALOR', `Fila ${row} de la descarga: ${rule}.`);
+  const { name } = columns[index]!;
+  const shown = value.length > VALUE_SHOWN ? `${value.slice(0, VALUE_SHOWN)}…` : value;
+  return new SqlServerError('VALOR', `Fila ${row} de la descarga, columna «${name}», valor «${shown}»: ${rule}.`);
+}
+
+function miscounted(sent: number, loaded: number | undefined): SqlServerError {
+  return new SqlServerError('CONEXION', `Se enviaron ${sent} filas a SQL Server y dice haber cargado ${loaded ?? 0}.`, {
+    retryable: true,
+  });
+}

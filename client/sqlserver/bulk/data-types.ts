@@ -1,0 +1,381 @@
+import type { Collation } from 'tedious/lib/collation.js';
+import type { DataType } from 'tedious/lib/data-type.js';
+import { formatSqlType, type SqlTypeSpec } from '../../../protocol/sql-types.ts';
+import { DAYS_TO_1900 } from '../../../protocol/values.ts';
+import type { SqlServerError } from '../errors.ts';
+import { readDecimal, readFloat, readInteger, UnfitValue } from './exact.ts';
+import { readInstant, toScale, toThreeHundredths, toUtc, withoutOffset } from './instants.ts';
+
+/**
+ * Types for tedious that send a value exactly as its text says it. tedious' own take doubles and Dates: they lose
+ * digits of decimals, of money and of fractions of a second, and read zone-less text in the agent's time zone.
+ *
+ * Layouts: [MS-TDS] 2.2.5.4 (type ids, TYPE_INFO) and 2.2.5.5 (values).
+ */
+
+/** A value of a row: numbers as the text they were written as, nested JSON as its text. */
+export type Cell = string | boolean | null;
+
+type Out = Parameters<DataType['writeValue']>[0];
+
+interface Codec {
+  id: number;
+  typeInfo(out: Out, collation: Collation | undefined): void;
+  /** NULL is one zero byte for all but the types with a two-byte or PLP length. */
+  nil?(out: Out): void;
+  /** Throws UnfitValue before it writes a byte. */
+  write(out: Out, value: string | boolean): void;
+}
+
+export interface ExactTypeOptions {
+  nullable: boolean;
+  /** What to throw for a value that does not fit; `rule` is Spanish, without a full stop. */
+  refuse: (value: string, rule: string) => SqlServerError;
+}
+
+/** The type object of a column or parameter of `type`, which is one that `loadType` answers. */
+export function exactType(type: SqlTypeSpec, { nullable, refuse }: ExactTypeOptions): DataType {
+  const codec = codecOf(type);
+  const declaration = formatSqlType(type).toLowerCase();
+  return {
+    id: codec.id,
+    type: type.name.toUpperCase(),
+    name: `Exact ${declaration}`,
+    declaration: () => declaration,
+    validate: (value: unknown) => value,
+    writeTypeInfo: (out, { collation }) => codec.typeInfo(out, collation),
+    writeValue(out, parameter) {
+      const value = parameter.value as Cell;
+      if (value === null) {
+        if (!nullable) throw refuse('NULL', 'la columna no admite NULL');
+        if (codec.nil === undefined) out.writeUInt8(0);
+        else codec.nil(out);
+        return;
+      }
+      try {
+        codec.write(out, value);
+      } catch (error) {
+        throw error instanceof UnfitValue ? refuse(String(value), error.rule) : error;
+      }
+    },
+  };
+}
+
+function codecOf(type: SqlTypeSpec): Codec {
+  switch (type.name) {
+    case 'bit':
+      return { id: 0x68, typeInfo: bytes(0x68, 1), write: writeBit };
+    case 'tinyint':
+      return integer(1, 0n, 255n);
+    case 'smallint':
+      return integer(2, -32_768n, 32_767n);
+    case 'int':
+      return integer(4, -2_147_483_648n, 2_147_483_647n);
+    case 'bigint':
+      return integer(8, -9_223_372_036_854_775_808n, 9_223_372_036_854_775_807n);
+    case 'decimal':
+    case 'numeric':
+      return decimal(type.name === 'decimal' ? 0x6a : 0x6c, type.precision ?? 18, type.scale ?? 0);
+    case 'money':
+      return { id: 0x6e, typeInfo: bytes(0x6e, 8), write: writeMoney };
+    case 'smallmoney':
+      return { id: 0x6e, typeInfo: bytes(0x6e, 4), write: writeSmallMoney };
+    case 'float':
+      return { id: 0x6d, typeInfo: bytes(0x6d, 8), write: writeFloat };
+    case 'real':
+      return { id: 0x6d, typeInfo: bytes(0x6d, 4), write: writeReal };
+    case 'uniqueidentifier':
+      return { id: 0x24, typeInfo: bytes(0x24, 16), write: writeGuid };
+    case 'date':
+      return { id: 0x28, typeInfo: bytes(0x28), write: writeDate };
+    case 'time':
+      return time(type.scale ?? 7);
+    case 'datetime2':
+      return dateTime2(type.scale ?? 7);
+    case 'datetimeoffset':
+      return dateTimeOffset(type.scale ?? 7);
+    case 'datetime':
+      return { id: 0x6f, typeInfo: bytes(0x6f, 8), write: writeDateTime };
+    case 'smalldatetime':
+      return { id: 0x6f, typeInfo: bytes(0x6f, 4), write: writeSmallDateTime };
+    case 'nchar':
+      return characters(0xef, type.length ?? 1);
+    case 'nvarchar':
+      return characters(0xe7, type.length ?? 1);
+    case 'binary':
+      return binary(0xad, type.length ?? 1);
+    case 'varbinary':
+      return binary(0xa5, type.length ?? 1);
+    default:
+      throw new Error(`${type.name} does not travel as itself: loadType answers what it travels as`);
+  }
+}
+
+function bytes(...info: number[]): (out: Out) => void {
+  const buffer = Buffer.from(info);
+  return (out) => out.writeBuffer(buffer);
+}
+
+/** A JSON boolean in a column of numbers is 1 or 0. */
+function numberText(value: string | boolean): string {
+  return typeof value === 'string' ? value : value ? '1' : '0';
+}
+
+function textOnly(value: string | boolean): string {
+  if (typeof value === 'boolean') throw new UnfitValue('es un booleano');
+  return value;
+}
+
+function writeBit(out: Out, value: string | boolean): void {
+  const word = typeof value === 'boolean' ? String(value) : value.trim().toLowerCase();
+  const on = word === 'true' || word === '1';
+  if (!on && word !== 'false' && word !== '0') throw new UnfitValue('no es true, false, 1 ni 0');
+  out.writeUInt8(1);
+  out.writeUInt8(on ? 1 : 0);
+}
+
+function integer(size: 1 | 2 | 4 | 8, low: bigint, high: bigint): Codec {
+  return {
+    id: 0x26,
+    typeInfo: bytes(0x26, size),
+    write(out, value) {
+      const read = readInteger(numberText(value), low, high);
+      out.writeUInt8(size);
+      if (size === 8) out.writeBigInt64LE(BigInt(read));
+      else if (size === 4) out.writeInt32LE(Number(read));
+      else if (size === 2) out.writeInt16LE(Number(read));
+      else out.writeUInt8(Number(read));
+    },
+  };
+}
+
+function decimal(id: number, precision: number, scale: number): Codec {
+  const size = precision <= 9 ? 4 : precision <= 19 ? 8 : precision <= 28 ? 12 : 16;
+  return {
+    id,
+    typeInfo: bytes(id, size + 1, precision, scale),
+    write(out, value) {
+      const units = readDecimal(numberText(value), precision, scale);
+      out.writeUInt8(size + 1);
+      out.writeUInt8(units < 0 ? 0 : 1);
+      if (typeof units === 'number') {
+        const magnitude = Math.abs(units);
+        out.writeUInt32LE(magnitude % 0x1_0000_0000);
+        if (size > 4) out.writeUInt32LE(Math.floor(magnitude / 0x1_0000_0000));
+        for (let at = 8; at < size; at += 4) out.writeUInt32LE(0);
+        return;
+      }
+      let rest = units < 0n ? -units : units;
+      for (let at = 0; at < size; at += 4) {
+        out.writeUInt32LE(Number(rest & 0xffff_ffffn));
+        rest >>= 32n;
+      }
+    },
+  };
+}
+
+function writeMoney(out: Out, value: string | boolean): void {
+  const units = BigInt(readDecimal(numberText(value), 19, 4));
+  if (units < -9_223_372_036_854_775_808n || units > 9_223_372_036_854_775_807n) {
+    throw new UnfitValue('pasa de ±922337203685477.5807');
+  }
+  out.writeUInt8(8);
+  // The high half goes first, each half little-endian ([MS-TDS] 2.2.5.5.1.2).
+  out.writeInt32LE(Number(units >> 32n));
+  out.writeUInt32LE(Number(units & 0xffff_ffffn));
+}
+
+function writeSmallMoney(out: Out, value: string | boolean): void {
+  const units = Number(readDecimal(numberText(value), 10, 4));
+  if (units < -2_147_483_648 || units > 2_147_483_647) throw new UnfitValue('pasa de ±214748.3647');
+  out.writeUInt8(4);
+  out.writeInt32LE(units);
+}
+
+function writeFloat(out: Out, value: string | boolean): void {
+  const read = readFloat(numberText(value));
+  out.writeUInt8(8);
+  out.writeDoubleLE(read);
+}
+
+function writeReal(out: Out, value: string | boolean): void {
+  const read = Math.fround(readFloat(numberText(value)));
+  if (!Number.isFinite(read)) throw new UnfitValue('es mayor de lo que cabe en REAL');
+  out.writeUInt8(4);
+  out.writeFloatLE(read);
+}
+
+const guidShape = /^\{?([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12})\}?$/i;
+
+function writeGuid(out: Out, value: string | boolean): void {
+  const match = guidShape.exec(textOnly(value).trim());
+  if (match === null) throw new UnfitValue('no es un UNIQUEIDENTIFIER');
+  out.writeUInt8(16);
+  // The first three groups are little-endian numbers, the last two plain bytes.
+  out.writeUInt32LE(Number.parseInt(match[1]!, 16));
+  out.writeUInt16LE(Number.parseInt(match[2]!, 16));
+  out.writeUInt16LE(Number.parseInt(match[3]!, 16));
+  out.writeBuffer(Buffer.from(match[4]! + match[5]!, 'hex'));
+}
+
+function writeDate(out: Out, value: string | boolean): void {
+  const { days, units } = withoutOffset(readInstant(textOnly(value)));
+  if (units !== 0) throw new UnfitValue('lleva una hora y la columna solo guarda la fecha');
+  out.writeUInt8(3);
+  out.writeUInt24LE(days);
+}
+
+function timeSize(scale: number): number {
+  return scale <= 2 ? 3 : scale <= 4 ? 4 : 5;
+}
+
+function writeUnits(out: Out, units: number, scale: number): void {
+  const size = timeSize(scale);
+  if (size === 3) {
+    out.writeUInt24LE(units);
+    return;
+  }
+  out.writeUInt32LE(units % 0x1_0000_0000);
+  if (size === 5) out.writeUInt8(Math.floor(units / 0x1_0000_0000));
+}
+
+function time(scale: number): Codec {
+  return {
+    id: 0x29,
+    typeInfo: bytes(0x29, scale),
+    write(out, value) {
+      const instant = readInstant(textOnly(value));
+      if (instant.days !== undefined || instant.offset !== undefined) {
+        throw new UnfitValue('la columna solo guarda la hora, sin fecha ni desfase');
+      }
+      const units = toScale(instant.units ?? 0, scale);
+      out.writeUInt8(timeSize(scale));
+      writeUnits(out, units, scale);
+    },
+  };
+}
+
+function dateTime2(scale: number): Codec {
+  return {
+    id: 0x2a,
+    typeInfo: bytes(0x2a, scale),
+    write(out, value) {
+      const { days, units } = withoutOffset(readInstant(textOnly(value)));
+      const scaled = toScale(units, scale);
+      out.writeUInt8(timeSize(scale) + 3);
+      writeUnits(out, scaled, scale);
+      out.writeUInt24LE(days);
+    },
+  };
+}
+
+function dateTimeOffset(scale: number): Codec {
+  return {
+    id: 0x2b,
+    typeInfo: bytes(0x2b, scale),
+    write(out, value) {
+      const { days, units, offset } = toUtc(readInstant(textOnly(value)));
+      const scaled = toScale(units, scale);
+      out.writeUInt8(timeSize(scale) + 5);
+      writeUnits(out, scaled, scale);
+      out.writeUInt24LE(days);
+      out.writeInt16LE(offset);
+    },
+  };
+}
+
+const DAYS_TO_1753 = 639_905;
+
+function writeDateTime(out: Out, value: string | boolean): void {
+  const { days, units } = withoutOffset(readInstant(textOnly(value)));
+  if (days < DAYS_TO_1753) throw new UnfitValue('DATETIME empieza en 1753-01-01: use DATETIME2');
+  const ticks = toThreeHundredths(units);
+  out.writeUInt8(8);
+  out.writeInt32LE(days - DAYS_TO_1900);
+  out.writeUInt32LE(ticks);
+}
+
+function writeSmallDateTime(out: Out, value: string | boolean): void {
+  const { days, units } = withoutOffset(readInstant(textOnly(value)));
+  if (units % 600_000_000 !== 0) throw new UnfitValue('SMALLDATETIME no guarda segundos y no se redondea');
+  if (days < DAYS_TO_1900 || days - DAYS_TO_1900 > 65_535) {
+    throw new UnfitValue('SMALLDATETIME va de 1900-01-01 a 2079-06-06');
+  }
+  out.writeUInt8(4);
+  out.writeUInt16LE(days - DAYS_TO_1900);
+  out.writeUInt16LE(units / 600_000_000);
+}
+
+const noCollation = Buffer.alloc(5);
+const plpUnknownLength = Buffer.from([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+const plpNull = Buffer.alloc(8, 0xff);
+
+/** A two-byte length, or PLP for MAX ([MS-TDS] 2.2.5.2.3), each with its own NULL. */
+function lengthPrefix(max: boolean) {
+  return {
+    nil: (out: Out) => (max ? out.writeBuffer(plpNull) : out.writeUInt16LE(0xffff)),
+    open(out: Out, byteLength: number): void {
+      if (max) {
+        out.writeBuffer(plpUnknownLength);
+        if (byteLength > 0) out.writeUInt32LE(byteLength);
+      } else out.writeUInt16LE(byteLength);
+    },
+    close(out: Out): void {
+      if (max) out.writeUInt32LE(0);
+    },
+  };
+}
+
+function characters(id: number, length: number | 'max'): Codec {
+  const { nil, open, close } = lengthPrefix(length === 'max');
+  return {
+    id,
+    typeInfo(out, collation) {
+      out.writeUInt8(id);
+      out.writeUInt16LE(length === 'max' ? 0xffff : length * 2);
+      out.writeBuffer(collation?.toBuffer().subarray(0, 5) ?? noCollation);
+    },
+    nil,
+    write(out, value) {
+      const text = String(value);
+      if (length !== 'max' && text.length > length) {
+        throw new UnfitValue(`tiene ${text.length} caracteres y caben ${length}`);
+      }
+      open(out, text.length * 2);
+      out.writeString(text, 'ucs2');
+      close(out);
+    },
+  };
+}
+
+function binary(id: number, length: number | 'max'): Codec {
+  const { nil, open, close } = lengthPrefix(length === 'max');
+  const typeInfo = Buffer.from([id, 0, 0]);
+  typeInfo.writeUInt16LE(length === 'max' ? 0xffff : length, 1);
+  return {
+    id,
+    typeInfo: (out) => out.writeBuffer(typeInfo),
+    nil,
+    write(out, value) {
+      const data = readBinary(textOnly(value));
+      if (length !== 'max' && data.length > length)
+        throw new UnfitValue(`tiene ${data.length} bytes y caben ${length}`);
+      open(out, data.length);
+      out.writeBuffer(data);
+      close(out);
+    },
+  };
+}
+
+/**
+ * Base64; hexadecimal after `0x` (SQL Server) or `\x` (PostgreSQL). A few texts are both base64 and `0x…`: which of the
+ * two was meant cannot be known, so they are refused.
+ */
+function readBinary(text: string): Buffer {
+  const isHex = /^[0\\][xX](?:[0-9a-fA-F]{2})*$/.test(text);
+  const isBase64 = text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
+  if (isHex && isBase64) throw new UnfitValue('puede ser base64 o hexadecimal: escríbalo como \\x…');
+  if (isHex) return Buffer.from(text.slice(2), 'hex');
+  if (isBase64) return Buffer.from(text, 'base64');
+  throw new UnfitValue('no es base64 ni hexadecimal (0x…)');
+}

@@ -1,0 +1,175 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { limits } from '../../../protocol/constants.ts';
+import { SqlServerError } from '../errors.ts';
+import type { Cell } from './data-types.ts';
+import { RowSource } from './row-source.ts';
+
+async function* pieces(...parts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield typeof part === 'string' ? Buffer.from(part) : part;
+}
+
+function open(source: AsyncIterable<Uint8Array>, names: string[], binary: string[] = []): RowSource {
+  const wanted = names.map((name) => ({ name, numbers: !binary.includes(name) }));
+  const refuse = (value: string, rule: string, index: number | undefined) =>
+    new SqlServerError('VALOR', `${rows.rows}|${index === undefined ? '' : names[index]}|${value}|${rule}`);
+  const rows = new RowSource(source, wanted, { refuse, onPull: () => {} });
+  return rows;
+}
+
+async function readAll(rows: RowSource): Promise<Cell[][]> {
+  const all: Cell[][] = [];
+  while (true) {
+    const result = await rows.next();
+    if (result.done) return all;
+    all.push([...result.value]);
+  }
+}
+
+const everyKind =
+  '{"n":12345678901234567.8900,"s":"añ\\"\\\\\\u0041\\n😀","t":true,"f":false,"z":null,"o":{"a":["}\\"",{}]},"l":[1, 2]}\n';
+const everyKindCells: Cell[] = [
+  '12345678901234567.8900',
+  'añ"\\A\n😀',
+  true,
+  false,
+  null,
+  '{"a":["}\\"",{}]}',
+  '[1, 2]',
+];
+const everyName = ['n', 's', 't', 'f', 'z', 'o', 'l'];
+
+describe('rows of NDJSON', () => {
+  test('numbers keep their text, nested values are their own', async () => {
+    expect(await readAll(open(pieces(everyKind), everyName))).toEqual([everyKindCells]);
+  });
+
+  test('bytes may be cut anywhere', async () => {
+    const bytes = Buffer.from(everyKind + everyKind);
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const rows = open(pieces(bytes.subarray(0, cut), bytes.subarray(cut)), everyName);
+      expect(await readAll(rows)).toEqual([everyKindCells, everyKindCells]);
+    }
+    const one = [...bytes].map((byte) => Uint8Array.of(byte));
+    expect(await readAll(open(pieces(...one), everyName))).toEqual([everyKindCells, everyKindCells]);
+  });
+
+  test('a piece may be overwritten once the next is asked for', async () => {
+    const piece = Buffer.alloc(8);
+    async function* reuse() {
+      for (const part of ['{"a":"xy', 'z"}\n     ']) {
+        piece.write(part, 'latin1');
+        yield piece.subarray(0, 8);
+      }
+    }
+    expect(await readAll(open(reuse(), ['a']))).toEqual([['xyz']]);
+  });
+
+  test('keys in any order, unknown ones ignored, missing ones NULL, the last of a repeated one', async () => {
+    const rows = open(pieces('{"b": 1 , "x":[{"a":9}], "a" : "q", "b":2}\n{}\n\n{"a":1}'), ['a', 'b']);
+    expect(await readAll(rows)).toEqual([
+      ['q', '2'],
+      [null, null],
+      ['1', null],
+    ]);
+  });
+
+  test('CRLF and a last line without an end', async () => {
+    expect(await readAll(open(pieces('{"a":1}\r\n{"a":2}'), ['a']))).toEqual([['1'], ['2']]);
+  });
+
+  test('any object of JSON.stringify', async () => {
+    const value = fc.oneof(fc.string({ unit: 'grapheme' }), fc.integer(), fc.double(), fc.boolean(), fc.constant(null));
+    const object = fc.dictionary(fc.string({ minLength: 1, maxLength: 3 }), value, { noNullPrototype: true });
+    await fc.assert(
+      fc.asyncProperty(fc.array(object, { maxLength: 5 }), fc.nat(200), async (objects, cut) => {
+        const names = [...new Set(objects.flatMap(Object.keys))];
+        const lines = objects.map((row) => `${JSON.stringify(row)}\n`);
+        const bytes = Buffer.from(lines.join(''));
+        const cells = await readAll(open(pieces(bytes.subarray(0, cut), bytes.subarray(cut)), names));
+        const expected = lines.map((line) => {
+          const row = JSON.parse(line) as Record<string, Cell | number>;
+          return names.map((name) => (typeof row[name] === 'number' ? JSON.stringify(row[name]) : (row[name] ?? null)));
+        });
+        expect(cells).toEqual(expected);
+      }),
+      { seed: 7, numRuns: 300 },
+    );
+  });
+
+  test('a row at hand costs no promise', async () => {
+    const rows = open(pieces('{"a":1}\n{"a":2}\n'), ['a']);
+    expect(await rows.prime()).toBe(true);
+    expect(rows.next()).toEqual({ done: false, value: ['1'] });
+    expect(rows.next()).toEqual({ done: false, value: ['2'] });
+    expect(rows.next()).toBeInstanceOf(Promise);
+  });
+
+  test('no bytes are no rows', async () => {
+    expect(await open(pieces(), ['a']).prime()).toBe(false);
+    expect(await open(pieces('\n \n'), ['a']).prime()).toBe(false);
+  });
+});
+
+describe('what is no row is refused with its number', () => {
+  test.each([
+    ['{"a":1}\n{"a":1', /^2\|\|\|no es un objeto JSON/],
+    ['[1]\n', /^1\|/],
+    ['{"a":tru}\n', /^1\|/],
+    ['{"a":01}\n', /^1\|/],
+    ['{"a":1,}\n', /^1\|/],
+    ['{"a":"\\x"}\n', /^1\|/],
+    ['{"a":"x}\n', /^1\|/],
+    ['{"a":[1\n]}\n', /^1\|/],
+    ['{a:1}\n', /^1\|/],
+  ])('%j', async (text, message) => {
+    await expect(readAll(open(pieces(text), ['a']))).rejects.toThrow(message);
+  });
+
+  test('bytes that are no UTF-8', async () => {
+    const rows = open(pieces(Buffer.from('7b2261223a22ff227d0a', 'hex')), ['a']);
+    await expect(readAll(rows)).rejects.toThrow(/UTF-8/);
+  });
+
+  test('a number where only base64 may stand', async () => {
+    await expect(readAll(open(pieces('{"b":1234}\n'), ['b'], ['b']))).rejects.toThrow('1|b|1234|es un número');
+  });
+
+  test('a line without an end is not collected for ever', async () => {
+    let sent = 0;
+    async function* endless() {
+      while (true) {
+        sent += 1 << 20;
+        yield new Uint8Array(1 << 20).fill(0x61);
+      }
+    }
+    await expect(readAll(open(endless(), ['a']))).rejects.toThrow(/la línea pasa de/);
+    expect(sent).toBeLessThanOrEqual(limits.lineMaxBytes + 2 * (1 << 20));
+  });
+});
+
+test('the error of the source comes through, and a source that is left is let go', async () => {
+  const broken = new Error('cut');
+  async function* failing() {
+    yield Buffer.from('{"a":1}\n');
+    throw broken;
+  }
+  const rows = open(failing(), ['a']);
+  await expect(readAll(rows)).rejects.toBe(broken);
+  expect(rows.failure).toEqual({ error: broken });
+
+  let released = false;
+  async function* watched() {
+    try {
+      yield Buffer.from('{"a":1}\n');
+      yield Buffer.from('{"a":2}\n');
+    } finally {
+      released = true;
+    }
+  }
+  const left = open(watched(), ['a']);
+  await left.next();
+  left.return();
+  await Promise.resolve();
+  expect(released).toBe(true);
+});

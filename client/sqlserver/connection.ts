@@ -1,0 +1,130 @@
+import { type BulkLoadOptions, bulkLoad } from './bulk-load.ts';
+import type { BulkColumn } from './ddl.ts';
+import { SqlServerError } from './errors.ts';
+import { type NdjsonBlock, type ReadRowsOptions, readRowEvents } from './read-rows.ts';
+import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
+import { openSession, type Session, type SqlServerSettings } from './session.ts';
+
+export type { BulkLoadOptions } from './bulk-load.ts';
+export { type BulkColumn, createTableSql, createTempTableSql, quoteName, quoteTable } from './ddl.ts';
+export { SqlServerError, type SqlServerErrorCode } from './errors.ts';
+export type { NdjsonBlock, ReadRowsOptions } from './read-rows.ts';
+export type { SqlParameter } from './request.ts';
+export type { SqlServerSettings } from './session.ts';
+
+export interface ExecuteOptions {
+  parameters?: readonly SqlParameter[];
+  signal?: AbortSignal;
+}
+
+const QUERY_MAX_ROWS = 10_000;
+
+/**
+ * Lends a connection to `use` and ends it on every path; an open transaction rolls back.
+ *
+ * `onMessage` gets what PRINT and RAISERROR below severity 11 say. Throws `signal.reason`, SqlServerError, or what
+ * `use` threw.
+ */
+export async function withSqlServer<T>(
+  settings: SqlServerSettings,
+  options: { signal: AbortSignal; onMessage?: (text: string) => void },
+  use: (db: SqlServer) => Promise<T>,
+): Promise<T> {
+  const session = await openSession(settings, options);
+  try {
+    return await use(new SqlServer(session));
+  } finally {
+    await session.close();
+  }
+}
+
+/** A session with SQL Server: one statement, read or load at a time. Every method throws SqlServerError. */
+export class SqlServer {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Runs a batch and drops its result sets. `rowsAffected` adds up those of its statements. */
+  async execute(sql: string, { parameters = [], signal }: ExecuteOptions = {}): Promise<{ rowsAffected: number }> {
+    const session = this.#session;
+    let rowsAffected = 0;
+    const start = (done: (error?: Error | null) => void) => {
+      const request = makeRequest(sql, parameters, done);
+      // Counts of SELECTs are of rows read, not affected; a statement that returns rows says its columns first.
+      let reading = false;
+      const onDone = (count: number | undefined) => {
+        if (!reading) rowsAffected += count ?? 0;
+        reading = false;
+      };
+      request.on('columnMetadata', () => {
+        reading = true;
+      });
+      request.on('done', onDone);
+      request.on('doneInProc', onDone);
+      return sendRequest(session.connection, request);
+    };
+    await session.perform(start, { signal, watch: session.watch(session.executeTimeoutMs) });
+    return { rowsAffected };
+  }
+
+  /**
+   * The rows of a small result, as tedious gives their values: no use for decimals, dates or anything that must be
+   * exact. Of several result sets all rows. Over 10,000 rows it throws RESULTADO.
+   */
+  async query(sql: string, { parameters = [], signal }: ExecuteOptions = {}): Promise<Record<string, unknown>[]> {
+    const session = this.#session;
+    const rows: Record<string, unknown>[] = [];
+    let tooMany = false;
+    const start = (done: (error?: Error | null) => void) => {
+      const request = makeRequest(sql, parameters, done);
+      request.on('row', (cells: readonly { metadata: { colName: string }; value: unknown }[]) => {
+        if (tooMany) return;
+        tooMany = rows.length === QUERY_MAX_ROWS;
+        if (tooMany) request.cancel();
+        else rows.push(Object.fromEntries(cells.map(({ metadata, value }) => [metadata.colName, value])));
+      });
+      return sendRequest(session.connection, request);
+    };
+    try {
+      await session.perform(start, { signal, watch: session.watch(session.stallTimeoutMs) });
+    } catch (error) {
+      if (!tooMany) throw error;
+      throw new SqlServerError(
+        'RESULTADO',
+        `La consulta devuelve más de ${QUERY_MAX_ROWS} filas y se esperaban pocas.`,
+      );
+    }
+    return rows;
+  }
+
+  /** The rows of the one result set of `sql` as NDJSON, at the consumer's pace; leaving the loop cancels the request. */
+  readRows(sql: string, options: ReadRowsOptions): AsyncIterable<NdjsonBlock> {
+    return readRowEvents(this.#session, sql, options);
+  }
+
+  /** Loads NDJSON bytes, cut anywhere, into `table`, made by createTempTableSql of the same columns. Answers its rows. */
+  bulkLoad(
+    table: string,
+    columns: readonly BulkColumn[],
+    rows: AsyncIterable<Uint8Array>,
+    options: BulkLoadOptions,
+  ): Promise<number> {
+    return bulkLoad(this.#session, table, columns, rows, options);
+  }
+
+  /** Commits what `run` did, or rolls it back where `run` throws. Not to be nested. */
+  async transaction<T>(run: () => Promise<T>): Promise<T> {
+    await this.execute('BEGIN TRANSACTION');
+    try {
+      const result = await run();
+      await this.execute('COMMIT TRANSACTION');
+      return result;
+    } catch (error) {
+      // SQL Server may have rolled back already, or the connection may be gone: neither hides the first error.
+      await this.execute('IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION').catch(() => {});
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import { formatSqlType, type SqlTypeSpec } from '../../protocol/sql-types.ts';
+
+/** A column of a table that rows are loaded into. */
+export interface BulkColumn {
+  name: string;
+  type: SqlTypeSpec;
+  nullable: boolean;
+}
+
+/** One part of a name in brackets, whatever it holds: `a]b` → `[a]]b]`. */
+export function quoteName(name: string): string {
+  return `[${name.replaceAll(']', ']]')}]`;
+}
+
+/** A table's name, part by part: `dbo.clientes` → `[dbo].[clientes]`; `[a.b].c` → `[a.b].[c]`; `base..t` as it is read. */
+export function quoteTable(name: string): string {
+  const parts: string[] = [];
+  let rest = name.trim();
+  while (rest !== '') {
+    const bracketed = /^\[((?:[^\]]|\]\])*)\]\s*(?:\.|$)/.exec(rest);
+    const match = bracketed ?? /^([^.]*)(?:\.|$)/.exec(rest);
+    const part = bracketed ? match![1]!.replaceAll(']]', ']') : match![1]!.trim();
+    parts.push(part === '' ? '' : quoteName(part));
+    rest = rest.slice(match![0].length);
+  }
+  return parts.join('.');
+}
+
+/**
+ * The type that a value of `type` has on the wire and in `#temp`. tedious encodes varchar in the connection's
+ * collation, which need not be the column's, so characters travel as NVARCHAR; SQL Server converts them when they reach
+ * the target, and refuses what the target cannot hold.
+ */
+export function loadType(type: SqlTypeSpec): SqlTypeSpec {
+  const { name, length } = type;
+  switch (name) {
+    case 'char':
+      return length !== 'max' && length! <= 4000
+        ? { name: 'nchar', length: length! }
+        : { name: 'nvarchar', length: 'max' };
+    case 'varchar':
+      return { name: 'nvarchar', length: length === 'max' || length! > 4000 ? 'max' : length! };
+    case 'text':
+    case 'ntext':
+    case 'xml':
+      return { name: 'nvarchar', length: 'max' };
+    case 'image':
+      return { name: 'varbinary', length: 'max' };
+    default:
+      return type;
+  }
+}
+
+/** `CREATE TABLE #x (…)` for rows of `columns`. Strings take the database's collation, not tempdb's. */
+export function createTempTableSql(name: string, columns: readonly BulkColumn[]): string {
+  const list = columns.map(({ name, type, nullable }) => {
+    const loaded = loadType(type);
+    const collation = loaded.name === 'nvarchar' || loaded.name === 'nchar' ? ' COLLATE DATABASE_DEFAULT' : '';
+    return `${quoteName(name)} ${formatSqlType(loaded)}${collation} ${nullable ? 'NULL' : 'NOT NULL'}`;
+  });
+  return `CREATE TABLE ${name} (${list.join(', ')})`;
+}
+
+/** `CREATE TABLE` of a target that is missing; the columns of `primaryKey`, if any, become its key and NOT NULL. */
+export function createTableSql(name: string, columns: readonly BulkColumn[], primaryKey: readonly string[]): string {
+  const list = columns.map((column) => {
+    const required = !column.nullable || primaryKey.includes(column.name);
+    return `${quoteName(column.name)} ${formatSqlType(column.type)} ${required ? 'NOT NULL' : 'NULL'}`;
+  });
+  if (primaryKey.length > 0) list.push(`PRIMARY KEY (${primaryKey.map(quoteName).join(', ')})`);
+  return `CREATE TABLE ${quoteTable(name)} (${list.join(', ')})`;
+}

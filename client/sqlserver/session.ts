@@ -1,0 +1,178 @@
+import { Connection } from 'tedious';
+import { SqlServerError, translateError } from './errors.ts';
+import { StallWatch } from './stall-watch.ts';
+
+export interface SqlServerSettings {
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  password: string;
+  /** Default true. */
+  encrypt?: boolean;
+  /** Takes a certificate that nobody vouches for. Default false. */
+  trustServerCertificate?: boolean;
+  /** Default 15,000. */
+  connectTimeoutMs?: number;
+  /** So long without a byte from SQL Server, while rows are read or loaded, is a lost connection. Default 120,000. */
+  stallTimeoutMs?: number;
+  /** As stallTimeoutMs, for `execute`: a batch may well work in silence. Default 3,600,000. */
+  executeTimeoutMs?: number;
+  /** TDS packets, in bytes; SQL Server may answer with less. Default 16,384. */
+  packetSize?: number;
+}
+
+/** A request or a bulk load of tedious, as far as stopping it goes. */
+export interface Cancelable {
+  cancel(): void;
+}
+
+/** One tedious connection that is logged in, and how a request on it waits, stops and fails. */
+export class Session {
+  readonly connection: Connection;
+  readonly stallTimeoutMs: number;
+  readonly executeTimeoutMs: number;
+  readonly #place: string;
+  #broken: Error | undefined;
+
+  constructor(connection: Connection, settings: SqlServerSettings) {
+    this.connection = connection;
+    this.stallTimeoutMs = settings.stallTimeoutMs ?? 120_000;
+    this.executeTimeoutMs = settings.executeTimeoutMs ?? 3_600_000;
+    this.#place = placeOf(settings);
+    connection.on('error', (error) => {
+      this.#broken ??= error;
+    });
+  }
+
+  /**
+   * Sends what `start` makes and waits until SQL Server has answered it to the end, also where it is cancelled. One
+   * request at a time.
+   *
+   * `watch` bounds the silence of the server; abort of `signal` cancels. Throws `signal.reason` or SqlServerError.
+   */
+  async perform(
+    start: (done: (error?: Error | null) => void) => Cancelable,
+    { signal, watch }: { signal: AbortSignal | undefined; watch: StallWatch },
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    let running: Cancelable | undefined;
+    const onAbort = () => running?.cancel();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        running = start((error) => (error ? reject(error) : resolve()));
+        signal?.addEventListener('abort', onAbort, { once: true });
+        watch.start(() => this.connection.close());
+      });
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      if (watch.stalled) throw this.#stallError(watch, error);
+      throw this.translate(this.#broken ?? error);
+    } finally {
+      watch.stop();
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** A watch over this connection's bytes. */
+  watch(limitMs: number): StallWatch {
+    const { connection } = this;
+    return new StallWatch(() => (connection.socket?.bytesRead ?? 0) + (connection.socket?.bytesWritten ?? 0), limitMs);
+  }
+
+  translate(error: unknown): SqlServerError {
+    return translateError(error, this.#place);
+  }
+
+  /** Ends the connection; an open transaction rolls back. Never fails. */
+  async close(): Promise<void> {
+    const { connection } = this;
+    if (connection.closed) return;
+    await new Promise<void>((resolve) => {
+      connection.once('end', resolve);
+      connection.close();
+    });
+  }
+
+  #stallError(watch: StallWatch, cause: unknown): SqlServerError {
+    const seconds = Math.round(watch.limitMs / 1000);
+    return new SqlServerError(
+      'TIEMPO',
+      `SQL Server (${this.#place}) no envía nada desde hace ${seconds} s: la conexión se da por perdida. ` +
+        'Compruebe la red y si otra sesión bloquea los datos.',
+      { retryable: true, cause },
+    );
+  }
+}
+
+/** Logs in. Throws `signal.reason` or SqlServerError. */
+export async function openSession(
+  settings: SqlServerSettings,
+  { signal, onMessage }: { signal: AbortSignal; onMessage?: ((text: string) => void) | undefined },
+): Promise<Session> {
+  signal.throwIfAborted();
+  let loginNumber: number | undefined;
+  let onAbort: (() => void) | undefined;
+  try {
+    const connection = makeConnection(settings);
+    const onErrorMessage = (token: { number: number }) => {
+      loginNumber = token.number;
+    };
+    connection.on('errorMessage', onErrorMessage);
+    if (onMessage !== undefined) connection.on('infoMessage', makeMessageFilter(onMessage));
+    const session = new Session(connection, settings);
+    await new Promise<void>((resolve, reject) => {
+      onAbort = () => connection.close();
+      signal.addEventListener('abort', onAbort, { once: true });
+      connection.once('connect', (error?: Error) => (error ? reject(error) : resolve()));
+      connection.connect();
+    });
+    connection.removeListener('errorMessage', onErrorMessage);
+    if (signal.aborted) {
+      await session.close();
+      throw signal.reason;
+    }
+    return session;
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw translateError(error, placeOf(settings), loginNumber);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The one place where a connection of tedious is made. */
+function makeConnection(settings: SqlServerSettings): Connection {
+  return new Connection({
+    server: settings.host,
+    authentication: { type: 'default', options: { userName: settings.user, password: settings.password } },
+    options: {
+      port: settings.port,
+      database: settings.database,
+      encrypt: settings.encrypt ?? true,
+      trustServerCertificate: settings.trustServerCertificate ?? false,
+      connectTimeout: settings.connectTimeoutMs ?? 15_000,
+      // It would bound a whole bulk load, and no read that stalls: StallWatch does that.
+      requestTimeout: 0,
+      packetSize: settings.packetSize ?? 16_384,
+      appName: 'ax-sync',
+      // Who retries is decided in one place, and not here.
+      maxRetriesOnTransientErrors: 0,
+      // Dates come as UTC fields whatever the agent's time zone (row-events.ts reads them so).
+      useUTC: true,
+      textsize: 2_147_483_647,
+    },
+  });
+}
+
+/** PRINT and warnings; not the server's chatter about the database and language that a login sets. */
+function makeMessageFilter(onMessage: (text: string) => void) {
+  const chatter = new Set([5701, 5703]);
+  return (token: { number: number; message: string }) => {
+    if (!chatter.has(token.number)) onMessage(token.message);
+  };
+}
+
+function placeOf({ host, port, database }: SqlServerSettings): string {
+  return `${host}:${port}, base ${database}`;
+}

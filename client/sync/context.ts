@@ -1,0 +1,19 @@
+import type { Backend } from '../http/backend.ts';
+import type { Journal } from '../log/journal.ts';
+import type { Log } from '../log/log.ts';
+import type { Progress } from '../log/progress.ts';
+import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import type { Marks } from './marks.ts';
+
+/** What the flows of one run share. */
+export interface SyncContext {
+  backend: Backend;
+  sqlServer: SqlServerSettings;
+  /** Where rows come from and go, as text: marks made with others do not hold (marks.ts). */
+  endpoints: readonly string[];
+  marks: Marks;
+  journal: Journal;
+  log: Log;
+  progress: Progress;
+  signal: AbortSignal;
+}

@@ -1,0 +1,135 @@
+import { isPhaseAt, type TablaBajada } from '../../protocol/config.ts';
+import { describeError } from '../describe-error.ts';
+import { withRetries } from '../http/retry.ts';
+import { type SqlServer, withSqlServer } from '../sqlserver/connection.ts';
+import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from '../sqlserver/ddl.ts';
+import type { SyncContext } from './context.ts';
+import { readFrame } from './frame.ts';
+import { recordPhase, runPhaseAtBackend, runPhaseAtSqlServer } from './phases.ts';
+import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
+
+/**
+ * Downloads one table: pre_process, its rows into `#temp_<tabla>_<n>`, post_process (or the built-in update) in one
+ * transaction. One connection to SQL Server does it all, for `#temp` lives no longer.
+ *
+ * Until the whole download has arrived and its count agrees, the target is not touched; a download that breaks starts
+ * afresh. Answers the rows loaded. Throws PhaseFailure, or the error of the connection.
+ */
+export async function downloadTable(context: SyncContext, tabla: TablaBajada): Promise<number> {
+  const { log, signal, sqlServer } = context;
+  const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
+  return withSqlServer(sqlServer, { signal, onMessage }, async (db) => {
+    await runPhaseAtBackend(context, tabla, 'pre_process');
+    await runPhaseAtSqlServer(context, db, 'download', tabla, 'pre_process', (sql) => ({
+      sql: sql.replaceAll('{tabla}', quoteTable(tabla.nombre)),
+    }));
+    const loaded = await recordPhase(
+      context,
+      { direccion: 'download', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'destino' },
+      () => loadRows(context, db, tabla),
+    );
+    await updateTarget(context, db, tabla, loaded);
+    await runPhaseAtBackend(context, tabla, 'post_process');
+    return loaded.rows;
+  });
+}
+
+interface LoadedRows {
+  temp: string;
+  columns: BulkColumn[];
+  rows: number;
+}
+
+async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada) {
+  const { log, progress, signal } = context;
+  progress.start(tabla.nombre);
+  try {
+    const loaded = await withRetries(() => loadOnce(context, db, tabla), {
+      signal,
+      onRetry: (error) => log.warn(`${describeError(error).message} Se empieza de nuevo.`, tabla.nombre),
+    });
+    const message = `${loaded.rows} filas descargadas en ${loaded.temp}`;
+    return { value: loaded, rows: loaded.rows, message, metadata: { filas: loaded.rows, bytes: loaded.bytes } };
+  } finally {
+    progress.stop();
+  }
+}
+
+/** One attempt, with a `#temp` of its own that goes when it fails. */
+async function loadOnce(
+  { backend, progress, signal }: SyncContext,
+  db: SqlServer,
+  tabla: TablaBajada,
+): Promise<LoadedRows & { bytes: number }> {
+  const { start, rows: lines } = await readFrame(await backend.openDownload(tabla.nombre, signal));
+  try {
+    const columns = columnsOf(tabla, start.schema);
+    await createTargetIfMissing(db, tabla, columns, signal);
+    const temp = makeTempName(tabla.nombre);
+    await db.execute(createTempTableSql(temp, columns), { signal });
+    let bytes = 0;
+    const counted = tap(lines, (piece) => {
+      bytes += piece.length;
+    });
+    let seen = 0;
+    const onRows = (total: number) => {
+      progress.rows(total - seen);
+      seen = total;
+    };
+    try {
+      const rows = await db.bulkLoad(temp, columns, counted, { signal, onRows });
+      return { temp, columns, rows, bytes };
+    } catch (error) {
+      await db.execute(`DROP TABLE ${temp}`, { signal }).catch(() => {
+        // It goes with the connection; the first error is the one to tell.
+      });
+      throw error;
+    }
+  } finally {
+    await lines.return(undefined);
+  }
+}
+
+async function createTargetIfMissing(
+  db: SqlServer,
+  tabla: TablaBajada,
+  columns: BulkColumn[],
+  signal: AbortSignal,
+): Promise<void> {
+  const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(tabla.nombre) }];
+  const [row] = await db.query('SELECT OBJECT_ID(@nombre) AS id', { parameters, signal });
+  if (row?.id !== null && row?.id !== undefined) return;
+  await db.execute(createTableSql(tabla.nombre, columns, keyNames(tabla, columns)), { signal });
+}
+
+/** Runs post_process, or the built-in update where none is configured at SQL Server, in one transaction. */
+async function updateTarget(
+  context: SyncContext,
+  db: SqlServer,
+  tabla: TablaBajada,
+  loaded: LoadedRows,
+): Promise<void> {
+  const { signal } = context;
+  const configured = tabla.post_process;
+  const statements = isPhaseAt(configured, 'download', 'destino')
+    ? [configured.sql.replaceAll('{temp_table}', loaded.temp).replaceAll('{tabla}', quoteTable(tabla.nombre))]
+    : builtInUpdate(tabla, loaded.columns, loaded.temp);
+  const place = { direccion: 'download', tabla: tabla.nombre, fase: 'post_process', ejecutadoEn: 'destino' } as const;
+  await recordPhase(context, place, async () => {
+    // An error in the middle of the SQL rolls the whole of it back.
+    await db.execute('SET XACT_ABORT ON', { signal });
+    const rows = await db.transaction(async () => {
+      let affected = 0;
+      for (const sql of statements) affected += (await db.execute(sql, { signal })).rowsAffected;
+      return affected;
+    });
+    return { value: undefined, rows, message: `Tabla destino actualizada, ${rows} registros afectados` };
+  });
+}
+
+async function* tap<T>(source: AsyncIterable<T>, see: (item: T) => void): AsyncGenerator<T> {
+  for await (const item of source) {
+    see(item);
+    yield item;
+  }
+}

@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { withLock } from './lock.ts';
+
+let folder: string;
+let path: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ax-lock-'));
+  path = join(folder, 'sync.lock');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const holderOf = (pid: number) => JSON.stringify({ pid, ficha: 'x', inicio: '2024-01-15T10:00:00Z' });
+
+test('the second run is told who holds the lock, and the first goes on', async () => {
+  const order: string[] = [];
+  await withLock(folder, async () => {
+    await expect(withLock(folder, async () => order.push('second'))).rejects.toMatchObject({
+      kind: 'ocupado',
+      message: expect.stringContaining(`el proceso ${process.pid}`),
+    });
+    order.push('first');
+  });
+  expect(order).toEqual(['first']);
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test('a run that fails gives the lock back', async () => {
+  await expect(withLock(folder, () => Promise.reject(new Error('roto')))).rejects.toThrow('roto');
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test('the lock of a process that is gone is taken over', async () => {
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  await writeFile(path, holderOf(pid));
+  expect(await withLock(folder, async () => 'ran')).toBe('ran');
+});
+
+test('of two that find the same stale lock, one runs', async () => {
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  await writeFile(path, holderOf(pid));
+  let running = 0;
+  let most = 0;
+  const run = () =>
+    withLock(folder, async () => {
+      running++;
+      most = Math.max(most, running);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      running--;
+    });
+  const results = await Promise.allSettled([run(), run()]);
+  expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  expect(most).toBe(1);
+});
+
+test('a process id in use by another program does not hold a lock that nobody has touched for long', async () => {
+  await writeFile(path, holderOf(1));
+  await expect(withLock(folder, async () => 'ran')).rejects.toMatchObject({ kind: 'ocupado' });
+  const hourAgo = new Date(Date.now() - 3_600_000);
+  await utimes(path, hourAgo, hourAgo);
+  expect(await withLock(folder, async () => 'ran')).toBe('ran');
+});
+
+test('a lock left by an earlier process with the id of this one is stale', async () => {
+  await writeFile(path, holderOf(process.pid));
+  expect(await withLock(folder, async () => 'ran')).toBe('ran');
+});

@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import { open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isMissingFile } from '../config/files.ts';
+import { AgentError } from '../exit-codes.ts';
+
+/**
+ * One run at a time in an install folder: `sync.lock`, with the process id of who holds it. The holder touches the
+ * file twice a minute. A lock is stale when its process is gone, or when nobody has touched it for long (after a
+ * reboot another program may have that process id).
+ */
+const FILE_NAME = 'sync.lock';
+const TOUCH_MS = 30_000;
+const STALE_MS = 10 * 60_000;
+/** Two processes that find the same stale lock both write theirs over it; after this long the last one holds it. */
+const TAKEOVER_MS = 250;
+/** Paths locked by this process: another process that had the same id before (a container) holds none of them. */
+const held = new Set<string>();
+
+/** Runs `use` while no other process runs one in `folder`. Throws AgentError `ocupado` when one does. */
+export async function withLock<T>(folder: string, use: () => Promise<T>): Promise<T> {
+  const path = join(folder, FILE_NAME);
+  const content = JSON.stringify({ pid: process.pid, ficha: randomUUID(), inicio: new Date().toISOString() });
+  await take(path, content);
+  held.add(path);
+  const touch = setInterval(() => {
+    const now = new Date();
+    utimes(path, now, now).catch(() => {
+      // The next touch tries again; one missed does not make the lock stale.
+    });
+  }, TOUCH_MS);
+  try {
+    return await use();
+  } finally {
+    clearInterval(touch);
+    held.delete(path);
+    if ((await readOrUndefined(path)) === content) await rm(path, { force: true });
+  }
+}
+
+async function take(path: string, content: string): Promise<void> {
+  if (await createNew(path, content)) return;
+  const holder = await readHolder(path);
+  if (holder === 'gone') {
+    if (await createNew(path, content)) return;
+    throw busy(undefined);
+  }
+  if (holder.alive) throw busy(holder.pid);
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  await writeFile(temporary, content, { mode: 0o600 });
+  if ((await readOrUndefined(path)) !== holder.text) {
+    await rm(temporary, { force: true });
+    throw busy(undefined);
+  }
+  await rename(temporary, path);
+  await sleep(TAKEOVER_MS);
+  if ((await readOrUndefined(path)) !== content) throw busy(undefined);
+}
+
+async function createNew(path: string, content: string): Promise<boolean> {
+  let file: Awaited<ReturnType<typeof open>>;
+  try {
+    file = await open(path, 'wx', 0o600);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    throw new AgentError(
+      'configuracion',
+      `No se puede crear ${path}: ${message}.`,
+      'Revise que la carpeta exista y que el usuario de la tarea tenga permiso de escritura.',
+      cause,
+    );
+  }
+  try {
+    await file.writeFile(content);
+    return true;
+  } finally {
+    await file.close();
+  }
+}
+
+async function readHolder(path: string): Promise<'gone' | { text: string; pid: number; alive: boolean }> {
+  const text = await readOrUndefined(path);
+  if (text === undefined) return 'gone';
+  const touched = await stat(path).catch(() => undefined);
+  if (touched === undefined) return 'gone';
+  const recent = Date.now() - touched.mtimeMs < STALE_MS;
+  const pid = Number(/"pid":(\d+)/.exec(text)?.[1] ?? Number.NaN);
+  // Just created and not yet written: its holder is alive.
+  if (Number.isNaN(pid)) return { text, pid: 0, alive: Date.now() - touched.mtimeMs < 5000 };
+  return { text, pid, alive: pid === process.pid ? held.has(path) : recent && isAlive(pid) };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    // EPERM: it lives and belongs to somebody else.
+    return (cause as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+async function readOrUndefined(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    if (isMissingFile(cause)) return undefined;
+    throw cause;
+  }
+}
+
+function busy(pid: number | undefined): AgentError {
+  const who = pid === undefined || pid === 0 ? 'otro proceso' : `el proceso ${pid}`;
+  return new AgentError(
+    'ocupado',
+    `Ya hay una sincronización en marcha en esta carpeta (${who}).`,
+    'Espere a que termine; la próxima ejecución programada seguirá donde quedó.',
+  );
+}

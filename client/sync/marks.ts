@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto';
+import { readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { deriveTipoCampo, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
+import { isMissingFile, writeFileAtomically } from '../config/files.ts';
+import type { SqlServer } from '../sqlserver/connection.ts';
+
+/**
+ * `last-sync.json`: how far each table has been uploaded, in SQL Server's own time. Clocks of the agent play no part.
+ *
+ * The mark is kept on two clocks because SQL Server's local one (GETDATE, what most tables hold) jumps back an hour
+ * each autumn: rows written in the hour that comes twice would be passed over by a local mark alone.
+ */
+
+/** A moment of SQL Server on both its clocks, ISO text without zone, up to 7 digits of a second. */
+export interface ServerClock {
+  local: string;
+  utc: string;
+}
+
+const Time = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,7})?$' });
+const MarkSchema = Type.Object({
+  local: Time,
+  utc: Time,
+  /** Of what the mark was made with (fingerprintOf): with another query it says nothing. */
+  huella: Type.String(),
+  ultimaEjecucion: Type.String(),
+  filas: Type.Integer(),
+});
+export type Mark = Type.Static<typeof MarkSchema>;
+
+const checker = Compile(Type.Record(Type.String(), MarkSchema));
+const FILE_NAME = 'last-sync.json';
+
+/** datetime's earliest day: `campoFecha > @ultimaSync` then holds for every row. */
+const BEFORE_EVERYTHING = '1753-01-01T00:00:00.0000000';
+const TICKS_PER_SECOND = 10_000_000n;
+const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
+
+/** The marks of every table, read at the start of a run, written after each acknowledged upload. */
+export class Marks {
+  readonly #path: string;
+  readonly #marks: Map<string, Mark>;
+
+  private constructor(path: string, marks: Map<string, Mark>) {
+    this.#path = path;
+    this.#marks = marks;
+  }
+
+  /**
+   * Reads `last-sync.json`; none means that nothing has been uploaded. A damaged one is put aside as
+   * `last-sync.json.danado` (and `onDamaged` told): uploading everything again is safe, guessing is not.
+   */
+  static async open(folder: string, onDamaged: (path: string) => void): Promise<Marks> {
+    const path = join(folder, FILE_NAME);
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (cause) {
+      if (isMissingFile(cause)) return new Marks(path, new Map());
+      throw cause;
+    }
+    const value = parseOrUndefined(text);
+    if (checker.Check(value)) return new Marks(path, new Map(Object.entries(value)));
+    const aside = `${path}.danado`;
+    await rename(path, aside);
+    onDamaged(aside);
+    return new Marks(path, new Map());
+  }
+
+  /** The mark of a table, or undefined when there is none made with `huella`. */
+  get(tabla: string, huella: string): Mark | undefined {
+    const mark = this.#marks.get(tabla);
+    return mark?.huella === huella ? mark : undefined;
+  }
+
+  /** Whether there is a mark made with something else than `huella`. */
+  isOutdated(tabla: string, huella: string): boolean {
+    const mark = this.#marks.get(tabla);
+    return mark !== undefined && mark.huella !== huella;
+  }
+
+  /** Sets a mark and writes the file; it is on disk when this resolves. */
+  async set(tabla: string, mark: Mark): Promise<void> {
+    this.#marks.set(tabla, mark);
+    await writeFileAtomically(this.#path, `${JSON.stringify(Object.fromEntries(this.#marks), null, 2)}\n`);
+  }
+}
+
+/** SQL Server's clock now. Read it before the rows: what is written while they are read then counts as newer. */
+export async function readServerClock(db: SqlServer, signal: AbortSignal): Promise<ServerClock> {
+  const sql =
+    'SELECT CONVERT(varchar(33), SYSDATETIME(), 126) AS hora_local, CONVERT(varchar(33), SYSUTCDATETIME(), 126) AS hora_utc';
+  const [row] = await db.query(sql, { signal });
+  const { hora_local: local, hora_utc: utc } = row ?? {};
+  if (typeof local !== 'string' || typeof utc !== 'string') throw new Error('SQL Server did not tell its time as text');
+  return { local, utc };
+}
+
+/** What makes a mark meaningless when it changes: where the rows come from and go, and which rows they are. */
+export function fingerprintOf(tabla: TablaSubida, endpoints: readonly string[]): string {
+  const { nombre, tipoCampo, campoFecha, process } = tabla;
+  const parts = [
+    endpoints,
+    process.query,
+    primaryKeyOf(tabla),
+    tipoCampo ?? deriveTipoCampo(nombre),
+    campoFecha ?? null,
+  ];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22);
+}
+
+/**
+ * What `@ultimaSync` is bound to. Without a mark: NULL where the query says what NULL means, else a day before
+ * everything, so that a plain `fecha > @ultimaSync` uploads the whole table at first. With one: the mark less the
+ * overlap, on the clock that the table's dates are in; for `local`, the earlier of the local mark and the UTC mark at
+ * today's offset.
+ */
+export function boundMark(
+  tabla: Pick<TablaSubida, 'reloj' | 'solapeSegundos' | 'process'>,
+  mark: ServerClock | undefined,
+  now: ServerClock,
+): string | null {
+  if (mark === undefined) return handlesNull(tabla.process.query) ? null : BEFORE_EVERYTHING;
+  const overlap = BigInt(tabla.solapeSegundos ?? 60) * TICKS_PER_SECOND;
+  const utc = ticksOf(mark.utc);
+  if (tabla.reloj === 'utc') return formatTicks(utc - overlap);
+  const local = ticksOf(mark.local);
+  const shifted = utc + offsetOf(now);
+  const earlier = [local, shifted].sort((a, b) => (a < b ? -1 : 1))[0]!;
+  return formatTicks(earlier - overlap);
+}
+
+/** Whether `sql` has the parameter `@ultimaSync` (T-SQL names are case-insensitive). */
+export function mentionsMark(sql: string): boolean {
+  return /@ultimaSync\b/i.test(sql);
+}
+
+function handlesNull(query: string): boolean {
+  return /@ultimaSync\s+IS\s+(NOT\s+)?NULL\b/i.test(query) || /\b(ISNULL|COALESCE)\s*\(\s*@ultimaSync\b/i.test(query);
+}
+
+/** SQL Server's distance from UTC in ticks, rounded to a minute: its two clocks are not read in the same instant. */
+function offsetOf({ local, utc }: ServerClock): bigint {
+  const distance = ticksOf(local) - ticksOf(utc);
+  const half = TICKS_PER_MINUTE / 2n;
+  return ((distance + (distance < 0n ? -half : half)) / TICKS_PER_MINUTE) * TICKS_PER_MINUTE;
+}
+
+/** 100 ns since 1970 of an ISO text without zone. */
+function ticksOf(text: string): bigint {
+  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?$/.exec(text);
+  if (match === null) throw new Error(`not a time of SQL Server: ${text.slice(0, 40)}`);
+  const seconds = BigInt(Date.parse(`${match[1]}Z`)) / 1000n;
+  return seconds * TICKS_PER_SECOND + BigInt((match[2] ?? '').padEnd(7, '0'));
+}
+
+function formatTicks(ticks: bigint): string {
+  const fraction = ((ticks % TICKS_PER_SECOND) + TICKS_PER_SECOND) % TICKS_PER_SECOND;
+  const seconds = (ticks - fraction) / TICKS_PER_SECOND;
+  const whole = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
+  return `${whole}.${String(fraction).padStart(7, '0')}`;
+}
+
+function parseOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

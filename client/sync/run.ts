@@ -1,0 +1,117 @@
+import type { ConfiguracionTablas, Direccion, TablaBajada, TablaSubida } from '../../protocol/config.ts';
+import { describeError, endsRun } from '../describe-error.ts';
+import { AgentError, type ExitReason } from '../exit-codes.ts';
+import { SqlServerError } from '../sqlserver/errors.ts';
+import type { SyncContext } from './context.ts';
+import { downloadTable } from './download.ts';
+import { PhaseFailure, recordPhase } from './phases.ts';
+import { uploadTable } from './upload.ts';
+
+export interface RunOptions {
+  upload: boolean;
+  download: boolean;
+  /** Only these; all when empty. */
+  tablas: readonly string[];
+}
+
+export interface RunSummary {
+  estado: 'exitoso' | 'parcial' | 'error';
+  reason: ExitReason;
+  done: number;
+  failed: number;
+  /** Tables not begun, because the run had ended. */
+  skipped: number;
+}
+
+type Task = { direccion: 'upload'; tabla: TablaSubida } | { direccion: 'download'; tabla: TablaBajada };
+
+/**
+ * Runs each table of the configuration, uploads first, one after the other. A table that fails does not stop the next,
+ * unless the reason would stop that one too (nobody answers, credentials refused, interrupted).
+ */
+export async function runTables(
+  context: SyncContext,
+  config: ConfiguracionTablas,
+  options: RunOptions,
+): Promise<RunSummary> {
+  const tasks = selectTasks(config, options);
+  let done = 0;
+  let failed = 0;
+  let lastKind: ExitReason = 'error';
+  let ended = false;
+  for (const task of tasks) {
+    const failure = await runTask(context, task);
+    if (failure === undefined) {
+      done++;
+      continue;
+    }
+    failed++;
+    lastKind = describeError(failure.error).kind;
+    if (context.signal.aborted) lastKind = 'interrumpido';
+    ended = context.signal.aborted || !failure.connected || endsRun(failure.error);
+    if (ended) break;
+  }
+  const skipped = tasks.length - done - failed;
+  if (skipped > 0) context.log.error(`La ejecución termina aquí: quedan ${skipped} tablas sin empezar`);
+  const estado = failed === 0 ? 'exitoso' : done === 0 ? 'error' : 'parcial';
+  return { estado, reason: reasonOf(estado, ended, lastKind), done, failed, skipped };
+}
+
+function reasonOf(estado: RunSummary['estado'], ended: boolean, lastKind: ExitReason): ExitReason {
+  if (lastKind === 'interrumpido' && ended) return 'interrumpido';
+  if (estado !== 'error') return estado;
+  return ended ? lastKind : 'error';
+}
+
+interface TaskFailure {
+  error: unknown;
+  /** Whether SQL Server had let the agent in: where it does not, the next table cannot fare better. */
+  connected: boolean;
+}
+
+async function runTask(context: SyncContext, task: Task): Promise<TaskFailure | undefined> {
+  const { direccion, tabla } = task;
+  try {
+    if (direccion === 'upload') await uploadTable(context, tabla);
+    else await downloadTable(context, tabla);
+    return undefined;
+  } catch (error) {
+    if (error instanceof PhaseFailure) return { error: error.cause, connected: true };
+    await recordOutsidePhases(context, direccion, tabla.nombre, error);
+    return { error, connected: !(error instanceof SqlServerError) };
+  }
+}
+
+/** A failure that belongs to no phase (the connection) is recorded with `fase` null. */
+async function recordOutsidePhases(
+  context: SyncContext,
+  direccion: Direccion,
+  tabla: string,
+  error: unknown,
+): Promise<void> {
+  const place = { direccion, tabla, fase: null, ejecutadoEn: null };
+  await recordPhase(context, place, () => Promise.reject(error)).catch(() => {
+    // It throws what it has just recorded.
+  });
+}
+
+/** Throws AgentError `configuracion` for a name of `--tabla` that the configuration has not got. */
+function selectTasks(config: ConfiguracionTablas, { upload, download, tablas }: RunOptions): Task[] {
+  const all: Task[] = [
+    ...(upload ? (config.tablasSubida ?? []).map((tabla) => ({ direccion: 'upload' as const, tabla })) : []),
+    ...(download ? (config.tablasBajada ?? []).map((tabla) => ({ direccion: 'download' as const, tabla })) : []),
+  ];
+  if (tablas.length === 0) return all;
+  const names = new Set(all.map(({ tabla }) => tabla.nombre));
+  const unknown = tablas.filter((nombre) => !names.has(nombre));
+  if (unknown.length > 0) {
+    throw new AgentError(
+      'configuracion',
+      `No hay tabla «${unknown.join('», «')}» que sincronizar.`,
+      names.size === 0
+        ? 'La configuración no tiene tablas en esta dirección.'
+        : `Las que hay: ${[...names].join(', ')}.`,
+    );
+  }
+  return all.filter(({ tabla }) => tablas.includes(tabla.nombre));
+}

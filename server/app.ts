@@ -1,0 +1,104 @@
+import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  LogController,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify';
+import type { DestinationStream } from 'pino';
+import { API_PREFIX } from '../protocol/constants.ts';
+import type { Config } from './config.ts';
+import { auth } from './plugins/auth.ts';
+import { docs } from './plugins/docs.ts';
+import { guards } from './plugins/guards.ts';
+import { janitor } from './plugins/janitor.ts';
+import { metrics } from './plugins/metrics.ts';
+import { problems } from './plugins/problems.ts';
+import { openDatabase } from './postgres/pool.ts';
+import { assertRoles } from './postgres/tenant.ts';
+import { configRoutes } from './routes/config.ts';
+import { downloadRoutes } from './routes/download.ts';
+import { healthRoutes } from './routes/health.ts';
+import { logsRoutes } from './routes/logs.ts';
+import { phasesRoutes } from './routes/phases.ts';
+import { uploadRoutes } from './routes/upload.ts';
+import { uploadsRoutes } from './routes/uploads.ts';
+import type { Context } from './sync/context.ts';
+
+type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+/** A group of endpoints: a plugin in a scope of its own. */
+export type Routes = (app: App, context: Context) => Promise<void>;
+
+/**
+ * The server, ready to listen on (`app.listen`) or to inject into; the database must have been migrated. Closing it
+ * lets running requests finish and closes its connections.
+ *
+ * Throws when the database cannot be reached or lacks the roles. `destination` takes the log instead of stdout.
+ */
+export async function buildApp(config: Config, destination?: DestinationStream): Promise<FastifyInstance> {
+  const app = fastify({
+    logger: { level: config.LOG_LEVEL, ...(destination === undefined ? {} : { stream: destination }) },
+    logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: config.TRUST_PROXY,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 300 },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  app.setValidatorCompiler(TypeBoxValidatorCompiler);
+
+  const database = openDatabase(config, (error) => app.log.warn({ err: error }, 'se perdió una conexión a la base'));
+  app.addHook('onClose', () => database.close());
+  const context: Context = { config, database, log: app.log };
+  try {
+    await database.withConnection(assertRoles);
+    await app.register(problems);
+    await app.register(metrics, context);
+    await app.register(guards, context);
+    await app.register(docs);
+    await app.register(janitor, context);
+    await app.register(
+      async (api) => {
+        await api.register(healthRoutes, context);
+        await api.register(async (tenants) => {
+          await tenants.register(auth, context);
+          const groups: Routes[] = [
+            configRoutes,
+            uploadRoutes,
+            uploadsRoutes,
+            downloadRoutes,
+            phasesRoutes,
+            logsRoutes,
+          ];
+          for (const routes of groups) await tenants.register(routes, context);
+        });
+      },
+      { prefix: API_PREFIX },
+    );
+    app.addHook('onResponse', async (request, reply) => {
+      // Neither headers nor bodies: they carry keys and data.
+      const fields = {
+        metodo: request.method,
+        ruta: request.routeOptions.url ?? request.url.split('?')[0],
+        tenant: request.tenant?.tenantId,
+        estado: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+      };
+      if (reply.raw.writableFinished)
+        request.log[request.routeOptions.logLevel === 'warn' ? 'debug' : 'info'](fields, 'petición atendida');
+      else request.log.warn(fields, 'respuesta cortada');
+    });
+    await app.ready();
+    return app as unknown as FastifyInstance;
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+}

@@ -1,0 +1,44 @@
+import type { FastifyInstance } from 'fastify';
+import { buildApp } from '../app.ts';
+import type { Config } from '../config.ts';
+import { migrate } from '../postgres/migrate.ts';
+
+/**
+ * Migrates, listens, and returns once a signal (SIGINT, SIGTERM) has ended it: no new requests, those that run finish
+ * within SHUTDOWN_SECONDS, then their connections are cut. A second signal cuts them at once.
+ */
+export async function serve(config: Config): Promise<void> {
+  await migrate(config.DATABASE_URL);
+  const app = await buildApp(config);
+  try {
+    await app.listen({ host: config.HOST, port: config.PORT });
+    app.log.info(`escuchando en el puerto ${portOf(app)}`);
+    app.log.info(`se recibió ${await nextSignal()}: se terminan las peticiones en curso`);
+  } finally {
+    await closeWithin(app, config.SHUTDOWN_SECONDS);
+  }
+  app.log.info('servidor detenido');
+}
+
+function portOf(app: FastifyInstance): string {
+  const address = app.server.address();
+  return typeof address === 'object' && address !== null ? String(address.port) : String(address);
+}
+
+function nextSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    const heard = (signal: string) => {
+      for (const name of ['SIGINT', 'SIGTERM']) process.off(name, heard);
+      resolve(signal);
+    };
+    for (const name of ['SIGINT', 'SIGTERM']) process.on(name, heard);
+  });
+}
+
+async function closeWithin(app: FastifyInstance, seconds: number): Promise<void> {
+  const cut = () => app.server.closeAllConnections();
+  const timer = setTimeout(cut, seconds * 1000);
+  void nextSignal().then(cut);
+  await app.close();
+  clearTimeout(timer);
+}

@@ -1,0 +1,16 @@
+import { limits } from '../../protocol/constants.ts';
+import type { Config } from '../config.ts';
+import { createConfiguration, type NewTenant } from '../data/configurations.ts';
+import { CommandError, withDatabase } from './with-database.ts';
+
+/** Adds a tenant with its SQL Server and no tables yet. Throws CommandError when it exists. */
+export async function tenantCreate(config: Config, tenant: NewTenant): Promise<string> {
+  const { tenantId } = tenant;
+  if (!/^[^\s/\\?#]+$/.test(tenantId) || tenantId.length > limits.tenantMaxLength) {
+    const rule = `de 1 a ${limits.tenantMaxLength} caracteres, sin blancos, «/», «\\», «?» ni «#»`;
+    throw new CommandError(`--tenant «${tenantId.slice(0, 80)}» no vale: ${rule}`);
+  }
+  const added = await withDatabase(config, (connection) => createConfiguration(connection, tenant));
+  if (!added) throw new CommandError(`el tenant «${tenantId}» ya existe`);
+  return `Tenant «${tenantId}» creado. Siguiente paso: ax-sync-server key create --tenant ${tenantId}`;
+}

@@ -1,0 +1,17 @@
+import type { Config } from '../config.ts';
+import { type Connection, openDatabase } from '../postgres/pool.ts';
+
+/** Lends a command one connection and closes it. */
+export async function withDatabase<T>(config: Config, fn: (connection: Connection) => Promise<T>): Promise<T> {
+  const database = openDatabase({ ...config, DATABASE_CONTROL_POOL_MAX: 1 }, () => {});
+  try {
+    return await database.withConnection(fn);
+  } finally {
+    await database.close();
+  }
+}
+
+/** What keeps a command from its end, in words for an operator. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+}

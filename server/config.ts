@@ -1,0 +1,98 @@
+import Type from 'typebox';
+import { Value } from 'typebox/value';
+import { limits } from '../protocol/constants.ts';
+
+/**
+ * The server's settings: one environment variable each, validated once, frozen. Names are what an operator writes;
+ * units are in the names.
+ */
+const ConfigSchema = Type.Object(
+  {
+    /** postgres:// URL of the central database. */
+    DATABASE_URL: Type.String({ pattern: '^postgres(ql)?://' }),
+    HOST: Type.String({ minLength: 1, default: '0.0.0.0' }),
+    PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 3000 }),
+    /** Connections for uploads and downloads, in one process. */
+    DATABASE_POOL_MAX: Type.Integer({ minimum: 1, maximum: 500, default: 10 }),
+    /** Connections for everything short (keys, configuration, logs), so that long transfers never starve it. */
+    DATABASE_CONTROL_POOL_MAX: Type.Integer({ minimum: 1, maximum: 100, default: 4 }),
+    /** Requests that may wait for a connection before the next is refused with 503. */
+    DATABASE_QUEUE_MAX: Type.Integer({ minimum: 0, maximum: 100_000, default: 50 }),
+    /** How long one may wait. */
+    DATABASE_WAIT_MS: Type.Integer({ minimum: 10, maximum: 600_000, default: 10_000 }),
+    /** Transfers of one tenant at a time, in one process. */
+    TENANT_TRANSFERS_MAX: Type.Integer({ minimum: 1, maximum: 500, default: 6 }),
+    /** statement_timeout of download queries and of phases that run at PostgreSQL. */
+    SQL_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 86_400_000, default: 600_000 }),
+    /** How long a transaction waits for a lock, such as another commit of the same table. */
+    LOCK_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 120_000 }),
+    /** A transfer whose peer moves no byte for this long is cut. */
+    TRANSFER_IDLE_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 60_000 }),
+    UPLOAD_MAX_BYTES: Type.Integer({ minimum: 1024, default: limits.uploadMaxBytes }),
+    CHUNK_MAX_BYTES: Type.Integer({ minimum: 1024, default: limits.chunkMaxBytes }),
+    CHUNK_BODY_MAX_BYTES: Type.Integer({ minimum: 1024, default: limits.chunkBodyMaxBytes }),
+    LINE_MAX_BYTES: Type.Integer({ minimum: 64, default: limits.lineMaxBytes }),
+    /** Resumable uploads that one tenant may have open. */
+    UPLOADS_OPEN_MAX: Type.Integer({ minimum: 1, maximum: 10_000, default: 64 }),
+    /** An upload is forgotten so long after its last chunk; results are kept as long. */
+    UPLOAD_EXPIRE_HOURS: Type.Integer({ minimum: 1, maximum: 720, default: 24 }),
+    /** Requests per minute of one tenant (or, without a tenant, of one address). */
+    RATE_LIMIT_PER_MINUTE: Type.Integer({ minimum: 1, default: 3000 }),
+    /** Whether X-Forwarded-For is believed: only behind a proxy of one's own. */
+    TRUST_PROXY: Type.Boolean({ default: false }),
+    /** How long a shutdown lets running requests finish. */
+    SHUTDOWN_SECONDS: Type.Integer({ minimum: 0, maximum: 3600, default: 30 }),
+    LOG_LEVEL: Type.Union(
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
+      { default: 'info' },
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export type Config = Readonly<Type.Static<typeof ConfigSchema>>;
+
+/** A setting that breaks its rule; the message names field, value and rule. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Reads and validates the settings in `env`; variables that are not ours are passed over, empty ones count as missing.
+ *
+ * Throws ConfigError with one line for each fault.
+ */
+export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
+  const given: Record<string, unknown> = {};
+  for (const [name, schema] of Object.entries(ConfigSchema.properties)) {
+    const value = env[name];
+    if (value !== undefined && value !== '') given[name] = Value.Convert(schema, value);
+    else if ('default' in schema) given[name] = schema.default;
+  }
+  if (!Value.Check(ConfigSchema, given)) {
+    const faults = Object.entries(ConfigSchema.properties).filter(
+      ([name, schema]) => !Value.Check(schema, given[name]),
+    );
+    throw new ConfigError(faults.map(([name, schema]) => describeFault(name, given[name], schema)).join('\n'));
+  }
+  return Object.freeze(given);
+}
+
+function describeFault(name: string, value: unknown, schema: object): string {
+  if (value === undefined) return `${name}: falta; es obligatorio`;
+  // A URL may carry a password.
+  const shown = name === 'DATABASE_URL' ? '(oculto)' : `«${String(value).slice(0, 80)}»`;
+  return `${name}: ${shown} no vale: ${ruleOf(schema)}`;
+}
+
+function ruleOf(schema: object): string {
+  const { type, minimum, maximum, pattern, anyOf } = schema as Record<string, unknown>;
+  if (Array.isArray(anyOf)) return `debe ser uno de ${anyOf.map((one) => String(one.const)).join(', ')}`;
+  if (type === 'integer') {
+    const from = minimum === undefined ? '' : ` desde ${String(minimum)}`;
+    const to = maximum === undefined ? '' : ` hasta ${String(maximum)}`;
+    return `debe ser un número entero${from}${to}`;
+  }
+  if (type === 'boolean') return 'debe ser true o false';
+  return pattern === undefined ? 'no puede estar vacío' : 'debe ser una URL postgres://usuario:clave@host:puerto/base';
+}

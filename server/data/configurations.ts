@@ -1,0 +1,120 @@
+import {
+  type ConfiguracionTablas,
+  deriveTipoCampo,
+  findConfigProblems,
+  type TablaBajada,
+  type TablaSubida,
+} from '../../protocol/config.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import type { Connection } from '../postgres/pool.ts';
+
+/** A row of sync_configurations. `configuracionTablas` is as an operator wrote it: checked by `readTables`. */
+export interface Configuration {
+  id: string;
+  tenantId: string;
+  sqlServerHost: string;
+  sqlServerPort: number;
+  sqlServerDatabase: string;
+  sqlServerUser: string;
+  sqlServerPassword: string;
+  configuracionTablas: unknown;
+  version: number;
+  ultimaModificacion: Date;
+  activo: boolean;
+}
+
+export const configurationColumns = [
+  'id',
+  'tenantId',
+  'sqlServerHost',
+  'sqlServerPort',
+  'sqlServerDatabase',
+  'sqlServerUser',
+  'sqlServerPassword',
+  'configuracionTablas',
+  'version',
+  'ultimaModificacion',
+  'activo',
+] as const;
+
+const columnList = configurationColumns.map((name) => `"${name}"`).join(', ');
+
+export async function findConfiguration(connection: Connection, tenant: string): Promise<Configuration | undefined> {
+  const { rows } = await connection.query<Configuration>(
+    `SELECT ${columnList} FROM sync_configurations WHERE "tenantId" = $1`,
+    [tenant],
+  );
+  return rows[0];
+}
+
+/** The SQL Server of a tenant, as `tenant create` takes it. */
+export interface NewTenant {
+  tenantId: string;
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  password: string;
+}
+
+/** Adds a tenant without tables. Returns whether it was added: not when it exists already. */
+export async function createConfiguration(connection: Connection, tenant: NewTenant): Promise<boolean> {
+  const { rowCount } = await connection.query(
+    `INSERT INTO sync_configurations ("tenantId", "sqlServerHost", "sqlServerPort", "sqlServerDatabase", "sqlServerUser",
+       "sqlServerPassword", "configuracionTablas")
+     VALUES ($1, $2, $3, $4, $5, $6, '{"tablasSubida": [], "tablasBajada": []}') ON CONFLICT ("tenantId") DO NOTHING`,
+    [tenant.tenantId, tenant.host, tenant.port, tenant.database, tenant.user, tenant.password],
+  );
+  return rowCount === 1;
+}
+
+/** Replaces the tables of a tenant; the new version, or undefined when there is no such tenant. */
+export async function updateTables(
+  connection: Connection,
+  tenant: string,
+  tables: ConfiguracionTablas,
+): Promise<number | undefined> {
+  const { rows } = await connection.query<{ version: number }>(
+    `UPDATE sync_configurations SET "configuracionTablas" = $2 WHERE "tenantId" = $1 RETURNING version`,
+    [tenant, JSON.stringify(tables)],
+  );
+  return rows[0]?.version;
+}
+
+/** The tables of a configuration. Throws CONFIG_INVALIDA with the first fault. */
+export function readTables(configuration: Configuration): ConfiguracionTablas {
+  const [problem] = findConfigProblems(configuration.configuracionTablas);
+  if (problem !== undefined) {
+    const { campo, valor, regla } = problem;
+    throw new SyncError('CONFIG_INVALIDA', `El campo ${campo} («${valor}») ${regla}.`, { campo });
+  }
+  return configuration.configuracionTablas as ConfiguracionTablas;
+}
+
+/** The `tipo_campo` of an upload table's rows. */
+export function tipoCampoOf(tabla: TablaSubida): string {
+  return tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
+}
+
+/**
+ * The upload table that `name` means: that of this `nombre`, else the only one of the same kind (the specification
+ * uploads `proveedores` where `vista_proveedores` is configured). Throws TABLA_DESCONOCIDA.
+ */
+export function findUploadTable(configuration: Configuration, name: string): TablaSubida {
+  const tables = readTables(configuration).tablasSubida ?? [];
+  const exact = tables.find(({ nombre }) => nombre === name);
+  if (exact !== undefined) return exact;
+  const tipo = deriveTipoCampo(name);
+  const [alike, ...others] = tables.filter((tabla) => tipoCampoOf(tabla) === tipo);
+  if (alike !== undefined && others.length === 0) return alike;
+  throw new SyncError('TABLA_DESCONOCIDA', `«${name}» no está en tablasSubida.`, { tabla: name });
+}
+
+/** The download table of this `nombre`. Throws TABLA_DESCONOCIDA. */
+export function findDownloadTable(configuration: Configuration, name: string): TablaBajada {
+  const found = readTables(configuration).tablasBajada?.find(({ nombre }) => nombre === name);
+  if (found === undefined) {
+    throw new SyncError('TABLA_DESCONOCIDA', `«${name}» no está en tablasBajada.`, { tabla: name });
+  }
+  return found;
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { SyncError } from '../protocol/errors.ts';
+import { configSet } from './commands/config-set.ts';
+import { configShow } from './commands/config-show.ts';
+import { keyCreate } from './commands/key-create.ts';
+import { serve } from './commands/serve.ts';
+import { tenantCreate } from './commands/tenant-create.ts';
+import { CommandError } from './commands/with-database.ts';
+import { ConfigError, loadConfig } from './config.ts';
+import { migrate } from './postgres/migrate.ts';
+
+/** Exit codes: 0 done, 1 failed, 2 wrong use. */
+const USAGE = 2;
+
+const tenantOption = { type: 'string', demandOption: true, describe: 'ID del tenant' } as const;
+const text = (describe: string) => ({ type: 'string', demandOption: true, describe }) as const;
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+const cli = yargs(hideBin(process.argv))
+  .scriptName('ax-sync-server')
+  .locale('es')
+  .usage('$0 <orden>\n\nSe configura con variables de entorno; al menos DATABASE_URL.')
+  .command('serve', 'Migra la base y atiende peticiones', {}, () => serve(loadConfig()))
+  .command('migrate', 'Lleva la base de datos a esta versión', {}, async () => {
+    const done = await migrate(loadConfig().DATABASE_URL);
+    print(done.length === 0 ? 'La base ya está al día.' : `Migraciones aplicadas: ${done.join(', ')}`);
+  })
+  .command('tenant', 'Tenants', (y) =>
+    y
+      .command(
+        'create',
+        'Crea un tenant con los datos de su SQL Server',
+        {
+          tenant: tenantOption,
+          host: text('Servidor SQL Server'),
+          port: { type: 'number', default: 1433, describe: 'Puerto' },
+          database: text('Base de datos'),
+          user: text('Usuario'),
+          password: text('Contraseña, tal como la recibirá el cliente'),
+        },
+        async ({ tenant, ...server }) => print(await tenantCreate(loadConfig(), { tenantId: tenant, ...server })),
+      )
+      .demandCommand(1, 'Falta la orden: tenant create'),
+  )
+  .command('key', 'Claves de API', (y) =>
+    y
+      .command(
+        'create',
+        'Crea una clave y la muestra esta única vez',
+        { tenant: tenantOption, nombre: { type: 'string', describe: 'Para reconocerla' } },
+        async ({ tenant, nombre }) => print(await keyCreate(loadConfig(), tenant, nombre ?? null)),
+      )
+      .demandCommand(1, 'Falta la orden: key create'),
+  )
+  .command('config', 'Tablas que sincroniza un tenant', (y) =>
+    y
+      .command(
+        'set',
+        'Reemplaza las tablas por las de un archivo JSON',
+        { tenant: tenantOption, file: text('Archivo con tablasSubida y tablasBajada') },
+        async ({ tenant, file }) => print(await configSet(loadConfig(), tenant, file)),
+      )
+      .command('show', 'Muestra la configuración', { tenant: tenantOption }, async ({ tenant }) =>
+        print(await configShow(loadConfig(), tenant)),
+      )
+      .demandCommand(1, 'Falta la orden: config set o config show'),
+  )
+  .demandCommand(1, 'Falta la orden.')
+  .recommendCommands()
+  .strict()
+  .version(false)
+  .fail((message, error) => {
+    if (error) throw error;
+    process.stderr.write(`${message}\nVea ax-sync-server --help\n`);
+    process.exit(USAGE);
+  });
+
+try {
+  await cli.parseAsync();
+  process.exitCode = 0;
+} catch (error) {
+  process.stderr.write(`ax-sync-server: ${describe(error)}\n`);
+  process.exit(1);
+}
+
+function describe(error: unknown): string {
+  if (error instanceof CommandError || error instanceof ConfigError) return error.message;
+  if (error instanceof SyncError) return error.toProblem().mensaje;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

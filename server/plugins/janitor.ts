@@ -1,0 +1,31 @@
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+import { deleteOldIdempotencyKeys } from '../data/idempotency.ts';
+import { deleteExpiredUploads } from '../data/uploads.ts';
+import type { Context } from '../sync/context.ts';
+
+const INTERVAL_MS = 10 * 60 * 1000;
+
+/** Every ten minutes forgets uploads and answers whose time is over. Several processes may do so at once. */
+export const janitor = fp(async (app: FastifyInstance, { config, database }: Context) => {
+  const clean = async () => {
+    try {
+      const [uploads, answers] = await database.withConnection(async (connection) => [
+        await deleteExpiredUploads(connection),
+        await deleteOldIdempotencyKeys(connection, config.UPLOAD_EXPIRE_HOURS),
+      ]);
+      if (uploads! + answers! > 0) app.log.info({ uploads, answers }, 'se olvidaron subidas caducadas');
+    } catch (error) {
+      app.log.warn({ err: error }, 'no se pudieron olvidar las subidas caducadas');
+    }
+  };
+  let running = Promise.resolve();
+  const timer = setInterval(() => {
+    running = running.then(clean);
+  }, INTERVAL_MS);
+  timer.unref();
+  app.addHook('onClose', async () => {
+    clearInterval(timer);
+    await running;
+  });
+});

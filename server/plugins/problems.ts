@@ -1,0 +1,75 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { mediaTypes } from '../../protocol/constants.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import { translateDatabaseError } from '../postgres/errors.ts';
+
+/** Every error leaves as application/problem+json with a code of the table in protocol/errors.ts. */
+export const problems = fp(async (app: FastifyInstance) => {
+  app.setNotFoundHandler((request, reply) => {
+    send(request, reply, new SyncError('RUTA_DESCONOCIDA', `No existe ${request.method} ${pathOf(request)}.`));
+  });
+  app.setErrorHandler<FastifyError>((error, request, reply) => {
+    const problem = toSyncError(error);
+    if (problem.code === 'INTERNO') request.log.error({ err: error }, 'error interno');
+    else if (problem.status >= 500) request.log.warn({ err: problem.cause ?? problem }, problem.detail);
+    send(request, reply, problem);
+  });
+});
+
+function send(request: FastifyRequest, reply: FastifyReply, problem: SyncError): void {
+  drain(request);
+  if (problem.retryAfter !== undefined) reply.header('retry-after', String(problem.retryAfter));
+  reply.code(problem.status).type(mediaTypes.problem).serializer(JSON.stringify).send(problem.toProblem());
+}
+
+/** Bytes, and time, that a body which nobody wants any more may still take so that its sender reads the answer. */
+const DRAIN_MAX_BYTES = 64 * 1024 * 1024;
+const DRAIN_MAX_MS = 10_000;
+
+/** Lets the rest of a body pass by: without a reader its sender would wait, and never see the answer. */
+function drain({ raw }: FastifyRequest): void {
+  if (raw.complete || raw.destroyed) return;
+  let total = 0;
+  const timer = setTimeout(() => raw.destroy(), DRAIN_MAX_MS);
+  raw.once('close', () => clearTimeout(timer));
+  raw.once('end', () => clearTimeout(timer));
+  raw.on('error', () => {});
+  raw.on('data', (bytes: Buffer) => {
+    total += bytes.length;
+    if (total > DRAIN_MAX_BYTES) raw.destroy();
+  });
+  raw.resume();
+}
+
+function toSyncError(error: FastifyError): SyncError {
+  const translated = translateDatabaseError(error);
+  if (translated instanceof SyncError) return translated;
+  if (error.validation !== undefined) {
+    const [first] = error.validation;
+    const campo = first?.instancePath.split('/').slice(1).join('.') || missingName(first?.params) || '(raíz)';
+    const detail = `El campo «${campo}» no es válido: ${first?.message ?? error.message}.`;
+    return new SyncError('CUERPO_INVALIDO', detail, { campo, cause: error });
+  }
+  switch (error.code) {
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new SyncError('TIPO_NO_ADMITIDO', 'El Content-Type de la petición no se admite aquí.', { cause: error });
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new SyncError('DEMASIADO_GRANDE', 'El cuerpo pasa del límite.', { cause: error });
+    default:
+      break;
+  }
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new SyncError('CUERPO_INVALIDO', `La petición no se puede leer: ${error.message}.`, { cause: error });
+  }
+  return new SyncError('INTERNO', 'El servidor no pudo atender la petición.', { cause: error, retryAfter: 30 });
+}
+
+function missingName(params: Record<string, unknown> | undefined): string | undefined {
+  const names = params?.requiredProperties;
+  return Array.isArray(names) ? names.join(', ') : undefined;
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?')[0]!.slice(0, 200);
+}

@@ -1,0 +1,45 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+import { headers, mediaTypes } from '../../protocol/constants.ts';
+import { parseContentDigest } from '../../protocol/digest.ts';
+import { SyncError } from '../../protocol/errors.ts';
+
+const { json, ndjson, jsonl, gzip } = mediaTypes;
+
+/** Routes registered beside this plugin get their body as a stream, unread. */
+export const streamedBodies = fp(async (app: FastifyInstance) => {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser([json, ndjson, jsonl, gzip], (_request, payload, done) => done(null, payload));
+});
+
+/** The body of a route below `streamedBodies`; an empty one where the request has none. */
+export function bodyOf(request: FastifyRequest): Readable {
+  return (request.body as Readable | null | undefined) ?? Readable.from([]);
+}
+
+/** The media type without its parameters. */
+export function mediaTypeOf(request: FastifyRequest): string {
+  return (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+}
+
+/** Whether the body is gzip: by Content-Encoding, or because its media type says so. */
+export function isGzip(request: FastifyRequest): boolean {
+  const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
+  if (encoding === 'gzip' || encoding === 'x-gzip') return true;
+  if (encoding !== 'identity') {
+    throw new SyncError('TIPO_NO_ADMITIDO', `Content-Encoding «${encoding.slice(0, 40)}» no se admite.`);
+  }
+  return mediaTypeOf(request) === gzip;
+}
+
+/** The SHA-256 that Content-Digest states (base64), if it is there. Throws CUERPO_INVALIDO when it holds none. */
+export function digestOfRequest(request: FastifyRequest): string | undefined {
+  const field = request.headers[headers.contentDigest];
+  if (field === undefined) return undefined;
+  const digest = parseContentDigest(String(field));
+  if (digest === undefined) {
+    throw new SyncError('CUERPO_INVALIDO', 'Content-Digest no trae sha-256=:…:.', { campo: 'Content-Digest' });
+  }
+  return digest;
+}

@@ -1,0 +1,78 @@
+import { pipeline, Readable, type Transform } from 'node:stream';
+import * as zlib from 'node:zlib';
+import { Type } from '@fastify/type-provider-typebox';
+import { limits, mediaTypes } from '../../protocol/constants.ts';
+import type { Routes } from '../app.ts';
+import { findDownloadTable } from '../data/configurations.ts';
+import { chooseFormat, openDownload } from '../sync/send.ts';
+import { TenantParams } from './params.ts';
+
+const DownloadQuery = Type.Object({ tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }) });
+
+const mediaTypeOf = {
+  envelope: `${mediaTypes.json}; charset=utf-8`,
+  ndjson: mediaTypes.ndjson,
+  framed: mediaTypes.framedNdjson,
+} as const;
+
+/**
+ * GET /download/:tenantId?tabla=: rows for SQL Server. What fails before the first rows is a problem answer; what fails
+ * after is a connection that breaks, never a body that ends well.
+ */
+export const downloadRoutes: Routes = async (app, context) => {
+  app.get(
+    '/download/:tenantId',
+    { schema: { tags: ['bajada'], params: TenantParams, querystring: DownloadQuery } },
+    async (request, reply) => {
+      const format = chooseFormat(request.headers.accept);
+      const table = findDownloadTable(request.tenant, request.query.tabla);
+      const download = await openDownload(context, request.tenant, table, format);
+      const encoder = makeEncoder(request.headers['accept-encoding']);
+      const rows = Readable.from(
+        watchReader(download.body, context.config.TRANSFER_IDLE_MS, () => reply.raw.destroy()),
+        {
+          objectMode: false,
+        },
+      );
+      reply.header('vary', 'accept, accept-encoding').type(mediaTypeOf[format]);
+      let body: Readable = rows;
+      if (encoder !== undefined) {
+        reply.header('content-encoding', encoder.name);
+        // The failure of either end destroys the other, and with it the answer.
+        body = pipeline(rows, encoder.stream, () => {});
+      }
+      rows.once('close', download.close);
+      return reply.send(body);
+    },
+  );
+};
+
+/** Cuts a download that nobody reads: it holds a connection and a snapshot of the database. */
+async function* watchReader<T>(source: AsyncIterable<T>, idleMs: number, cut: () => void): AsyncGenerator<T> {
+  for await (const item of source) {
+    const timer = setTimeout(cut, idleMs);
+    try {
+      yield item;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Speed over size: the answer is made as it is sent. */
+const COMPRESSION_LEVEL = 1;
+
+/** The first of zstd (where this Node has it) and gzip that the client accepts; undefined for neither. */
+function makeEncoder(accepted: string | undefined): { name: string; stream: Transform } | undefined {
+  const names = (accepted ?? '')
+    .toLowerCase()
+    .split(',')
+    .filter((part) => !/;\s*q=0(\.0*)?\s*$/.test(part))
+    .map((part) => part.split(';')[0]!.trim());
+  const { createZstdCompress } = zlib as { createZstdCompress?: () => Transform };
+  if (names.includes('zstd') && createZstdCompress !== undefined) return { name: 'zstd', stream: createZstdCompress() };
+  if (names.includes('gzip') || names.includes('*')) {
+    return { name: 'gzip', stream: zlib.createGzip({ level: COMPRESSION_LEVEL, chunkSize: 64 * 1024 }) };
+  }
+  return undefined;
+}

@@ -1,0 +1,11 @@
+import { Type } from '@fastify/type-provider-typebox';
+import { limits } from '../../protocol/constants.ts';
+
+export const TenantParams = Type.Object({ tenantId: Type.String({ minLength: 1, maxLength: limits.tenantMaxLength }) });
+
+export const UploadParams = Type.Object({ ...TenantParams.properties, id: Type.String({ pattern: '^[0-9a-f]{32}$' }) });
+
+export const ChunkParams = Type.Object({
+  ...UploadParams.properties,
+  n: Type.Integer({ minimum: 0, maximum: limits.chunksMaxCount }),
+});

@@ -1,0 +1,35 @@
+import { type RunPhaseResponse, RunPhaseSchema } from '../../protocol/api.ts';
+import { limits } from '../../protocol/constants.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import type { Routes } from '../app.ts';
+import { findDownloadTable } from '../data/configurations.ts';
+import { inTransaction } from '../postgres/pool.ts';
+import { logFailure, runPhase } from '../sync/phase.ts';
+import { TenantParams } from './params.ts';
+
+/** POST /phases/:tenantId: runs a download's phase that is configured at `origen`, in a transaction of its own. */
+export const phasesRoutes: Routes = async (app, context) => {
+  app.post(
+    '/phases/:tenantId',
+    { schema: { tags: ['fases'], params: TenantParams, body: RunPhaseSchema }, bodyLimit: limits.jsonBodyMaxBytes },
+    async (request): Promise<RunPhaseResponse> => {
+      const { tenant } = request;
+      const { tabla, fase } = request.body;
+      const table = findDownloadTable(tenant, tabla);
+      const started = new Date();
+      try {
+        const filas = await context.database.withTransfer(tenant.tenantId, (connection) =>
+          inTransaction(connection, () => runPhase(connection, context, tenant, 'download', table, fase)),
+        );
+        if (filas === undefined) {
+          const detail = `«${fase}» de «${tabla}» no está configurado para ejecutarse en origen.`;
+          throw new SyncError('FASE_DESCONOCIDA', detail, { tabla, fase });
+        }
+        return { success: true, tabla, fase, registrosAfectados: filas };
+      } catch (error) {
+        await logFailure(context, tenant, 'download', tabla, started, error);
+        throw error;
+      }
+    },
+  );
+};

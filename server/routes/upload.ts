@@ -1,0 +1,57 @@
+import { Type } from '@fastify/type-provider-typebox';
+import { ModoSchema, type UploadEnvelopeResponse, type UploadResult } from '../../protocol/api.ts';
+import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import type { Routes } from '../app.ts';
+import { findUploadTable } from '../data/configurations.ts';
+import { receiveOneShot } from '../sync/receive.ts';
+import { bodyOf, digestOfRequest, isGzip, mediaTypeOf, streamedBodies } from './bodies.ts';
+import { TenantParams } from './params.ts';
+
+const UploadQuery = Type.Object({
+  tabla: Type.Optional(Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength })),
+  modo: Type.Optional(ModoSchema),
+});
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,200}$/;
+
+/** POST /upload/:tenantId: a whole upload in one request, as the specification's envelope or as NDJSON. */
+export const uploadRoutes: Routes = async (app, context) => {
+  await app.register(streamedBodies);
+  app.post(
+    '/upload/:tenantId',
+    { schema: { tags: ['subida'], params: TenantParams, querystring: UploadQuery } },
+    async (request): Promise<UploadResult | UploadEnvelopeResponse> => {
+      const { tenant, query } = request;
+      const body = bodyOf(request);
+      const format = mediaTypeOf(request) === mediaTypes.json ? 'envelope' : 'ndjson';
+      if (format === 'ndjson' && query.tabla === undefined) {
+        throw new SyncError('CUERPO_INVALIDO', 'Falta ?tabla= en la dirección.', { campo: 'tabla' });
+      }
+      const tabla = format === 'ndjson' ? findUploadTable(tenant, query.tabla!) : undefined;
+      const key = request.headers[headers.idempotencyKey];
+      if (key !== undefined && !IDEMPOTENCY_KEY.test(String(key))) {
+        const detail = 'Idempotency-Key debe tener de 1 a 200 caracteres ASCII sin blancos.';
+        throw new SyncError('CUERPO_INVALIDO', detail, { campo: 'Idempotency-Key' });
+      }
+      const { result, tablaNombrada } = await receiveOneShot(context, tenant, {
+        body,
+        format,
+        gzip: isGzip(request),
+        tabla,
+        // A partial upload must never deactivate what it does not hold, so whole ones say so.
+        modo: query.modo ?? 'incremental',
+        digest: digestOfRequest(request),
+        idempotencyKey: key === undefined ? undefined : String(key),
+      });
+      if (format === 'ndjson') return result;
+      const { registrosInsertados, registrosActualizados, registrosSinCambios, timestamp } = result;
+      return {
+        success: true,
+        tabla: tablaNombrada,
+        registrosInsertados: registrosInsertados + registrosActualizados + registrosSinCambios,
+        timestamp,
+      };
+    },
+  );
+};

@@ -1,0 +1,9 @@
+import type { Config } from '../config.ts';
+import type { Database } from '../postgres/pool.ts';
+
+/** What a flow needs beside its request. */
+export interface Context {
+  config: Config;
+  database: Database;
+  log: { warn(fields: object, message: string): void };
+}

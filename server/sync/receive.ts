@@ -1,0 +1,260 @@
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ChunkResponse, Commit, Modo, UploadResult } from '../../protocol/api.ts';
+import type { TablaSubida } from '../../protocol/config.ts';
+import { digestOfDigests } from '../../protocol/digest.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import { type Configuration, findUploadTable, tipoCampoOf } from '../data/configurations.ts';
+import { claimIdempotencyKey, storeIdempotentResult } from '../data/idempotency.ts';
+import { insertLogs } from '../data/logs.ts';
+import { deactivateAbsent, lockTipoCampo, mergeReceived } from '../data/parametros-maestros.ts';
+import {
+  findLineWithoutKey,
+  keyExpression,
+  openTemporary,
+  type ReceivedRows,
+  setChunk,
+  uploadRows,
+} from '../data/received.ts';
+import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeChunkRows } from '../data/uploads.ts';
+import { copyLinesInto } from '../postgres/copy.ts';
+import { keyMissing, translateCopyError } from '../postgres/errors.ts';
+import { type Connection, inTransaction } from '../postgres/pool.ts';
+import { setTimeouts } from '../postgres/tenant.ts';
+import type { Context } from './context.ts';
+import { type EnvelopeHead, readEnvelope } from './envelope.ts';
+import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
+import { checkDigest, cleanLines, inflateAny, inflateMember, limitBytes, readBody } from './stages.ts';
+
+/**
+ * UPLOAD, the server's half: body ▶ digest ▶ inflate ▶ limit ▶ lines ▶ COPY ▶ pre_process ▶ merge ▶ post_process ▶ ack.
+ * One transaction for a one-shot upload; for a resumable one, a transaction for each chunk and one for the commit.
+ * Nothing here is tied to the request's signal: once the body is in, the answer is stored even if nobody waits for it.
+ */
+
+type Stage = (source: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
+
+/** A one-shot upload as the request describes it. */
+export interface OneShot {
+  body: Readable;
+  format: 'ndjson' | 'envelope';
+  gzip: boolean;
+  /** Of the query string; an envelope names its own. */
+  tabla: TablaSubida | undefined;
+  modo: Modo;
+  digest: string | undefined;
+  idempotencyKey: string | undefined;
+}
+
+/** Receives a whole upload in one transaction: all of it or nothing. */
+export async function receiveOneShot(
+  context: Context,
+  configuration: Configuration,
+  { body, format, gzip, tabla, modo, digest, idempotencyKey }: OneShot,
+): Promise<{ result: UploadResult; tablaNombrada: string }> {
+  const { config, database } = context;
+  const tenant = configuration.tenantId;
+  const started = new Date();
+  const head: EnvelopeHead = { tabla: undefined };
+  let table = tabla;
+  const stages: Stage[] = [
+    checkDigest(digest),
+    ...(gzip ? [inflateAny] : []),
+    limitBytes(config.UPLOAD_MAX_BYTES, 'El envío'),
+    ...(format === 'envelope' ? [readEnvelope(head)] : []),
+    cleanLines(config.LINE_MAX_BYTES),
+  ];
+  try {
+    return await database.withTransfer(tenant, (connection) =>
+      inTransaction(connection, async () => {
+        await setTimeouts(connection, { lockMs: config.LOCK_TIMEOUT_MS });
+        if (idempotencyKey !== undefined) {
+          const request = JSON.stringify([format, table?.nombre ?? null, modo]);
+          const stored = await claimIdempotencyKey(connection, tenant, idempotencyKey, request);
+          if (stored !== undefined) return { result: stored, tablaNombrada: stored.tabla };
+        }
+        const temporary = await openTemporary(connection, table);
+        const lines = await copyBody(connection, temporary, context, body, stages, table?.nombre);
+        table ??= findUploadTable(configuration, head.tabla ?? '');
+        const received = { ...temporary, key: keyExpression(table) };
+        const linea = await findLineWithoutKey(connection, received);
+        if (linea !== undefined) throw keyMissing({ tabla: table.nombre, linea });
+        const result = await applyReceived(connection, context, configuration, table, modo, received, lines);
+        if (idempotencyKey !== undefined) await storeIdempotentResult(connection, tenant, idempotencyKey, result);
+        return { result, tablaNombrada: head.tabla ?? table.nombre };
+      }),
+    );
+  } catch (error) {
+    await logFailure(context, configuration, 'upload', table?.nombre ?? '', started, error);
+    throw error;
+  }
+}
+
+/** Receives chunk `n` of a resumable upload; the same chunk again changes nothing. */
+export async function receiveChunk(
+  context: Context,
+  configuration: Configuration,
+  uploadId: string,
+  n: number,
+  digest: string,
+  body: Readable,
+): Promise<ChunkResponse> {
+  const { config, database } = context;
+  const stages: Stage[] = [
+    limitBytes(config.CHUNK_BODY_MAX_BYTES, 'El trozo comprimido'),
+    checkDigest(digest),
+    inflateMember,
+    limitBytes(config.CHUNK_MAX_BYTES, 'El trozo'),
+    cleanLines(config.LINE_MAX_BYTES),
+  ];
+  return database.withTransfer(configuration.tenantId, async (connection) => {
+    const response = await inTransaction(connection, async (): Promise<ChunkResponse> => {
+      await setTimeouts(connection, { lockMs: config.LOCK_TIMEOUT_MS });
+      const upload = await lockUpload(connection, configuration.tenantId, uploadId, 'share');
+      if (upload.resultado !== null) throw new SyncError('SUBIDA_CERRADA', 'La subida ya se confirmó.', { trozo: n });
+      const stored = await claimChunk(connection, uploadId, n, digest);
+      if (stored !== undefined) {
+        if (stored.digest !== digest) {
+          throw new SyncError('TROZO_DISTINTO', `El trozo ${n} ya está, con otro contenido.`, { trozo: n });
+        }
+        return { success: true, trozo: n, filas: stored.filas, repetido: true };
+      }
+      await setChunk(connection, n);
+      const filas = await copyBody(connection, uploadRows(uploadId), context, body, stages, upload.tabla, n);
+      await storeChunkRows(connection, uploadId, n, filas);
+      return { success: true, trozo: n, filas, repetido: false };
+    });
+    await extendUpload(connection, uploadId, config.UPLOAD_EXPIRE_HOURS);
+    return response;
+  });
+}
+
+/** Merges a resumable upload once everything that `totals` states is there; repeated, answers what it answered. */
+export async function commitUpload(
+  context: Context,
+  configuration: Configuration,
+  uploadId: string,
+  totals: Commit,
+): Promise<UploadResult> {
+  const { config, database } = context;
+  const tenant = configuration.tenantId;
+  const started = new Date();
+  let tabla = '';
+  try {
+    return await database.withTransfer(tenant, (connection) =>
+      inTransaction(connection, async () => {
+        await setTimeouts(connection, { lockMs: config.LOCK_TIMEOUT_MS });
+        const upload = await lockUpload(connection, tenant, uploadId, 'update');
+        if (upload.resultado !== null) return upload.resultado;
+        tabla = upload.tabla;
+        const table = findUploadTable(configuration, tabla);
+        const chunks = await findChunks(connection, uploadId);
+        checkTotals(tabla, chunks, totals);
+        const received = uploadRows(uploadId);
+        const result = await applyReceived(
+          connection,
+          context,
+          configuration,
+          table,
+          upload.modo,
+          received,
+          totals.filas,
+        );
+        await finishUpload(connection, uploadId, result);
+        return result;
+      }),
+    );
+  } catch (error) {
+    await logFailure(context, configuration, 'upload', tabla, started, error);
+    throw error;
+  }
+}
+
+/** Copies the body through `stages` into the table that waits; how many rows. */
+async function copyBody(
+  connection: Connection,
+  { table }: ReceivedRows,
+  { config }: Context,
+  body: Readable,
+  stages: readonly Stage[],
+  tabla: string | undefined,
+  trozo?: number,
+): Promise<number> {
+  const copy = copyLinesInto(connection, table);
+  try {
+    const lines = stages.reduce<AsyncIterable<Buffer>>(
+      (source, stage) => stage(source),
+      readBody(body, config.TRANSFER_IDLE_MS),
+    );
+    await pipeline(lines, copy);
+  } catch (error) {
+    const place = { ...(tabla === undefined ? {} : { tabla }), ...(trozo === undefined ? {} : { trozo }) };
+    throw placed(translateCopyError(error, place), place);
+  }
+  return copy.rowCount;
+}
+
+/** An error of a stage knows its line; here it learns table and chunk. */
+function placed(error: unknown, place: { tabla?: string; trozo?: number }): unknown {
+  if (!(error instanceof SyncError)) return error;
+  const { code, detail, retryAfter, cause } = error;
+  return new SyncError(code, detail, {
+    ...place,
+    ...error.place,
+    ...(retryAfter === undefined ? {} : { retryAfter }),
+    cause,
+  });
+}
+
+function checkTotals(tabla: string, chunks: readonly { filas: number; digest: string }[], totals: Commit): void {
+  const filas = chunks.reduce((sum, chunk) => sum + chunk.filas, 0);
+  const digest = digestOfDigests(chunks.map((chunk) => chunk.digest));
+  const differences = [
+    chunks.length === totals.trozos ? '' : `trozos: ${totals.trozos} enviados, ${chunks.length} recibidos`,
+    filas === totals.filas ? '' : `filas: ${totals.filas} enviadas, ${filas} recibidas`,
+    digest === totals.digest ? '' : 'el digest no coincide',
+  ].filter((difference) => difference !== '');
+  if (differences.length > 0) {
+    throw new SyncError('TOTALES_DISTINTOS', `${differences.join('; ')}.`, { tabla });
+  }
+}
+
+/** Everything that follows once the rows are in PostgreSQL, in the transaction that is open. */
+async function applyReceived(
+  connection: Connection,
+  context: Context,
+  configuration: Configuration,
+  tabla: TablaSubida,
+  modo: Modo,
+  received: ReceivedRows,
+  filas: number,
+): Promise<UploadResult> {
+  const tenant = configuration.tenantId;
+  const tipoCampo = tipoCampoOf(tabla);
+  await lockTipoCampo(connection, tenant, tipoCampo);
+  await runPhase(connection, context, configuration, 'upload', tabla, 'pre_process');
+  const started = new Date();
+  const { claves, insertados, actualizados } = await mergeReceived(connection, tenant, tipoCampo, received);
+  const deactivates = tabla.desactivarAusentes === true && modo === 'completo';
+  const desactivados = deactivates ? await deactivateAbsent(connection, tenant, tipoCampo, received) : 0;
+  const result: UploadResult = {
+    success: true,
+    tabla: tabla.nombre,
+    tipoCampo,
+    filas,
+    registrosInsertados: insertados,
+    registrosActualizados: actualizados,
+    registrosSinCambios: claves - insertados - actualizados,
+    registrosDesactivados: desactivados,
+    clavesRepetidas: filas - claves,
+    timestamp: new Date().toISOString(),
+  };
+  const entry = logEntry('upload', tabla.nombre, 'process', started, {
+    registrosAfectados: insertados + actualizados + desactivados,
+    mensaje: `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${desactivados} desactivadas`,
+    metadatos: { ...result, modo },
+  });
+  await insertLogs(connection, logOwner(configuration), [entry]);
+  await runPhase(connection, context, configuration, 'upload', tabla, 'post_process');
+  return result;
+}

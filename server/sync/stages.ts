@@ -1,0 +1,227 @@
+import { createHash } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { pipeline, type Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import type * as ZlibSync from 'zlib-sync';
+import { SyncError } from '../../protocol/errors.ts';
+import { COPY_QUOTE } from '../postgres/copy.ts';
+
+/** The stages that received bytes pass, in the order in which sync/receive.ts joins them. */
+
+type Bytes = AsyncIterable<Buffer>;
+
+/**
+ * A request's body. Ends with CUERPO_CORTADO when the peer sends nothing for `idleMs`, or goes. The request itself is
+ * not destroyed when the reader stops early: it still has to carry the answer.
+ */
+export async function* readBody(body: Readable, idleMs: number): AsyncGenerator<Buffer> {
+  const iterator = body.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    while (true) {
+      const idle = new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(() => reject(cutShort(`no llegó ningún byte en ${Math.ceil(idleMs / 1000)} s`)), idleMs);
+      });
+      const next = await Promise.race([iterator.next(), idle]).catch((error: unknown) => {
+        throw error instanceof SyncError ? error : cutShort('se perdió la conexión', error);
+      });
+      clearTimeout(timer);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    clearTimeout(timer);
+    // Not awaited: where the peer is silent the pending step ends with the connection.
+    iterator.return?.().catch(() => {});
+  }
+}
+
+function cutShort(reason: string, cause?: unknown): SyncError {
+  return new SyncError('CUERPO_CORTADO', `El cuerpo no llegó entero: ${reason}.`, { cause });
+}
+
+/** Passes bytes on, and fails at the end unless their SHA-256 is `expected` (base64). */
+export function checkDigest(expected: string | undefined) {
+  return async function* (source: Bytes): AsyncGenerator<Buffer> {
+    if (expected === undefined) {
+      yield* source;
+      return;
+    }
+    const hash = createHash('sha256');
+    for await (const bytes of source) {
+      hash.update(bytes);
+      yield bytes;
+    }
+    if (hash.digest('base64') !== expected) {
+      throw new SyncError('DIGEST_DISTINTO', 'El SHA-256 de lo recibido no es el de Content-Digest.');
+    }
+  };
+}
+
+/** Passes at most `maxBytes` on, then fails with DEMASIADO_GRANDE. `what` names what is measured. */
+export function limitBytes(maxBytes: number, what: string) {
+  return async function* (source: Bytes): AsyncGenerator<Buffer> {
+    let total = 0;
+    for await (const bytes of source) {
+      total += bytes.length;
+      if (total > maxBytes) throw new SyncError('DEMASIADO_GRANDE', `${what} pasa de ${maxBytes} bytes.`);
+      yield bytes;
+    }
+  };
+}
+
+const zlibSync = loadZlibSync();
+
+function loadZlibSync(): typeof ZlibSync | undefined {
+  try {
+    return createRequire(import.meta.url)('zlib-sync') as typeof ZlibSync;
+  } catch {
+    // Optional: the add-on did not build here.
+    return undefined;
+  }
+}
+
+/** Input is inflated in pieces of this size: DEFLATE grows data at most 1032 times, so a bomb makes 16 MB a piece. */
+const INFLATE_PIECE_BYTES = 16 * 1024;
+
+/**
+ * Inflates one gzip member. Incomplete or damaged data, or anything after its end, is CUERPO_INVALIDO.
+ *
+ * Several times faster than a zlib stream, which passes each piece through the thread pool.
+ */
+export async function* inflateMember(source: Bytes): AsyncGenerator<Buffer> {
+  if (zlibSync === undefined) {
+    yield* inflateAny(source);
+    return;
+  }
+  const inflate = new zlibSync.Inflate({ chunkSize: 256 * 1024, windowBits: 31 });
+  let ended = false;
+  let total = 0;
+  let lastBytes: Buffer = Buffer.alloc(0);
+  const push = (piece: Buffer): Buffer | undefined => {
+    inflate.push(piece, zlibSync.Z_SYNC_FLUSH);
+    if (inflate.err === zlibSync.Z_STREAM_END) ended = true;
+    // No progress is no failure: more input is needed.
+    else if (inflate.err < 0 && inflate.err !== zlibSync.Z_BUF_ERROR) throw damaged(inflate.msg ?? 'datos dañados');
+    const result = inflate.result as Buffer | null;
+    if (result === null || result.length === 0) return undefined;
+    total += result.length;
+    return result;
+  };
+  for await (const bytes of source) {
+    for (let at = 0; at < bytes.length; at += INFLATE_PIECE_BYTES) {
+      if (ended) throw damaged('hay datos después de su final');
+      const result = push(bytes.subarray(at, at + INFLATE_PIECE_BYTES));
+      if (result !== undefined) yield result;
+    }
+    lastBytes = bytes.length >= 4 ? bytes.subarray(-4) : Buffer.concat([lastBytes, bytes]).subarray(-4);
+  }
+  while (!ended) {
+    const rest = push(Buffer.alloc(0));
+    if (rest === undefined) break;
+    yield rest;
+  }
+  if (!ended) throw damaged('está incompleto');
+  // The add-on does not say how much input it left: the length in the trailer must be the body's last four bytes.
+  if (lastBytes.readUInt32LE(0) !== total % 2 ** 32) throw damaged('hay datos después de su final');
+}
+
+/** Inflates any number of gzip members, as `gunzip` does. */
+export async function* inflateAny(source: Bytes): AsyncGenerator<Buffer> {
+  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
+  // A failure of the source destroys the gunzip with it, and so comes out of the loop.
+  pipeline(source, gunzip, () => {});
+  try {
+    for await (const bytes of gunzip) yield bytes as Buffer;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw code?.startsWith('Z_') === true ? damaged(message, error) : error;
+  }
+}
+
+function damaged(reason: string, cause?: unknown): SyncError {
+  return new SyncError('CUERPO_INVALIDO', `El cuerpo no es gzip válido: ${reason}.`, { cause });
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const TAB = 0x09;
+const OPENING_BRACE = 0x7b;
+const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/**
+ * Makes of NDJSON what COPY takes for one row a line, without parsing it: a byte order mark goes, CRLF becomes LF, a
+ * line of blanks becomes empty (COPY counts it and passes over it, so its line numbers stay those of the body).
+ *
+ * Fails with LINEA_INVALIDA at a line that does not begin as an object (so neither arrays nor `\.`, which ends a COPY
+ * before PostgreSQL 18, reach it), with DEMASIADO_GRANDE at one longer than `lineMaxBytes`.
+ */
+export function cleanLines(lineMaxBytes: number) {
+  return async function* (source: Bytes): AsyncGenerator<Buffer> {
+    let held: Buffer = Buffer.alloc(0);
+    let first = true;
+    let line = 1;
+    let started = false;
+    let length = 0;
+
+    function* clean(bytes: Buffer): Generator<Buffer> {
+      const quote = bytes.indexOf(COPY_QUOTE);
+      let from = 0;
+      let at = 0;
+      while (at < bytes.length) {
+        if (!started) {
+          const blanks = at;
+          while (bytes[at] === SPACE || bytes[at] === TAB) at += 1;
+          if (at > blanks && (at === bytes.length || bytes[at] === LF)) {
+            if (blanks > from) yield bytes.subarray(from, blanks);
+            from = at;
+          }
+          if (at === bytes.length) break;
+          if (bytes[at] === OPENING_BRACE) started = true;
+          else if (bytes[at] !== LF) throw notAnObject(line);
+        }
+        const end = bytes.indexOf(LF, at);
+        const stop = end === -1 ? bytes.length : end;
+        if (quote >= at && quote < stop) throw notAnObject(line);
+        length += stop - at;
+        if (length > lineMaxBytes) {
+          throw new SyncError('DEMASIADO_GRANDE', `La línea ${line} pasa de ${lineMaxBytes} bytes.`, { linea: line });
+        }
+        if (end === -1) break;
+        line += 1;
+        length = 0;
+        started = false;
+        at = end + 1;
+      }
+      if (from < bytes.length) yield bytes.subarray(from);
+    }
+
+    for await (let bytes of source) {
+      if (held.length > 0) bytes = Buffer.concat([held, bytes]);
+      held = Buffer.alloc(0);
+      if (first) {
+        if (bytes.length < BOM.length && BOM.subarray(0, bytes.length).equals(bytes)) {
+          held = bytes;
+          continue;
+        }
+        if (bytes.subarray(0, BOM.length).equals(BOM)) bytes = bytes.subarray(BOM.length);
+        first = false;
+      }
+      if (bytes.at(-1) === CR) {
+        held = bytes.subarray(-1);
+        bytes = bytes.subarray(0, -1);
+      }
+      for (let cr = bytes.indexOf(CR); cr !== -1; cr = bytes.indexOf(CR, cr + 1)) {
+        if (bytes[cr + 1] === LF) bytes[cr] = SPACE;
+      }
+      yield* clean(bytes);
+    }
+    // A CR at the very end closes the last line like a CRLF.
+    if (held.length > 0 && held[0] !== CR) yield* clean(held);
+  };
+}
+
+function notAnObject(line: number): SyncError {
+  return new SyncError('LINEA_INVALIDA', `La línea ${line} no es un objeto JSON.`, { linea: line });
+}

@@ -1,0 +1,92 @@
+import type { FastifyInstance } from 'fastify';
+import pg from 'pg';
+import { createScratchDatabase } from '../../fixtures/postgres.ts';
+import { API_PREFIX, headers } from '../../protocol/constants.ts';
+import { buildApp } from '../app.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { createApiKey } from '../data/api-keys.ts';
+import { createConfiguration } from '../data/configurations.ts';
+import { migrate } from '../postgres/migrate.ts';
+
+/** A server that listens, on a database of its own, with one tenant and its key. */
+export interface TestServer {
+  app: FastifyInstance;
+  /** `http://127.0.0.1:<port>`. */
+  url: string;
+  databaseUrl: string;
+  /** Connections as the owner of the tables, to arrange and to look. */
+  sql: pg.Pool;
+  tenant: string;
+  key: string;
+  /** Adds a tenant with these tables; its key. */
+  addTenant(tenant: string, tables?: object): Promise<string>;
+  /** Replaces the tables of a tenant. */
+  setTables(tables: object, tenant?: string): Promise<void>;
+  /** fetch below /api/sync as the tenant (or another), JSON bodies serialised. */
+  call(path: string, init?: CallInit): Promise<Response>;
+  close(): Promise<void>;
+}
+
+export interface CallInit extends RequestInit {
+  tenant?: string;
+  key?: string;
+  json?: unknown;
+}
+
+/** Starts one on a scratch database of the PostgreSQL at `postgresUrl`. `settings` override the configuration. */
+export async function startTestServer(
+  postgresUrl: string,
+  { tables = {}, settings = {} }: { tables?: object; settings?: Partial<Config> } = {},
+): Promise<TestServer> {
+  const scratch = await createScratchDatabase(postgresUrl);
+  const sql = new pg.Pool({ connectionString: scratch.url, max: 3 });
+  let app: FastifyInstance | undefined;
+  const close = async () => {
+    await app?.close();
+    await sql.end();
+    await scratch.drop();
+  };
+  try {
+    await migrate(scratch.url);
+    const config = { ...loadConfig({ DATABASE_URL: scratch.url, LOG_LEVEL: 'silent' }), ...settings };
+    app = await buildApp(config);
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    const setTables = async (next: object, tenant = 'acme-001') => {
+      await sql.query('UPDATE sync_configurations SET "configuracionTablas" = $2 WHERE "tenantId" = $1', [
+        tenant,
+        JSON.stringify(next),
+      ]);
+    };
+    const addTenant = async (tenant: string, next: object = {}) => {
+      const connection = await sql.connect();
+      try {
+        const server = {
+          host: '192.168.1.100',
+          port: 1433,
+          database: 'EmpresaDB',
+          user: 'sync_user',
+          password: 'secreto',
+        };
+        await createConfiguration(connection, { tenantId: tenant, ...server });
+        await setTables(next, tenant);
+        return await createApiKey(connection, tenant, 'prueba');
+      } finally {
+        connection.release();
+      }
+    };
+    const tenant = 'acme-001';
+    const key = await addTenant(tenant, tables);
+    const call = (path: string, { tenant: as = tenant, key: withKey = key, json, ...init }: CallInit = {}) => {
+      const sent = new Headers(init.headers);
+      sent.set(headers.tenant, as);
+      sent.set(headers.apiKey, withKey);
+      if (json !== undefined) sent.set('content-type', 'application/json');
+      const body = json === undefined ? init.body : JSON.stringify(json);
+      return fetch(`${url}${API_PREFIX}${path}`, { ...init, headers: sent, ...(body == null ? {} : { body }) });
+    };
+    return { app, url, databaseUrl: scratch.url, sql, tenant, key, addTenant, setTables, call, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
