@@ -58,7 +58,7 @@ function describe(error: unknown): Omit<DescribedError, 'text'> {
 /** Whether the rest of the run would fail alike: nobody answers, or not allowed. */
 export function endsRun(error: unknown): boolean {
   if (error instanceof SyncError) return isCredentialCode(error.code) || error.code === 'CONFIG_NO_ENCONTRADA';
-  if (error instanceof BackendError) return error.status === undefined && error.retryable;
+  if (error instanceof BackendError) return error.unreachable;
   return isAbort(error);
 }
 

@@ -4,10 +4,13 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
 
 /** The command line as an operator meets it: real processes, a real HTTP server in the backend's place. */
+
+// A dozen processes start here, each of them loads the whole agent.
+vi.setConfig({ testTimeout: 120_000 });
 
 const main = resolve(import.meta.dirname, 'main.ts');
 const PASSWORD = 'Mi_Password_Super_Seguro_2024!';

@@ -66,7 +66,7 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
   const given: Record<string, unknown> = {};
   for (const [name, schema] of Object.entries(ConfigSchema.properties)) {
     const value = env[name];
-    if (value !== undefined && value !== '') given[name] = Value.Convert(schema, value);
+    if (value !== undefined && value !== '') given[name] = readValue(schema, value);
     else if ('default' in schema) given[name] = schema.default;
   }
   if (!Value.Check(ConfigSchema, given)) {
@@ -76,6 +76,14 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     throw new ConfigError(faults.map(([name, schema]) => describeFault(name, given[name], schema)).join('\n'));
   }
   return Object.freeze(given);
+}
+
+/** Text as the type that `schema` names; left as it is where it is none. */
+function readValue(schema: object, text: string): unknown {
+  const { type } = schema as { type?: string };
+  if (type === 'integer') return /^-?\d{1,15}$/.test(text.trim()) ? Number(text) : text;
+  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  return text;
 }
 
 function describeFault(name: string, value: unknown, schema: object): string {

@@ -81,7 +81,7 @@ const cli = yargs(hideBin(process.argv))
 
 try {
   await cli.parseAsync();
-  process.exitCode = 0;
+  process.exit(0);
 } catch (error) {
   process.stderr.write(`ax-sync-server: ${describe(error)}\n`);
   process.exit(1);

@@ -1,10 +1,10 @@
-import type { ConfigResponse, TablaBajada, TablaSubida } from '../../protocol/config.ts';
+import { type ConfigResponse, isPhaseAt, type TablaBajada, type TablaSubida } from '../../protocol/config.ts';
 import { connectBackend } from '../agent.ts';
 import { readConfigPassword } from '../config/environment.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
-import type { ExitReason } from '../exit-codes.ts';
+import { AgentError, type ExitReason } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
 import { interactivePolicy } from '../http/retry.ts';
 import { Secrets } from '../log/secrets.ts';
@@ -128,8 +128,14 @@ async function checkTarget(db: SqlServer, tabla: TablaBajada, columns: { name: s
   const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(tabla.nombre) }];
   const found = (await db.query(sql, { parameters, signal })).map(({ name }) => String(name).toLowerCase());
   if (found.length === 0) return { value: undefined, note: 'no existe todavía: se creará en la primera bajada' };
-  const missing = columns.filter(({ name }) => !found.includes(name.toLowerCase()));
-  const note =
-    missing.length === 0 ? 'existe' : `existe, sin las columnas ${missing.map(({ name }) => name).join(', ')}`;
-  return { value: undefined, note };
+  const missing = columns.filter(({ name }) => !found.includes(name.toLowerCase())).map(({ name }) => name);
+  // A post_process of one's own may map columns as it likes; the built-in update takes them by name.
+  if (missing.length > 0 && !isPhaseAt(tabla.post_process, 'download', 'destino')) {
+    throw new AgentError(
+      'configuracion',
+      `${tabla.nombre} existe y le faltan las columnas ${missing.join(', ')}.`,
+      'Añádalas a la tabla, o quítelas de schema.columns, o configure un post_process.',
+    );
+  }
+  return { value: undefined, note: 'existe' };
 }

@@ -9,12 +9,18 @@ export class BackendError extends Error {
   readonly retryable: boolean;
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined;
-  constructor(message: string, options: { status?: number; retryable: boolean; retryAfter?: number; cause?: unknown }) {
+  /** Whether not even a connection came about: nothing else that is asked now would fare better. */
+  readonly unreachable: boolean;
+  constructor(
+    message: string,
+    options: { status?: number; retryable: boolean; retryAfter?: number; unreachable?: boolean; cause?: unknown },
+  ) {
     super(message, { cause: options.cause });
     this.name = 'BackendError';
     this.status = options.status;
     this.retryable = options.retryable;
     this.retryAfter = options.retryAfter;
+    this.unreachable = options.unreachable ?? false;
   }
 }
 
@@ -130,7 +136,14 @@ async function send(request: HttpRequest, ...signals: AbortSignal[]): Promise<Re
     });
   } catch (cause) {
     if (signals.some((signal) => signal.aborted)) throw cause;
-    throw new BackendError(`No se puede llegar a ${url}: ${reasonOf(cause)}`, { retryable: true, cause });
+    // A connection that broke may be the fault of this request alone (a proxy that dislikes its size, say).
+    const broke = ['ConnectionClosed', 'ECONNRESET'].includes((cause as NodeJS.ErrnoException).code ?? '');
+    if (broke) throw new BackendError(`${url} no respondió: ${reasonOf(cause)}`, { retryable: true, cause });
+    throw new BackendError(`No se puede llegar a ${url}: ${reasonOf(cause)}`, {
+      retryable: true,
+      unreachable: true,
+      cause,
+    });
   }
 }
 

@@ -23,7 +23,7 @@ async function serve(handler: (request: IncomingMessage, response: ServerRespons
 }
 
 const never = new AbortController().signal;
-const fast: RetryPolicy = { attempts: 4, firstDelayMs: 1, maxDelayMs: 5, maxRetryAfterMs: 5000 };
+const fast: RetryPolicy = { attempts: 4, firstDelayMs: 1, maxDelayMs: 5, maxTotalMs: 60_000, maxRetryAfterMs: 5000 };
 const backendAt = (url: string, policy = fast) => new Backend({ url, tenant: 'acme', key: 'k', retryPolicy: policy });
 
 async function failureOf(work: Promise<unknown>): Promise<unknown> {
@@ -58,6 +58,19 @@ test('a Retry-After longer than the policy has patience for ends the attempts', 
   });
   expect(await failureOf(backendAt(url).checkHealth(never))).toBeInstanceOf(SyncError);
   expect(count).toBe(1);
+});
+
+test('no attempt begins after the time that the policy gives in all', async () => {
+  let attempts = 0;
+  const policy = { ...fast, attempts: 1000, firstDelayMs: 20, maxDelayMs: 20, maxTotalMs: 150 };
+  const run = () => {
+    attempts++;
+    return Promise.reject(new BackendError('caído', { retryable: true }));
+  };
+  const startedAt = performance.now();
+  await failureOf(withRetries(run, { signal: never, policy }));
+  expect(performance.now() - startedAt).toBeLessThan(400);
+  expect(attempts).toBeGreaterThan(2);
 });
 
 test('refused credentials are one attempt and the error of the table', async () => {

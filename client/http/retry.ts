@@ -7,15 +7,18 @@ export interface RetryPolicy {
   attempts: number;
   firstDelayMs: number;
   maxDelayMs: number;
+  /** No attempt begins later than this after the first one did. */
+  maxTotalMs: number;
   /** A server that asks for more patience than this in Retry-After is taken for down: the next run tries again. */
   maxRetryAfterMs: number;
 }
 
-/** About a minute and a half in all: the next run comes in five. */
+/** Under a minute of waiting in all, mostly: the next run comes in five. */
 export const retryPolicy: RetryPolicy = {
   attempts: 6,
   firstDelayMs: 500,
   maxDelayMs: 30_000,
+  maxTotalMs: 180_000,
   maxRetryAfterMs: 60_000,
 };
 
@@ -43,11 +46,12 @@ export interface RetryOptions {
 }
 
 /**
- * Runs an idempotent unit until it succeeds, at most `policy.attempts` times. Waits between attempts: exponential with
+ * Runs an idempotent unit until it succeeds, at most `policy.attempts` times and for `policy.maxTotalMs`. Waits between attempts: exponential with
  * full jitter, never less than Retry-After. Throws the last error, or the signal's reason.
  */
 export async function withRetries<T>(run: (attempt: number) => Promise<T>, options: RetryOptions): Promise<T> {
   const { signal, policy = retryPolicy, when = isRetryable, onRetry } = options;
+  const startedAt = performance.now();
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
     try {
@@ -59,6 +63,7 @@ export async function withRetries<T>(run: (attempt: number) => Promise<T>, optio
       if (floor > policy.maxRetryAfterMs) throw error;
       const ceiling = Math.min(policy.maxDelayMs, policy.firstDelayMs * 2 ** (attempt - 1));
       const delay = floor + Math.round(Math.random() * ceiling);
+      if (performance.now() - startedAt + delay > policy.maxTotalMs) throw error;
       onRetry?.(error, attempt, delay);
       await sleep(delay, undefined, { signal });
     }

@@ -144,19 +144,23 @@ const meanings = new Map<number, Meaning>([
 ]);
 
 /**
- * What tedious raised, in the operator's words. `place` says where: `servidor:puerto, base X`; `loginNumber` is SQL
- * Server's number for a refused login, which tedious leaves out of its error.
+ * What tedious raised, in the operator's words. `place` says where: `servidor:puerto, base X`; `refusal` is what SQL
+ * Server said when it refused a login; tedious keeps less of it.
  *
  * Of several errors of one batch the first counts: the later ones follow from it.
  */
-export function translateError(error: unknown, place: string, loginNumber?: number): SqlServerError {
+export function translateError(
+  error: unknown,
+  place: string,
+  refusal?: { number: number; message: string },
+): SqlServerError {
   const own = findOwn(error);
   if (own !== undefined) return own;
   const first = error instanceof AggregateError ? error.errors[0] : error;
   if (first instanceof RequestError && first.number !== undefined) return fromServer(first, first.number, place, error);
   const code = codeOf(first);
   const text = first instanceof Error ? first.message : String(first);
-  if (code === 'ELOGIN') return fromLogin(loginNumber, text, place, error);
+  if (code === 'ELOGIN') return fromLogin(refusal?.number, refusal?.message ?? text, place, error);
   if (code === 'EENCRYPT' || isCertificateError(first)) return encryptionError(text, place, error);
   if (code === 'ETIMEOUT') {
     return new SqlServerError('TIEMPO', `SQL Server (${place}) no respondió a tiempo: ${text}`, {

@@ -116,6 +116,8 @@ function makeWriter(column: ColumnMetadata, text: (value: string) => string): Wr
     case 'Char':
     case 'VarChar':
     case 'Text':
+      // Of a collation that it does not know tedious reads the bytes as UTF-8.
+      return column.collation?.codepage === undefined ? () => undefined : (value) => text(value as string);
     case 'NChar':
     case 'NVarChar':
     case 'NText':

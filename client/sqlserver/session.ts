@@ -111,12 +111,13 @@ export async function openSession(
   { signal, onMessage }: { signal: AbortSignal; onMessage?: ((text: string) => void) | undefined },
 ): Promise<Session> {
   signal.throwIfAborted();
-  let loginNumber: number | undefined;
+  // A database that cannot be opened is told first, and then again as a failed login.
+  let refusal: ServerMessage | undefined;
   let onAbort: (() => void) | undefined;
   try {
     const connection = makeConnection(settings);
-    const onErrorMessage = (token: { number: number }) => {
-      loginNumber = token.number;
+    const onErrorMessage = (token: ServerMessage) => {
+      refusal ??= token;
     };
     connection.on('errorMessage', onErrorMessage);
     if (onMessage !== undefined) connection.on('infoMessage', makeMessageFilter(onMessage));
@@ -135,10 +136,15 @@ export async function openSession(
     return session;
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    throw translateError(error, placeOf(settings), loginNumber);
+    throw translateError(error, placeOf(settings), refusal);
   } finally {
     if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   }
+}
+
+interface ServerMessage {
+  number: number;
+  message: string;
 }
 
 /** The one place where a connection of tedious is made. */
@@ -168,7 +174,7 @@ function makeConnection(settings: SqlServerSettings): Connection {
 /** PRINT and warnings; not the server's chatter about the database and language that a login sets. */
 function makeMessageFilter(onMessage: (text: string) => void) {
   const chatter = new Set([5701, 5703]);
-  return (token: { number: number; message: string }) => {
+  return (token: ServerMessage) => {
     if (!chatter.has(token.number)) onMessage(token.message);
   };
 }

@@ -121,7 +121,8 @@ test('a download that is cut starts afresh; one that is always cut leaves the ta
     await world.init(proxy.url);
     proxy.cut = { afterBytes: 4000, times: Number.POSITIVE_INFINITY, requests: /^GET \/api\/sync\/download\// };
     const failed = await world.sync();
-    expect(failed.reason).toBe('backend');
+    expect(failed.reason).toBe('error');
+    expect(failed.log).toMatch(/ERROR plan_cuentas: process .*cortó la respuesta/);
     expect(proxy.cuts).toBeGreaterThan(1);
     expect(await readTarget()).toEqual(['1.1.01 Caja Activo']);
 

@@ -69,11 +69,16 @@ async function sendRows(
     if (replacedCharacters > 0) {
       log.warn(`${replacedCharacters} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
     }
+    const clavesRepetidas = sent?.result.clavesRepetidas ?? 0;
+    if (clavesRepetidas > 0) {
+      log.warn(`${clavesRepetidas} filas repiten la clave de otra: quedó la última de cada una`, tabla.nombre);
+    }
     const metadata = {
       modo,
-      ultimaSync,
+      ...(mentionsMark(query) ? { ultimaSync } : {}),
       filas,
       ...(sent === undefined ? {} : { bytes: sent.bytes, trozos: sent.chunks, ...countsOf(sent.result) }),
+      ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
       ...(replacedCharacters > 0 ? { caracteresSustituidos: replacedCharacters } : {}),
     };
     return { value: filas, rows: filas, message: messageOf(sent), metadata };

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from '../app.ts';
 import type { Config } from '../config.ts';
@@ -35,10 +36,20 @@ function nextSignal(): Promise<string> {
   });
 }
 
+/** What was cut still has this long to roll back and be logged. */
+const AFTER_CUT_MS = 1000;
+const SWEEP_MS = 200;
+
 async function closeWithin(app: FastifyInstance, seconds: number): Promise<void> {
-  const cut = () => app.server.closeAllConnections();
-  const timer = setTimeout(cut, seconds * 1000);
-  void nextSignal().then(cut);
-  await app.close();
-  clearTimeout(timer);
+  const waiting = new AbortController();
+  const deadline = Promise.race([sleep(seconds * 1000, undefined, waiting), nextSignal()]).then(async () => {
+    app.log.warn('se cortan las peticiones que siguen en curso');
+    app.server.closeAllConnections();
+    await sleep(AFTER_CUT_MS, undefined, waiting);
+  });
+  // A connection that was busy when the closing began is kept alive by its peer once its answer is out.
+  const sweep = setInterval(() => app.server.closeIdleConnections(), SWEEP_MS);
+  await Promise.race([app.close(), deadline.catch(() => {})]);
+  clearInterval(sweep);
+  waiting.abort();
 }

@@ -15,9 +15,16 @@ export async function lockTipoCampo(connection: Connection, tenant: string, tipo
   ]);
 }
 
+/** Up to so many lines, their keys are looked up one by one; more are joined with every row of the tipo_campo. */
+const LOOKUP_MAX_LINES = 2000;
+
 /**
  * Brings received rows into parametros_maestros: of lines with one key the last wins, rows that are equal stay
- * untouched. UPDATE and INSERT instead of MERGE, because before PostgreSQL 17 MERGE cannot say which it did.
+ * untouched.
+ *
+ * UPDATE and INSERT instead of MERGE, because before PostgreSQL 17 MERGE cannot say which it did; into an empty table
+ * it is twice as fast besides. Nested loops are off: the statistics know nothing of a tenant that has just been filled,
+ * and a loop planned for one row would run over all of them.
  */
 export async function mergeReceived(
   connection: Connection,
@@ -25,36 +32,37 @@ export async function mergeReceived(
   tipoCampo: string,
   received: ReceivedRows,
 ): Promise<MergeCounts> {
-  const { rows } = await connection.query<MergeCounts>(
-    `WITH ultimas AS MATERIALIZED (
-       SELECT DISTINCT ON (codigo) codigo, doc
-       FROM (SELECT (${received.key}) COLLATE "C" AS codigo, doc, ${received.latestFirst.replaceAll(' DESC', '')}
-             FROM ${received.table}) r
-       ORDER BY codigo, ${received.latestFirst}
-     ), nuevas AS (
-       SELECT codigo, coalesce(doc ->> 'nombre', doc ->> 'descripcion', doc ->> 'razon_social') AS nombre,
-              sync_activo(doc -> 'activo') AS activo, doc - '{codigo,nombre,activo}'::text[] AS parametros_json
-       FROM ultimas
-     ), actualizadas AS (
-       UPDATE parametros_maestros p
-       SET nombre = n.nombre, activo = n.activo, parametros_json = n.parametros_json, updated_at = now()
-       FROM nuevas n
-       WHERE p."tenantId" = $1 AND p.tipo_campo = $2 AND p.codigo = n.codigo
-         AND (p.activo <> n.activo OR p.nombre IS DISTINCT FROM n.nombre OR p.parametros_json <> n.parametros_json)
-       RETURNING 1
-     ), insertadas AS (
-       INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, activo, parametros_json)
-       SELECT $1, $2, n.codigo, n.nombre, n.activo, n.parametros_json FROM nuevas n
-       WHERE NOT EXISTS (SELECT FROM parametros_maestros p
-                         WHERE p."tenantId" = $1 AND p.tipo_campo = $2 AND p.codigo = n.codigo)
-       RETURNING 1
-     )
-     SELECT (SELECT count(*) FROM ultimas)::integer AS claves,
-            (SELECT count(*) FROM insertadas)::integer AS insertados,
-            (SELECT count(*) FROM actualizadas)::integer AS actualizados`,
+  const { table } = received;
+  const key = `(${received.key}) COLLATE "C"`;
+  await connection.query(`SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '32MB'`);
+  const { rows } = await connection.query<{ filas: number; claves: number }>(
+    `SELECT count(*)::integer AS filas, count(DISTINCT ${key})::integer AS claves FROM ${table}`,
+  );
+  const { filas, claves } = rows[0]!;
+  const latest = `(SELECT DISTINCT ON (${key}) * FROM ${table} ORDER BY ${key}, ${received.latestFirst}) r`;
+  const lookup = filas <= LOOKUP_MAX_LINES ? `AND p.codigo = ANY (ARRAY(SELECT ${key} FROM ${table}))` : '';
+  const target = `p."tenantId" = $1 AND p.tipo_campo = $2 ${lookup}`;
+  const source = `SELECT ${key} AS codigo, coalesce(doc ->> 'nombre', doc ->> 'descripcion', doc ->> 'razon_social') AS nombre,
+                         sync_activo(doc -> 'activo') AS activo, doc - '{codigo,nombre,activo}'::text[] AS parametros_json
+                  FROM ${claves < filas ? latest : table}`;
+  const updated = await connection.query(
+    `UPDATE parametros_maestros p
+     SET nombre = n.nombre, activo = n.activo, parametros_json = n.parametros_json, updated_at = now()
+     FROM (${source}) n
+     WHERE ${target} AND p.codigo = n.codigo
+       AND (p.activo <> n.activo OR p.nombre IS DISTINCT FROM n.nombre OR p.parametros_json <> n.parametros_json)`,
     [tenant, tipoCampo],
   );
-  return rows[0]!;
+  // In the order of the key: the index then grows at its end instead of everywhere.
+  const inserted = await connection.query(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, activo, parametros_json)
+     SELECT $1, $2, n.codigo, n.nombre, n.activo, n.parametros_json FROM (${source}) n
+     WHERE NOT EXISTS (SELECT FROM parametros_maestros p WHERE ${target} AND p.codigo = n.codigo)
+     ORDER BY n.codigo`,
+    [tenant, tipoCampo],
+  );
+  await connection.query('SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL work_mem TO DEFAULT');
+  return { claves, insertados: inserted.rowCount ?? 0, actualizados: updated.rowCount ?? 0 };
 }
 
 /** Sets rows of this tenant and tipo_campo inactive whose key was not received; how many. */
@@ -64,11 +72,13 @@ export async function deactivateAbsent(
   tipoCampo: string,
   received: ReceivedRows,
 ): Promise<number> {
+  await connection.query('SET LOCAL enable_nestloop = off');
   const { rowCount } = await connection.query(
     `UPDATE parametros_maestros p SET activo = false, updated_at = now()
      WHERE p."tenantId" = $1 AND p.tipo_campo = $2 AND p.activo
        AND NOT EXISTS (SELECT FROM ${received.table} WHERE (${received.key}) COLLATE "C" = p.codigo)`,
     [tenant, tipoCampo],
   );
+  await connection.query('SET LOCAL enable_nestloop TO DEFAULT');
   return rowCount ?? 0;
 }

@@ -30,7 +30,8 @@ const unreachable = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENET
 export function translateDatabaseError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof SyncError) return error;
   const code = String((error as { code?: unknown }).code ?? '');
-  if (/^(40001|40P01|55P03)$/.test(code)) {
+  // 23505: somebody else inserted the same key after it was looked for.
+  if (/^(40001|40P01|55P03|23505)$/.test(code)) {
     return new SyncError('OCUPADO', 'Otra operación sobre los mismos datos no terminó a tiempo.', {
       retryAfter: 5,
       cause: error,

@@ -26,10 +26,13 @@ export const downloadRoutes: Routes = async (app, context) => {
     async (request, reply) => {
       const format = chooseFormat(request.headers.accept);
       const table = findDownloadTable(request.tenant, request.query.tabla);
-      const download = await openDownload(context, request.tenant, table, format);
+      const gone = new AbortController();
+      // Comes after the last byte as well, when there is nothing left to give up.
+      reply.raw.once('close', () => gone.abort());
+      const download = await openDownload(context, request.tenant, table, format, gone.signal);
       const encoder = makeEncoder(request.headers['accept-encoding']);
       const rows = Readable.from(
-        watchReader(download.body, context.config.TRANSFER_IDLE_MS, () => reply.raw.destroy()),
+        watchReader(download, context.config.TRANSFER_IDLE_MS, () => reply.raw.destroy()),
         {
           objectMode: false,
         },
@@ -41,7 +44,6 @@ export const downloadRoutes: Routes = async (app, context) => {
         // The failure of either end destroys the other, and with it the answer.
         body = pipeline(rows, encoder.stream, () => {});
       }
-      rows.once('close', download.close);
       return reply.send(body);
     },
   );

@@ -19,30 +19,33 @@ import { logFailure } from './phase.ts';
 
 export type DownloadFormat = 'envelope' | 'ndjson' | 'framed';
 
-export interface Download {
-  /** Throws midway when the query does; a reader that has not seen it end has not seen all. */
-  body: AsyncIterable<string | Buffer>;
-  /** To be called once the body is no longer read, for whatever reason. */
-  close(): void;
-}
-
-/** Starts the query and returns once PostgreSQL has sent its first rows, so what fails at once fails here. */
+/**
+ * Starts the query and returns the body once PostgreSQL has sent the first rows, so what fails at once fails here. The
+ * body throws when the query fails midway. `signal` says that nobody reads (any more): the query is given up.
+ */
 export async function openDownload(
   context: Context,
   configuration: Configuration,
   tabla: TablaBajada,
   format: DownloadFormat,
-): Promise<Download> {
+  signal: AbortSignal,
+): Promise<AsyncIterable<string | Buffer>> {
   const { config, database } = context;
   const started = new Date();
   const borrowed = await database.borrowTransfer(configuration.tenantId);
   const { connection } = borrowed;
   const close = closeOnce(borrowed);
+  const giveUp = () => close(true);
+  signal.addEventListener('abort', giveUp, { once: true });
   try {
+    signal.throwIfAborted();
     await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await setTenant(connection, configuration.tenantId);
     await setTimeouts(connection, { statementMs: config.SQL_TIMEOUT_MS });
-    await connection.query(`SET LOCAL TimeZone = 'UTC'; SET LOCAL ROLE ${CONSULTA_ROLE}`);
+    // Without the check a query whose reader has gone would run to its end.
+    await connection.query(
+      `SET LOCAL client_connection_check_interval = '5s'; SET LOCAL TimeZone = 'UTC'; SET LOCAL ROLE ${CONSULTA_ROLE}`,
+    );
     const { select, schema } = await prepareDownloadQuery(connection, configuration.tenantId, tabla);
     const head = { tabla: tabla.nombre, schema, timestamp: new Date().toISOString() };
     const source =
@@ -57,9 +60,12 @@ export async function openDownload(
       close(false);
     };
     const body = write(head, resume(first, rows), source as CountingSource, finish);
-    return { body: translating(body, tabla.nombre), close: () => close(true) };
+    return translating(body, tabla.nombre);
   } catch (error) {
-    close(true);
+    await connection.query('ROLLBACK').then(
+      () => close(false),
+      () => close(true),
+    );
     const translated = translateSqlError(error, { tabla: tabla.nombre, fase: 'process' });
     await logFailure(context, configuration, 'download', tabla.nombre, started, translated);
     throw translated;

@@ -66,11 +66,11 @@ function codecOf(type: SqlTypeSpec): Codec {
     case 'bit':
       return { id: 0x68, typeInfo: bytes(0x68, 1), write: writeBit };
     case 'tinyint':
-      return integer(1, 0n, 255n);
+      return integer(1, 0, 255);
     case 'smallint':
-      return integer(2, -32_768n, 32_767n);
+      return integer(2, -32_768, 32_767);
     case 'int':
-      return integer(4, -2_147_483_648n, 2_147_483_647n);
+      return integer(4, -2_147_483_648, 2_147_483_647);
     case 'bigint':
       return integer(8, -9_223_372_036_854_775_808n, 9_223_372_036_854_775_807n);
     case 'decimal':
@@ -134,7 +134,7 @@ function writeBit(out: Out, value: string | boolean): void {
   out.writeUInt8(on ? 1 : 0);
 }
 
-function integer(size: 1 | 2 | 4 | 8, low: bigint, high: bigint): Codec {
+function integer(size: 1 | 2 | 4 | 8, low: number | bigint, high: number | bigint): Codec {
   return {
     id: 0x26,
     typeInfo: bytes(0x26, size),

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { startWorld, type World } from '../testing/world.ts';
+import { runTest } from './test.ts';
+
+/** `test` against everything for real. */
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld(inject('postgresUrl'));
+  await world.execute('CREATE TABLE productos (codigo varchar(20) NOT NULL PRIMARY KEY, fecha datetime2(7) NULL)');
+  await world.execute("INSERT INTO productos (codigo) VALUES ('a')");
+});
+afterAll(() => world?.close());
+
+async function check(): Promise<{ reason: string; lines: string[] }> {
+  const lines: string[] = [];
+  const print = (line: string) => lines.push(line);
+  const reason = await runTest({ folder: world.folder, print, signal: new AbortController().signal });
+  return { reason, lines };
+}
+
+const subida = (nombre: string, query: string) => ({ nombre, primaryKey: 'codigo', process: { query } });
+const cuentas = {
+  nombre: 'cuentas',
+  primaryKey: 'codigo',
+  schema: { columns: [{ name: 'codigo', type: 'VARCHAR(20)', nullable: false }] },
+  process: { query: 'parametros_maestros.tipo_campo=cuenta' },
+};
+
+test('all in order: a line for each check, and nothing is changed', async () => {
+  await world.setTables({
+    tablasSubida: [subida('vista_productos', 'SELECT codigo, fecha FROM productos WHERE @ultimaSync IS NULL')],
+    tablasBajada: [cuentas],
+  });
+  const { reason, lines } = await check();
+  expect(lines.filter((line) => !line.startsWith('✔'))).toEqual(['Todo en orden.']);
+  expect(reason).toBe('exitoso');
+  expect(lines).toContainEqual('✔ Subida vista_productos: la consulta da codigo, fecha');
+  expect(lines).toContainEqual('✔ Destino cuentas: no existe todavía: se creará en la primera bajada');
+  expect(await world.query("SELECT name FROM sys.tables WHERE name = 'cuentas'")).toEqual([]);
+  const { rows } = await world.backend.sql.query('SELECT 1 FROM parametros_maestros');
+  expect(rows).toEqual([]);
+});
+
+test('each fault is a line with what to do, and the other checks still run', async () => {
+  await world.execute('CREATE TABLE cuentas_viejas (codigo varchar(20) NOT NULL)');
+  const wider = [...cuentas.schema.columns, { name: 'nombre', type: 'VARCHAR(200)' }];
+  await world.setTables({
+    tablasSubida: [
+      subida('vista_mala', 'SELECT * FROM no_existe'),
+      subida('vista_buena', 'SELECT codigo FROM productos'),
+    ],
+    tablasBajada: [{ ...cuentas, nombre: 'cuentas_viejas', schema: { columns: wider } }],
+  });
+  const { reason, lines } = await check();
+  expect(reason).toBe('error');
+  expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida vista_mala: .*no_existe/));
+  expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida vista_buena/));
+  expect(lines).toContainEqual(expect.stringMatching(/^✖ Destino cuentas_viejas: .*faltan las columnas nombre/));
+  expect(lines.at(-1)).toBe('Hay comprobaciones que fallan.');
+});

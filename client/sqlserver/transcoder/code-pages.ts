@@ -1,0 +1,56 @@
+import iconv from 'iconv-lite';
+import type { PieceWriter } from './row-io.ts';
+import { makeSingleByteWriter, writeAsciiStart, writeDecoded, writeUtf8 } from './text.ts';
+
+/** The code pages of SQL Server's collations with characters of two bytes. */
+const doubleByte = new Set(['CP932', 'CP936', 'CP949', 'CP950']);
+/** Of code pages of one byte a character. */
+const tables = new Map<string, Uint16Array>();
+
+/**
+ * A writer of char and varchar in a code page, as tedious names it, for one column: it may remember half a character.
+ * Undefined where nobody knows the code page.
+ */
+export function makeCodePageWriter(codepage: string | undefined): PieceWriter | undefined {
+  if (codepage === undefined || !iconv.encodingExists(codepage)) return undefined;
+  if (codepage === 'utf-8') return writeUtf8;
+  if (doubleByte.has(codepage)) return makeDoubleByteWriter(codepage);
+  const units = tables.get(codepage) ?? makeTable(codepage);
+  tables.set(codepage, units);
+  return makeSingleByteWriter(units);
+}
+
+function makeTable(codepage: string): Uint16Array {
+  const units = new Uint16Array(256);
+  const isWindows = /^CP(125\d|874)$/.test(codepage);
+  for (let byte = 0; byte < 256; byte++) {
+    const unit = iconv.decode(Buffer.of(byte), codepage).charCodeAt(0);
+    // Windows gives a byte of 80–9F that has no character the C1 control of that number, and so does SQL Server.
+    units[byte] = unit === 0xfffd && isWindows && byte < 0xa0 ? byte : unit;
+  }
+  return units;
+}
+
+function makeDoubleByteWriter(codepage: string): PieceWriter {
+  /** Of a value that comes in pieces, from its first character beyond ASCII on. */
+  let decoder: iconv.DecoderStream | undefined;
+  return (io, start, end, last) => {
+    if (decoder === undefined) {
+      const rest = writeAsciiStart(io, start, end);
+      if (rest === end) return end;
+      if (last) {
+        writeDecoded(io, iconv.decode(io.input.subarray(rest, end), codepage));
+        return end;
+      }
+      decoder = iconv.getDecoder(codepage);
+      writeDecoded(io, decoder.write(io.input.subarray(rest, end)));
+      return end;
+    }
+    writeDecoded(io, decoder.write(io.input.subarray(start, end)));
+    if (last) {
+      writeDecoded(io, decoder.end() ?? '');
+      decoder = undefined;
+    }
+    return end;
+  };
+}

@@ -1,0 +1,117 @@
+import { Connection, type Request } from 'tedious';
+import { RequestTokenHandler, type TokenHandler } from 'tedious/lib/token/handler.js';
+import { NotEnoughDataError } from 'tedious/lib/token/helpers.js';
+import { Token } from 'tedious/lib/token/token.js';
+import { Parser as MessageParser } from 'tedious/lib/token/token-stream-parser.js';
+import tedious from 'tedious/package.json' with { type: 'json' };
+import type { RowTranscoder } from './row-transcoder.ts';
+import { StreamParser } from './stream-parser.ts';
+
+/** Where the rows of a request go instead of to its 'row' events. */
+export interface RowSink {
+  /** Of the result under way; while it is undefined rows become events, as ever. */
+  readonly transcoder: RowTranscoder | undefined;
+  /** The transcoder is full, or has met a row that is too long; the request is to be paused until the block is taken. */
+  onBlock(): void;
+}
+
+type Message = Parameters<Connection['createTokenStreamParser']>[0];
+
+const sinks = new WeakMap<object, RowSink>();
+
+/** From now on the rows of `request`, sent on a TranscodingConnection, go to `sink`. */
+export function sendRowsTo(request: Request, sink: RowSink): void {
+  sinks.set(request, sink);
+}
+
+/** The version whose insides this file knows. */
+const KNOWN_VERSION = '20.3.9';
+
+/** Whether the tedious at hand is the one whose insides are known: its version, and the methods that are overridden. */
+export function canTranscode(): boolean {
+  return (
+    tedious.version === KNOWN_VERSION &&
+    typeof Connection.prototype.createTokenStreamParser === 'function' &&
+    typeof MessageParser.prototype.run === 'function' &&
+    typeof StreamParser.prototype.readToken === 'function' &&
+    typeof RequestTokenHandler === 'function' &&
+    typeof NotEnoughDataError === 'function'
+  );
+}
+
+/** A connection of tedious that gives the rows of some requests to a transcoder, and is like any other beside. */
+export class TranscodingConnection extends Connection {
+  override createTokenStreamParser(message: Message, handler: TokenHandler): MessageParser {
+    if (findSink(handler) === undefined) return super.createTokenStreamParser(message, handler);
+    return new TranscodingMessageParser(message, this.debug, handler, this.config.options);
+  }
+}
+
+function findSink(handler: TokenHandler): RowSink | undefined {
+  return handler instanceof RequestTokenHandler ? sinks.get(handler.request) : undefined;
+}
+
+/** Ends a run of rows, so that the loop below looks whether it is to pause; it reaches no handler. */
+class EndOfBlock extends Token {}
+const endOfBlock = new EndOfBlock('ROW', 'onRow');
+
+/** The loop of tedious' own parser of messages around a parser of tokens that transcodes rows. */
+class TranscodingMessageParser extends MessageParser {
+  // The base class calls it while it is under construction: nothing of this class is there yet.
+  override async run(message: Message, handler: TokenHandler): Promise<void> {
+    const sink = findSink(handler)!;
+    const parser = new TranscodingStreamParser(this.options, sink);
+    const chunks = message[Symbol.asyncIterator]();
+    for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+      parser.write(next.value as Buffer);
+      while (true) {
+        while (this.paused) {
+          await new Promise<void>((resolve) => {
+            this.onResume = resolve;
+          });
+        }
+        const token = parser.read();
+        if (token === undefined) break;
+        if (token === endOfBlock) {
+          sink.onBlock();
+          continue;
+        }
+        this.debug.token(token);
+        handler[token.handlerName as keyof TokenHandler](token as never);
+      }
+    }
+    parser.end();
+  }
+}
+
+class TranscodingStreamParser extends StreamParser {
+  readonly #sink: RowSink;
+  readonly #notEnough = new NotEnoughDataError(0);
+  #reportedTooLong = false;
+
+  constructor(options: MessageParser['options'], sink: RowSink) {
+    super(options);
+    this.#sink = sink;
+  }
+
+  override readToken(): Token | undefined {
+    const { transcoder } = this.#sink;
+    if (transcoder === undefined) return super.readToken();
+    this.position = transcoder.transcode(this.buffer, this.position);
+    if (transcoder.full) return endOfBlock;
+    if (transcoder.tooLong !== undefined && !this.#reportedTooLong) {
+      this.#reportedTooLong = true;
+      return endOfBlock;
+    }
+    if (transcoder.needsMore || this.position === this.buffer.length) {
+      // `read` asks for a byte more than there is, and calls again.
+      throw this.#notEnough;
+    }
+    return super.readToken();
+  }
+
+  override end(): void {
+    if (this.#sink.transcoder?.needsMore) throw new Error('TDS: the answer ends within a row');
+    super.end();
+  }
+}

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
+
+const tabla = { nombre: 'dbo.plan cuentas', primaryKey: ['CODIGO'], process: { query: 'x' } };
+const columns = columnsOf(tabla, {
+  columns: [
+    { name: 'codigo', type: 'VARCHAR(20)', nullable: false },
+    { name: 'tipo]de', type: 'INT' },
+  ],
+});
+
+test('the columns come from the configuration, else from the download; what says nothing may be null', () => {
+  expect(columns.map(({ nullable }) => nullable)).toEqual([false, true]);
+  const own = { ...tabla, schema: { columns: [{ name: 'a', type: 'BIT' }] } };
+  expect(columnsOf(own, { columns: [{ name: 'b', type: 'INT' }] })).toEqual([
+    { name: 'a', type: { name: 'bit' }, nullable: true },
+  ]);
+});
+
+test('a name for #temp that needs no brackets, another each time', () => {
+  expect(makeTempName('dbo.plan cuentas')).toMatch(/^#temp_dbo_plan_cuentas_\d{5}$/);
+  expect(makeTempName('x'.repeat(128)).length).toBeLessThan(116);
+  expect(new Set(Array.from({ length: 20 }, () => makeTempName('t'))).size).toBeGreaterThan(1);
+});
+
+test('with a key: update what is known, insert the rest; names are quoted and the key is found in any case', () => {
+  expect(keyNames(tabla, columns)).toEqual(['codigo']);
+  expect(builtInUpdate(tabla, columns, '#t')).toEqual([
+    'UPDATE t SET [tipo]]de] = s.[tipo]]de] FROM [dbo].[plan cuentas] AS t INNER JOIN #t AS s ON t.[codigo] = s.[codigo]',
+    'INSERT INTO [dbo].[plan cuentas] ([codigo], [tipo]]de]) SELECT s.[codigo], s.[tipo]]de] FROM #t AS s ' +
+      'WHERE NOT EXISTS (SELECT 1 FROM [dbo].[plan cuentas] AS t WHERE t.[codigo] = s.[codigo])',
+  ]);
+});
+
+test('nothing but a key: there is nothing to update', () => {
+  expect(builtInUpdate(tabla, columns.slice(0, 1), '#t')).toEqual([expect.stringMatching(/^INSERT /)]);
+});
+
+test('a key that the schema has not got is refused by name', () => {
+  expect(() => keyNames({ ...tabla, primaryKey: 'id' }, columns)).toThrow('La primaryKey «id»');
+});

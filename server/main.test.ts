@@ -1,0 +1,194 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
+import { createScratchDatabase } from '../fixtures/postgres.ts';
+import { API_PREFIX, headers } from '../protocol/constants.ts';
+import { runServer, startServerProcess } from './testing/run-cli.ts';
+
+/** The server's commands as an operator runs them: real processes, which start slowly on a busy machine. */
+vi.setConfig({ testTimeout: 120_000 });
+
+let scratch: Awaited<ReturnType<typeof createScratchDatabase>>;
+let env: { DATABASE_URL: string };
+let folder: string;
+const tenant = 'acme-001';
+let key = '';
+
+const server = ['--host', 'sql.local', '--database', 'EmpresaDB', '--user', 'u', '--password', 'p4ss-secreta'];
+const tables = {
+  tablasSubida: [{ nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT 1' } }],
+  tablasBajada: [
+    { nombre: 'lenta', process: { query: "SELECT pg_sleep(1.5) IS NULL AS x, repeat('x', 10) AS y" } },
+    { nombre: 'eterna', process: { query: 'SELECT pg_sleep(60) IS NULL AS x' } },
+  ],
+};
+
+beforeAll(async () => {
+  scratch = await createScratchDatabase(inject('postgresUrl'));
+  env = { DATABASE_URL: scratch.url };
+  folder = await mkdtemp(join(tmpdir(), 'ax-sync-server-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+  await scratch.drop();
+});
+
+async function query<T extends pg.QueryResultRow>(text: string): Promise<T[]> {
+  const client = new pg.Client({ connectionString: scratch.url });
+  await client.connect();
+  try {
+    return (await client.query<T>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+test('two that migrate at once do it once, a third finds nothing to do', async () => {
+  const both = await Promise.all([runServer(['migrate'], env), runServer(['migrate'], env)]);
+  expect(both.map(({ code }) => code)).toEqual([0, 0]);
+  expect(both.map(({ stdout }) => stdout).sort()).toEqual([
+    'La base ya está al día.\n',
+    'Migraciones aplicadas: 001_tablas, 002_funciones, 003_roles\n',
+  ]);
+  expect((await runServer(['migrate'], env)).stdout).toBe('La base ya está al día.\n');
+  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(3);
+});
+
+test('tenant create, key create, config set and config show', async () => {
+  const created = await runServer(['tenant', 'create', '--tenant', tenant, ...server], env);
+  expect(created).toMatchObject({ code: 0, stderr: '' });
+  const twice = await runServer(['tenant', 'create', '--tenant', tenant, ...server], env);
+  expect(twice).toMatchObject({ code: 1, stdout: '', stderr: 'ax-sync-server: el tenant «acme-001» ya existe\n' });
+
+  const made = await runServer(['key', 'create', '--tenant', tenant, '--nombre', 'agente'], env);
+  expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sk_live_[\w-]{32}\n$/) });
+  key = made.stdout.trim();
+  expect(await query('SELECT nombre, "tenantId" FROM sync_api_keys')).toEqual([{ nombre: 'agente', tenantId: tenant }]);
+  expect((await runServer(['key', 'create', '--tenant', 'nadie'], env)).code).toBe(1);
+
+  const file = join(folder, 'tablas.json');
+  await writeFile(file, JSON.stringify(tables));
+  const set = await runServer(['config', 'set', '--tenant', tenant, '--file', file], env);
+  expect(set).toMatchObject({ code: 0, stdout: 'Configuración de «acme-001» guardada (versión 2).\n' });
+
+  const shown = await runServer(['config', 'show', '--tenant', tenant], env);
+  expect(JSON.parse(shown.stdout)).toMatchObject({ tenantId: tenant, configuracionTablas: tables, version: 2 });
+  expect(shown.stdout).not.toContain('p4ss-secreta');
+});
+
+test('config set names every fault and stores nothing', async () => {
+  const file = join(folder, 'mala.json');
+  await writeFile(file, JSON.stringify({ tablasSubida: [{ nombre: 'x' }], tablasBajada: 5 }));
+  const { code, stderr } = await runServer(['config', 'set', '--tenant', tenant, '--file', file], env);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/tablasSubida\[0\]\.process/);
+  expect(stderr).toMatch(/tablasBajada/);
+  expect(await query('SELECT version FROM sync_configurations')).toEqual([{ version: 2 }]);
+});
+
+test.each([
+  [['config', 'set', '--tenant', 'x', '--file', '/no/hay.json'], {}, 1, /no se puede leer \/no\/hay\.json/],
+  [['serv'], {}, 2, /serve/],
+  [['migrate', '--fuerza'], {}, 2, /fuerza/],
+  [['migrate'], { DATABASE_URL: 'x' }, 1, /DATABASE_URL/],
+  [
+    ['config', 'show', '--tenant', 'x'],
+    { DATABASE_URL: 'postgres://u:s3creta@127.0.0.1:1/x' },
+    1,
+    /base de datos no responde/,
+  ],
+])('%j fails with a sentence', async (args, extra, code, message) => {
+  const run = await runServer(args as string[], { ...env, ...extra });
+  expect(run).toMatchObject({ code, stdout: '' });
+  expect(run.stderr).toMatch(message);
+  expect(run.stderr).not.toMatch(/s3creta|at .*\.ts:\d/);
+});
+
+describe('serve', () => {
+  const call = (url: string, path: string, init: RequestInit = {}) =>
+    fetch(`${url}${API_PREFIX}${path}`, {
+      ...init,
+      headers: { ...init.headers, [headers.tenant]: tenant, [headers.apiKey]: key },
+    });
+
+  test('lets a running request finish, takes no new one, ends with 0 and never logs a key', async () => {
+    const { url, child, log } = await startServerProcess(env);
+    const ended = once(child, 'exit');
+    const running = call(url, '/download/acme-001?tabla=lenta');
+    await sleep(500);
+    child.kill('SIGTERM');
+    await sleep(300);
+    await expect(call(url, '/health').then((response) => response.status))
+      .resolves.toBe(503)
+      .catch(() => {});
+    const stopping = Date.now();
+    const response = await running;
+    expect(response.status).toBe(200);
+    expect(((await response.json()) as { data: unknown[] }).data).toHaveLength(1);
+    expect(await ended).toEqual([0, null]);
+    expect(Date.now() - stopping).toBeLessThan(15_000);
+    expect(log()).toMatch(/"msg":"petición atendida"/);
+    expect(log()).toMatch(/servidor detenido/);
+    expect(log()).not.toContain(key);
+  });
+
+  test('cuts what still runs after SHUTDOWN_SECONDS', async () => {
+    const { url, child } = await startServerProcess({ ...env, SHUTDOWN_SECONDS: '1' });
+    const ended = once(child, 'exit');
+    const running = call(url, '/download/acme-001?tabla=eterna').then((response) => response.text());
+    const outcome = running.then(
+      () => 'answered',
+      () => 'cut',
+    );
+    await sleep(500);
+    const started = Date.now();
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+    expect(Date.now() - started).toBeLessThan(5000);
+    expect(await outcome).toBe('cut');
+  });
+
+  test('streams an upload of 200 MB in bounded memory', async () => {
+    const { url, child } = await startServerProcess(env);
+    try {
+      const line = `{"id":%,"nombre":"cliente","nota":"${'n'.repeat(160)}"}\n`;
+      const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) / 1024;
+      await call(url, '/upload/acme-001?tabla=clientes', {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-ndjson' },
+        body: '{"id":1}',
+      });
+      const before = rss();
+      let peak = 0;
+      let id = 0;
+      let sent = 0;
+      const response = await call(url, '/upload/acme-001?tabla=clientes', {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-ndjson' },
+        body: new ReadableStream({
+          pull(controller) {
+            if (sent >= 200 * 1024 * 1024) return controller.close();
+            const lines = Array.from({ length: 2000 }, (_, at) => line.replace('%', String((id + at + 1) % 5000)));
+            id += lines.length;
+            const bytes = new TextEncoder().encode(lines.join(''));
+            sent += bytes.length;
+            peak = Math.max(peak, rss());
+            controller.enqueue(bytes);
+          },
+        }),
+        duplex: 'half',
+      } as RequestInit);
+      expect(await response.json()).toMatchObject({ filas: id, registrosInsertados: 4999 });
+      peak = Math.max(peak, rss());
+      expect(peak - before).toBeLessThan(120);
+    } finally {
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    }
+  });
+});
