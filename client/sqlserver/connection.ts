@@ -1,7 +1,7 @@
 import { type BulkLoadOptions, bulkLoad } from './bulk-load.ts';
 import type { BulkColumn } from './ddl.ts';
 import { SqlServerError } from './errors.ts';
-import { type NdjsonBlock, type ReadRowsOptions, readRowEvents } from './read-rows.ts';
+import { type NdjsonBlock, type ReadRowsOptions, readRows } from './read-rows.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
 import { openSession, type Session, type SqlServerSettings } from './session.ts';
 
@@ -101,7 +101,7 @@ export class SqlServer {
 
   /** The rows of the one result set of `sql` as NDJSON, at the consumer's pace; leaving the loop cancels the request. */
   readRows(sql: string, options: ReadRowsOptions): AsyncIterable<NdjsonBlock> {
-    return readRowEvents(this.#session, sql, options);
+    return readRows(this.#session, sql, options);
   }
 
   /** Loads NDJSON bytes, cut anywhere, into `table`, made by createTempTableSql of the same columns. Answers its rows. */

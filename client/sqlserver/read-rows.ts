@@ -1,9 +1,11 @@
-import type { Request } from 'tedious';
+import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { limits } from '../../protocol/constants.ts';
 import { SqlServerError } from './errors.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
-import { makeRowEncoder, type RowEncoder } from './row-events.ts';
+import { assertUsableNames, makeRowEncoder, type RowEncoder } from './row-events.ts';
 import type { Session } from './session.ts';
+import { sendRowsTo } from './transcoder/connection.ts';
+import { findUnknownColumn, RowTranscoder } from './transcoder/row-transcoder.ts';
 
 /** Some rows of a result, as NDJSON. */
 export interface NdjsonBlock {
@@ -19,78 +21,91 @@ export interface ReadRowsOptions {
   signal: AbortSignal;
   /** A block is handed on once it holds so many bytes; a line is never cut. Default 256 KiB. */
   blockBytes?: number;
+  /** Default: the transcoder. Row events are the reference that it is held against. */
   reader?: 'transcoder' | 'row-events';
 }
 
 export const DEFAULT_BLOCK_BYTES = 256 * 1024;
 
 /**
- * The rows of the one result set of `sql`, through tedious' row events: slower than the transcoder, and the reference
- * that it is held against. While a block is with the consumer, reading from the socket stops; a consumer that leaves
- * early cancels the request.
+ * The rows of the one result set of `sql`, at the consumer's pace: while one block is with the consumer the next one
+ * fills, and then reading from the socket stops. A consumer that leaves early cancels the request.
+ *
+ * The transcoder reads them; where it cannot (a type that it does not know, another tedious), and where `options` say so,
+ * tedious' row events do, slower, and refusing what they have lost digits of.
  *
  * Throws `signal.reason`, or SqlServerError: RESULTADO (no result set, several, names that are empty or repeated),
  * VALOR (a value that row events cannot give exactly, a line over `limits.lineMaxBytes`), what SQL Server raised.
  */
-export async function* readRowEvents(
-  session: Session,
-  sql: string,
-  options: ReadRowsOptions,
-): AsyncGenerator<NdjsonBlock> {
+export async function* readRows(session: Session, sql: string, options: ReadRowsOptions): AsyncGenerator<NdjsonBlock> {
   const { parameters = [], signal, blockBytes = DEFAULT_BLOCK_BYTES } = options;
   const watch = session.watch(session.stallTimeoutMs);
-  let encoder: RowEncoder | undefined;
+  const wantsTranscoder = options.reader !== 'row-events' && session.canTranscode();
+  let transcoder: RowTranscoder | undefined;
+  let events: EventCollector | undefined;
   let failure: SqlServerError | undefined;
-  let lines: string[] = [];
-  let bytes = 0;
-  let rowNumber = 0;
   let ended = false;
   let wake: (() => void) | undefined;
 
-  let request: Request | undefined;
-  const fail = (error: SqlServerError) => {
-    failure ??= error;
-    request?.cancel();
+  const request = makeRequest(sql, parameters, (error) => done(error));
+  let done: (error?: Error | null) => void = () => {};
+  /** Nobody wants the rest of the answer; it has to be read all the same. */
+  const cancel = () => {
+    transcoder?.discard();
+    request.cancel();
   };
   const attempt = (work: () => void) => {
     if (failure !== undefined) return;
     try {
       work();
     } catch (error) {
-      fail(session.translate(error));
+      failure = session.translate(error);
+      cancel();
     }
   };
-  const listen = (request: Request) => {
-    request.on('columnMetadata', (columns) =>
-      attempt(() => {
-        if (encoder !== undefined) throw severalResults();
-        encoder = makeRowEncoder(Object.values(columns));
-      }),
-    );
-    request.on('row', (cells: readonly { value: unknown }[]) =>
-      attempt(() => {
-        rowNumber += 1;
-        const line = `${encoder!.encode(cells, rowNumber)}\n`;
-        const size = Buffer.byteLength(line);
-        if (size > limits.lineMaxBytes) throw lineTooLong(rowNumber, size);
-        lines.push(line);
-        bytes += size;
-        if (bytes >= blockBytes) {
-          request.pause();
-          watch.hold();
-          wake?.();
-        }
-      }),
-    );
+  const pauseIfFull = (collector: { full: boolean }) => {
+    if (!collector.full) return;
+    request.pause();
+    watch.hold();
+    wake?.();
   };
+  request.on('columnMetadata', (metadata) =>
+    attempt(() => {
+      if (transcoder !== undefined || events !== undefined) throw severalResults();
+      // The transcoder is to know this very array: it says which result the rows belong to.
+      const columns = metadata as ColumnMetadata[];
+      assertUsableNames(columns.map(({ colName }) => colName));
+      const unknown = wantsTranscoder ? findUnknownColumn(columns) : undefined;
+      if (unknown !== undefined) session.notify(slowReading(unknown));
+      if (wantsTranscoder && unknown === undefined) transcoder = new RowTranscoder(columns, { blockBytes });
+      else events = new EventCollector(columns, blockBytes);
+    }),
+  );
+  request.on('row', (cells: readonly { value: unknown }[]) =>
+    attempt(() => {
+      events!.add(cells);
+      pauseIfFull(events!);
+    }),
+  );
+  sendRowsTo(request, {
+    get transcoder() {
+      return transcoder;
+    },
+    onBlock: () => {
+      if (request.canceled) transcoder!.discard();
+      attempt(() => {
+        const { tooLong } = transcoder!;
+        if (tooLong !== undefined) throw valueTooLong(tooLong.rowNumber, tooLong.column);
+        pauseIfFull(transcoder!);
+      });
+    },
+  });
 
-  const start = (done: (error?: Error | null) => void) => {
-    request = makeRequest(sql, parameters, done);
-    listen(request);
+  const start = (onAnswered: typeof done) => {
+    done = onAnswered;
     return sendRequest(session.connection, request);
   };
-  const answered = session.perform(start, { signal, watch });
-  const end = answered.then(
+  const end = session.perform(start, { signal, watch }).then(
     () => undefined,
     (error: unknown) => error,
   );
@@ -100,7 +115,8 @@ export async function* readRowEvents(
   });
   try {
     while (true) {
-      if (!ended && bytes < blockBytes && failure === undefined) {
+      const collector = transcoder ?? events;
+      if (!ended && failure === undefined && collector?.full !== true) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
@@ -109,44 +125,87 @@ export async function* readRowEvents(
       if (ended) {
         const error = await end;
         if (error !== undefined) throw error;
-        if (encoder === undefined) throw noResult();
+        if (transcoder === undefined && events === undefined) throw noResult();
       }
-      if (lines.length > 0) {
-        const rows = lines.length;
-        const block = Buffer.from(lines.join(''));
-        lines = [];
-        bytes = 0;
-        yield { bytes: block, rows, replacedCharacters: encoder!.takeReplaced() };
+      const block = (transcoder ?? events)?.take();
+      if (!ended) {
+        watch.release();
+        request.resume();
       }
-      if (ended) return;
-      watch.release();
-      request?.resume();
+      if (block !== undefined) yield block;
+      else if (ended) return;
     }
   } finally {
     if (!ended) {
       watch.release();
-      request?.cancel();
+      cancel();
       await end;
     }
-    request?.removeAllListeners();
+    request.removeAllListeners();
   }
 }
 
-export function noResult(): SqlServerError {
+/** The rows that tedious gives as events, collected as the transcoder collects them. */
+class EventCollector {
+  readonly #encoder: RowEncoder;
+  readonly #blockBytes: number;
+  #lines: string[] = [];
+  #bytes = 0;
+  #rowNumber = 0;
+
+  constructor(columns: readonly ColumnMetadata[], blockBytes: number) {
+    this.#encoder = makeRowEncoder(columns);
+    this.#blockBytes = blockBytes;
+  }
+
+  get full(): boolean {
+    return this.#bytes >= this.#blockBytes;
+  }
+
+  /** Throws SqlServerError VALOR. */
+  add(cells: readonly { value: unknown }[]): void {
+    this.#rowNumber += 1;
+    const line = `${this.#encoder.encode(cells, this.#rowNumber)}\n`;
+    const size = Buffer.byteLength(line);
+    if (size > limits.lineMaxBytes) throw valueTooLong(this.#rowNumber, undefined);
+    this.#lines.push(line);
+    this.#bytes += size;
+  }
+
+  /** The rows since the last call, if there are any. */
+  take(): NdjsonBlock | undefined {
+    const rows = this.#lines.length;
+    if (rows === 0) return undefined;
+    const bytes = Buffer.from(this.#lines.join(''));
+    this.#lines = [];
+    this.#bytes = 0;
+    return { bytes, rows, replacedCharacters: this.#encoder.takeReplaced() };
+  }
+}
+
+function noResult(): SqlServerError {
   return new SqlServerError('RESULTADO', 'La consulta no devuelve filas: process.query debe acabar en un SELECT.');
 }
 
-export function severalResults(): SqlServerError {
+function severalResults(): SqlServerError {
   return new SqlServerError(
     'RESULTADO',
     'La consulta devuelve más de un conjunto de filas: deje uno solo (los demás pasos van en pre_process).',
   );
 }
 
-export function lineTooLong(rowNumber: number, size: number): SqlServerError {
+function valueTooLong(rowNumber: number, column: string | undefined): SqlServerError {
   const limit = limits.lineMaxBytes / 1024 / 1024;
+  const place = column === undefined ? `Fila ${rowNumber}` : `Fila ${rowNumber}, columna «${column}»`;
   return new SqlServerError(
     'VALOR',
-    `Fila ${rowNumber}: ocupa ${size} bytes y el máximo es ${limit} MiB por fila. Excluya la columna grande de la consulta.`,
+    `${place}: la fila pasa del máximo de ${limit} MiB. Excluya la columna grande de la consulta.`,
+  );
+}
+
+function slowReading({ colName, type }: { colName: string; type: { name: string } }): string {
+  return (
+    `La columna «${colName}» es de un tipo (${type.name}) o de una intercalación que el lector rápido no conoce: ` +
+    'la consulta se lee más despacio.'
   );
 }

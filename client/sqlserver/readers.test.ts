@@ -93,7 +93,10 @@ const samples: Record<string, Sample[]> = {
   ],
 };
 
-const readers = [{ reader: 'row-events', exact: false }] as const;
+const readers = [
+  { reader: 'row-events', exact: false },
+  { reader: 'transcoder', exact: true },
+] as const;
 
 let wire: RunningWire;
 

@@ -1,6 +1,7 @@
 import { Connection } from 'tedious';
 import { SqlServerError, translateError } from './errors.ts';
 import { StallWatch } from './stall-watch.ts';
+import { canTranscode, TranscodingConnection } from './transcoder/connection.ts';
 
 export interface SqlServerSettings {
   host: string;
@@ -33,10 +34,12 @@ export class Session {
   readonly stallTimeoutMs: number;
   readonly executeTimeoutMs: number;
   readonly #place: string;
+  readonly #onMessage: ((text: string) => void) | undefined;
   #broken: Error | undefined;
 
-  constructor(connection: Connection, settings: SqlServerSettings) {
+  constructor(connection: Connection, settings: SqlServerSettings, onMessage?: (text: string) => void) {
     this.connection = connection;
+    this.#onMessage = onMessage;
     this.stallTimeoutMs = settings.stallTimeoutMs ?? 120_000;
     this.executeTimeoutMs = settings.executeTimeoutMs ?? 3_600_000;
     this.#place = placeOf(settings);
@@ -72,6 +75,18 @@ export class Session {
       watch.stop();
       signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** Whether `sendRowsTo` works on this connection; says so where it does not. */
+  canTranscode(): boolean {
+    if (this.connection instanceof TranscodingConnection) return true;
+    this.notify('La biblioteca tedious no es la versión que el lector rápido conoce: se lee más despacio.');
+    return false;
+  }
+
+  /** Says something to the operator. */
+  notify(text: string): void {
+    this.#onMessage?.(text);
   }
 
   /** A watch over this connection's bytes. */
@@ -121,7 +136,7 @@ export async function openSession(
     };
     connection.on('errorMessage', onErrorMessage);
     if (onMessage !== undefined) connection.on('infoMessage', makeMessageFilter(onMessage));
-    const session = new Session(connection, settings);
+    const session = new Session(connection, settings, onMessage);
     await new Promise<void>((resolve, reject) => {
       onAbort = () => connection.close();
       signal.addEventListener('abort', onAbort, { once: true });
@@ -149,7 +164,7 @@ interface ServerMessage {
 
 /** The one place where a connection of tedious is made. */
 function makeConnection(settings: SqlServerSettings): Connection {
-  return new Connection({
+  return new (canTranscode() ? TranscodingConnection : Connection)({
     server: settings.host,
     authentication: { type: 'default', options: { userName: settings.user, password: settings.password } },
     options: {

@@ -9,7 +9,10 @@ import { StreamParser } from './stream-parser.ts';
 
 /** Where the rows of a request go instead of to its 'row' events. */
 export interface RowSink {
-  /** Of the result under way; while it is undefined rows become events, as ever. */
+  /**
+   * Made for the array of columns that 'columnMetadata' gave, and used for that result alone; while it is undefined rows
+   * become events, as ever.
+   */
   readonly transcoder: RowTranscoder | undefined;
   /** The transcoder is full, or has met a row that is too long; the request is to be paused until the block is taken. */
   onBlock(): void;
@@ -96,7 +99,8 @@ class TranscodingStreamParser extends StreamParser {
 
   override readToken(): Token | undefined {
     const { transcoder } = this.#sink;
-    if (transcoder === undefined) return super.readToken();
+    // After a cancel a further result may come that nobody has been told of: its rows are not for this transcoder.
+    if (transcoder === undefined || transcoder.columns !== this.colMetadata) return super.readToken();
     this.position = transcoder.transcode(this.buffer, this.position);
     if (transcoder.full) return endOfBlock;
     if (transcoder.tooLong !== undefined && !this.#reportedTooLong) {

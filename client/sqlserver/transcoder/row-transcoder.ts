@@ -20,6 +20,8 @@ export function findUnknownColumn(columns: readonly Column[]): Column | undefine
  * `lineMaxBytes` is the last: it sets `tooLong`, and rows are dropped from there on.
  */
 export class RowTranscoder {
+  /** As given: whoever reads several results knows by it to which one the transcoder belongs. */
+  readonly columns: readonly Column[];
   /** Rows of the block under way. */
   #rows = 0;
   /** Of all blocks. */
@@ -39,6 +41,7 @@ export class RowTranscoder {
 
   /** Throws Error where {@link findUnknownColumn} finds one. */
   constructor(columns: readonly Column[], options: { blockBytes: number; lineMaxBytes?: number }) {
+    this.columns = columns;
     this.#names = columns.map(({ colName }) => colName);
     this.#keys = this.#names.map((name, index) =>
       Buffer.from(`${index === 0 ? '{' : ','}${JSON.stringify(replaceUnstorable(name).text)}:`),
