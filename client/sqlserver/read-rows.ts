@@ -47,8 +47,8 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
   let ended = false;
   let wake: (() => void) | undefined;
 
-  const request = makeRequest(sql, parameters, (error) => done(error));
   let done: (error?: Error | null) => void = () => {};
+  const request = makeRequest(sql, parameters, (error) => done(error));
   /** Nobody wants the rest of the answer; it has to be read all the same. */
   const cancel = () => {
     transcoder?.discard();

@@ -58,32 +58,50 @@ function findSink(handler: TokenHandler): RowSink | undefined {
 class EndOfBlock extends Token {}
 const endOfBlock = new EndOfBlock('ROW', 'onRow');
 
-/** The loop of tedious' own parser of messages around a parser of tokens that transcodes rows. */
+/**
+ * The loop of tedious' own parser of messages around a parser of tokens that transcodes rows.
+ *
+ * The answer to a request that was cancelled is dropped, and may end anywhere ([MS-TDS] 3.2.5.7): from where it no longer
+ * makes sense it is read by packets alone. tedious would take that for a broken connection.
+ */
 class TranscodingMessageParser extends MessageParser {
   // The base class calls it while it is under construction: nothing of this class is there yet.
   override async run(message: Message, handler: TokenHandler): Promise<void> {
-    const sink = findSink(handler)!;
+    const { request } = handler as RequestTokenHandler;
+    const sink = sinks.get(request)!;
     const parser = new TranscodingStreamParser(this.options, sink);
     const chunks = message[Symbol.asyncIterator]();
+    let makesSense = true;
     for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+      if (!makesSense) continue;
       parser.write(next.value as Buffer);
-      while (true) {
-        while (this.paused) {
-          await new Promise<void>((resolve) => {
-            this.onResume = resolve;
-          });
-        }
-        const token = parser.read();
-        if (token === undefined) break;
-        if (token === endOfBlock) {
-          sink.onBlock();
-          continue;
-        }
-        this.debug.token(token);
-        handler[token.handlerName as keyof TokenHandler](token as never);
+      try {
+        await this.dispatch(parser, handler, sink);
+      } catch (error) {
+        if (!request.canceled) throw error;
+        makesSense = false;
       }
     }
-    parser.end();
+    if (!request.canceled) parser.end();
+  }
+
+  /** Hands on the tokens that are there, at the pace of pause and resume. */
+  async dispatch(parser: TranscodingStreamParser, handler: TokenHandler, sink: RowSink): Promise<void> {
+    while (true) {
+      while (this.paused) {
+        await new Promise<void>((resolve) => {
+          this.onResume = resolve;
+        });
+      }
+      const token = parser.read();
+      if (token === undefined) return;
+      if (token === endOfBlock) {
+        sink.onBlock();
+        continue;
+      }
+      this.debug.token(token);
+      handler[token.handlerName as keyof TokenHandler](token as never);
+    }
   }
 }
 
