@@ -52,7 +52,7 @@ async function* packets(...chunks: Buffer[]): AsyncGenerator<Buffer> {
 /** A request whose rows go to a transcoder made for its first result. */
 function transcodedRequest(blockBytes = 1 << 16) {
   const request = new Request('', () => {});
-  const seen = { events: 0, blocks: 0, transcoder: undefined as RowTranscoder | undefined };
+  const seen = { events: 0, onBlock: () => {}, transcoder: undefined as RowTranscoder | undefined };
   request.on('columnMetadata', (columns) => {
     seen.transcoder ??= new RowTranscoder(columns as ColumnMetadata[], { blockBytes });
   });
@@ -64,10 +64,7 @@ function transcodedRequest(blockBytes = 1 << 16) {
     get transcoder() {
       return seen.transcoder;
     },
-    onBlock: () => {
-      seen.blocks += 1;
-      seen.transcoder!.discard();
-    },
+    onBlock: () => seen.onBlock(),
   });
   return { request, seen, text };
 }
@@ -123,29 +120,23 @@ describe('an answer', () => {
     expect(seen.events).toBe(0);
   });
 
-  test('is not pulled while the request is paused', async () => {
-    const { request, seen } = transcodedRequest(7);
+  test('is not pulled while a full block waits', async () => {
+    const { request, seen, text } = transcodedRequest(7);
     let pulled = 0;
     async function* answer() {
       yield columnsToken(tiny);
-      for (; pulled < 50; pulled++) yield row('01');
+      for (; pulled < 5; pulled++) yield row(`0${pulled}`);
       yield DONE;
     }
     const { parser, ended } = parse(answer(), request);
-    sendRowsTo(request, {
-      get transcoder() {
-        return seen.transcoder;
-      },
-      onBlock: () => parser.pause(),
-    });
-    // The parser has found its sink already when it was made: the first one is in place.
-    parser.pause();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(pulled).toBe(0);
-    parser.resume();
+    seen.onBlock = () => parser.pause();
+    for (let block = 0; block < 5; block++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(pulled).toBe(block);
+      expect(text()).toBe(`{"n":${block}}\n`);
+      parser.resume();
+    }
     await ended;
-    expect(pulled).toBe(50);
-    expect(seen.blocks).toBeGreaterThan(40);
   });
 });
 
@@ -173,6 +164,38 @@ describe.each(goldenColumns.filter(({ type }) => type !== 'NULL'))('row events o
     if (differs.has(hex)) expect(line).toContain('\uFFFD');
     else expect([`{"v":${json}}`, 'refused']).toContain(line);
   });
+});
+
+test('a line over the limit names its row and column, and the session goes on', async () => {
+  const columns = ['n INT', 'foto VARBINARY(MAX)'].map((text) => {
+    const [name, type] = text.split(' ');
+    return { name: name!, type: parseSqlType(type!), nullable: true };
+  });
+  const photo = Buffer.alloc(52_000_000);
+  const wire = await startWire((sql, ...rest) =>
+    answerRows(
+      columns,
+      sql === 'ok'
+        ? [[7, null]]
+        : [
+            [1, Buffer.of(1)],
+            [2, photo],
+            [3, null],
+          ],
+    )(sql, ...rest),
+  );
+  try {
+    const { signal } = new AbortController();
+    await withSqlServer(wire.settings, { signal }, async (db) => {
+      const drain = async () => {
+        for await (const _ of db.readRows('x', { signal }));
+      };
+      await expect(drain()).rejects.toThrow(/Fila 2, columna «foto».*64 MiB/);
+      expect(await db.query('ok')).toEqual([{ n: 7, foto: null }]);
+    });
+  } finally {
+    await wire.stop();
+  }
 });
 
 describe('a column that the transcoder does not know', () => {

@@ -72,8 +72,8 @@ describe.each(goldenColumns)('$type', (golden) => {
   });
 });
 
-/** Types in one row, each followed by a NULL in the bitmap. */
-const nbc = goldenColumns.filter(({ type }) => !/^(NULL)$/.test(type));
+/** Every type, side by side in one row; NULL's own type has no value to leave out. */
+const nbc = goldenColumns.filter(({ type }) => type !== 'NULL');
 
 test('NBCROW leaves out what its bitmap says, cut anywhere', () => {
   const columns = nbc.map((golden, index) => columnOf(golden, `c${index}`));
