@@ -199,11 +199,9 @@ async function measureSync(
   }
 }
 
-const figuresOf = (done: Finished, server: ServerFixture) => ({
-  seconds: done.seconds,
-  agent: done.peakRss,
-  server: server.running.peakRss(),
-});
+function figuresOf(done: Finished, server: ServerFixture) {
+  return { seconds: done.seconds, agent: done.peakRss, server: server.running.peakRss() };
+}
 
 async function expectZero(tenant: TenantFixture, args: string[]): Promise<Finished> {
   const done = await tenant.agent(args);
