@@ -23,6 +23,8 @@ export interface ReadRowsOptions {
   blockBytes?: number;
   /** Default: the transcoder. Row events are the reference that it is held against. */
   reader?: 'transcoder' | 'row-events';
+  /** Spellings: a column whose name differs from one of these in case alone takes it. SQL Server does not tell them apart. */
+  names?: readonly string[];
 }
 
 export const DEFAULT_BLOCK_BYTES = 256 * 1024;
@@ -40,6 +42,7 @@ export const DEFAULT_BLOCK_BYTES = 256 * 1024;
 export async function* readRows(session: Session, sql: string, options: ReadRowsOptions): AsyncGenerator<NdjsonBlock> {
   const { parameters = [], signal, blockBytes = DEFAULT_BLOCK_BYTES } = options;
   const watch = session.watch(session.stallTimeoutMs);
+  const spellings = new Map(options.names?.map((name) => [name.toLowerCase(), name]));
   const wantsTranscoder = options.reader !== 'row-events' && session.canTranscode();
   let transcoder: RowTranscoder | undefined;
   let events: EventCollector | undefined;
@@ -74,6 +77,7 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
       if (transcoder !== undefined || events !== undefined) throw severalResults();
       // The transcoder is to know this very array: it says which result the rows belong to.
       const columns = metadata as ColumnMetadata[];
+      for (const column of columns) column.colName = spellings.get(column.colName.toLowerCase()) ?? column.colName;
       assertUsableNames(columns.map(({ colName }) => colName));
       const unknown = wantsTranscoder ? findUnknownColumn(columns) : undefined;
       if (unknown !== undefined) session.notify(slowReading(unknown));

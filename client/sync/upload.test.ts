@@ -209,3 +209,16 @@ test('interrupted before it starts, nothing moves', async () => {
   expect((await world.sync()).reason).toBe('exitoso');
   expect(await readStored()).toEqual(['a 1.0000']);
 });
+
+test('a query that spells the columns in another case means the same ones', async () => {
+  await insert('A');
+  await world.execute('UPDATE productos SET activo = 0');
+  const query =
+    'SELECT codigo AS CODIGO, descripcion AS Nombre, activo AS Activo, precio_lista AS Precio FROM productos';
+  await world.setTables({ tablasSubida: [{ nombre: 'vista_productos_sync', process: { query } }] });
+  await world.sync();
+  const { rows } = await world.backend.sql.query(
+    "SELECT codigo, nombre, activo, parametros_json FROM parametros_maestros WHERE tipo_campo = 'producto'",
+  );
+  expect(rows).toEqual([{ codigo: 'A', nombre: 'Ñandú A', activo: false, parametros_json: { Precio: 1 } }]);
+});

@@ -1,4 +1,4 @@
-import { isPhaseAt, type TablaSubida } from '../../protocol/config.ts';
+import { isPhaseAt, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
 import { type SqlParameter, type SqlServer, withSqlServer } from '../sqlserver/connection.ts';
 import { cutChunks, sealChunks } from './chunks.ts';
 import type { SyncContext } from './context.ts';
@@ -52,10 +52,13 @@ async function sendRows(
   const modo = tabla.incremental === true ? 'incremental' : 'completo';
   let replacedCharacters = 0;
   progress.start(tabla.nombre);
-  const blocks = tap(db.readRows(query, { ...parametersOf(query, ultimaSync), signal }), (block) => {
-    replacedCharacters += block.replacedCharacters;
-    progress.rows(block.rows);
-  });
+  const blocks = tap(
+    db.readRows(query, { ...parametersOf(query, ultimaSync), names: namesOf(tabla), signal }),
+    (block) => {
+      replacedCharacters += block.replacedCharacters;
+      progress.rows(block.rows);
+    },
+  );
   try {
     const chunks = sealChunks(cutChunks(blocks));
     const sent = await sendChunks(
@@ -112,6 +115,11 @@ function actsOnNothing(tabla: TablaSubida): boolean {
   if (isPhaseAt(tabla.pre_process, 'upload', 'destino') || isPhaseAt(tabla.post_process, 'upload', 'destino'))
     return true;
   return tabla.incremental !== true && tabla.desactivarAusentes === true;
+}
+
+/** The columns that the backend looks for by name (protocol/SPEC.md, R2 and R3). */
+function namesOf(tabla: TablaSubida): string[] {
+  return [...primaryKeyOf(tabla), 'codigo', 'nombre', 'descripcion', 'razon_social', 'activo'];
 }
 
 function parametersOf(sql: string, ultimaSync: string | null): { parameters?: SqlParameter[] } {

@@ -74,6 +74,15 @@ describe('rows of NDJSON', () => {
     ]);
   });
 
+  test('a key in another case is the column all the same; the exact one wins', async () => {
+    const rows = open(pieces('{"A":1,"B":2}\n{"A":1,"a":2,"b":3}\n{"a":2,"A":1,"b":3}'), ['a', 'b']);
+    expect(await readAll(rows)).toEqual([
+      ['1', '2'],
+      ['2', '3'],
+      ['2', '3'],
+    ]);
+  });
+
   test('CRLF and a last line without an end', async () => {
     expect(await readAll(open(pieces('{"a":1}\r\n{"a":2}'), ['a']))).toEqual([['1'], ['2']]);
   });

@@ -26,7 +26,8 @@ const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
  * Reads flat JSON objects, one a line. JSON.parse would do, but for its numbers: here a number stays the text that was
  * sent, so bigint and decimal keep every digit. A nested object or array is its own text.
  *
- * Keys that nobody wants are ignored; wanted ones that a row lacks are NULL; of a repeated key the last counts.
+ * Keys that nobody wants are ignored; wanted ones that a row lacks are NULL; of a repeated key the last counts. A key that
+ * differs from a wanted one in case alone is taken for it, as SQL Server would, unless the row has the exact one too.
  */
 export class RowScanner {
   /** The values of the row read last, in the order of the wanted keys. Filled anew by every `read`. */
@@ -34,6 +35,7 @@ export class RowScanner {
   readonly #wanted: readonly WantedKey[];
   readonly #tokens: readonly string[];
   readonly #indexOf: ReadonlyMap<string, number>;
+  readonly #indexOfFolded: ReadonlyMap<string, number>;
   #text = '';
   #at = 0;
 
@@ -41,6 +43,7 @@ export class RowScanner {
     this.#wanted = wanted;
     this.#tokens = wanted.map(({ name }) => `${JSON.stringify(name)}:`);
     this.#indexOf = new Map(wanted.map(({ name }, index) => [name, index]));
+    this.#indexOfFolded = new Map(wanted.map(({ name }, index) => [name.toLowerCase(), index]));
     this.cells = wanted.map(() => null);
   }
 
@@ -85,7 +88,10 @@ export class RowScanner {
     const key = this.#readString();
     this.#skipBlank();
     this.#expect(':');
-    return this.#indexOf.get(key);
+    const exact = this.#indexOf.get(key);
+    if (exact !== undefined) return exact;
+    const folded = this.#indexOfFolded.get(key.toLowerCase());
+    return folded === undefined || this.cells[folded] !== null ? undefined : folded;
   }
 
   #readValue(index: number | undefined): Cell {
