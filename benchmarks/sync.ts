@@ -6,6 +6,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import { withSqlServer } from '../client/sqlserver/connection.ts';
+import { type BulkColumn, createTableSql } from '../client/sqlserver/ddl.ts';
 import { createScratchDatabase, findFreePort, startPostgres } from '../fixtures/postgres.ts';
 import { type Finished, startNode, waitUntil } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
@@ -14,9 +16,11 @@ import {
   initArguments,
   type ServerFixture,
   startServerFixture,
+  startSqlServerFixture,
   type TenantFixture,
 } from '../fixtures/system.ts';
-import { lineOf } from './rows.ts';
+import type { SqlTypeSpec } from '../protocol/sql-types.ts';
+import { columns, lineOf } from './rows.ts';
 
 /**
  * `npm run bench [-- rows…]`: uploads and downloads whole, through every real part, beside their floor: the same rows by
@@ -50,7 +54,7 @@ async function run(): Promise<void> {
   releases.push(postgres.stop);
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-bench-'));
   releases.push(() => rm(folder, { recursive: true, force: true }));
-  const sql = await startStandIn(postgres.url, Math.max(...SIZES));
+  const source = await openSource(postgres.url, Math.max(...SIZES));
   const lines: Line[] = [];
   for (const count of SIZES) {
     const file = join(folder, `${count}.ndjson`);
@@ -60,7 +64,7 @@ async function run(): Promise<void> {
     // A server of its own for each size: its peak memory is that size's.
     const server = await startServerFixture(postgres.url);
     try {
-      lines.push(...(await measureSync(server, sql, count, bytes, floor)));
+      lines.push(...(await measureSync(server, source, count, bytes, floor)));
     } finally {
       await server.stop();
     }
@@ -74,6 +78,33 @@ function* linesOf(count: number): Generator<Buffer> {
     for (let at = n; at < Math.min(n + 1000, count); at++) text += lineOf(at);
     yield Buffer.from(text);
   }
+}
+
+interface Source {
+  sql: SqlTarget;
+  /** What follows FROM. */
+  table: string;
+}
+
+/** The rows in SQL Server: those of a replay table, or of a real table where `SQLSERVER_URL` names a server. */
+async function openSource(postgresUrl: string, count: number): Promise<Source> {
+  if ((process.env.SQLSERVER_URL ?? '') === '') {
+    return { sql: await startStandIn(postgresUrl, count), table: 'replay.filas' };
+  }
+  const { target, stop } = await startSqlServerFixture(postgresUrl);
+  releases.push(stop);
+  const types: BulkColumn[] = columns.map(({ name, type, nullable }) => ({
+    name,
+    type: type as SqlTypeSpec,
+    nullable,
+  }));
+  const settings = { ...target, trustServerCertificate: true };
+  const signal = new AbortController().signal;
+  await withSqlServer(settings, { signal }, async (db) => {
+    await db.execute(createTableSql('filas', types, ['codigo']));
+    await db.bulkLoad('filas', types, Readable.from(linesOf(count)), { signal });
+  });
+  return { sql: target, table: 'filas' };
 }
 
 async function startStandIn(postgresUrl: string, count: number): Promise<SqlTarget> {
@@ -149,7 +180,7 @@ async function measureFloor(postgresUrl: string, file: string): Promise<Floor> {
 
 async function measureSync(
   server: ServerFixture,
-  sql: SqlTarget,
+  { sql, table }: Source,
   count: number,
   bytes: number,
   floor: Floor,
@@ -158,7 +189,7 @@ async function measureSync(
   try {
     await tenant.configure({
       tablasSubida: [
-        { nombre: 'filas', primaryKey: 'codigo', process: { query: `SELECT TOP (${count}) * FROM replay.filas` } },
+        { nombre: 'filas', primaryKey: 'codigo', process: { query: `SELECT TOP (${count}) * FROM ${table}` } },
       ],
       tablasBajada: [
         {
