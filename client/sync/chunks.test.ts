@@ -17,8 +17,15 @@ async function* blocksOf(lines: string[], perBlock: number) {
 const lines = Array.from({ length: 1000 }, (_, index) => `{"codigo":"${index}","nombre":"Artículo ${index}"}\n`);
 
 test('chunks are whole lines, bounded in size, in order, none lost', async () => {
-  const chunks = [];
-  for await (const chunk of cutChunks(blocksOf(lines, 7), 4096)) chunks.push(chunk);
+  const chunks: { bytes: Buffer; rows: number }[] = [];
+  let last: { bytes: Uint8Array; rows: number } | undefined;
+  // Each is read when the next one has come: so long its bytes are to stay.
+  const keep = () => last !== undefined && chunks.push({ bytes: Buffer.from(last.bytes), rows: last.rows });
+  for await (const chunk of cutChunks(blocksOf(lines, 7), 4096)) {
+    keep();
+    last = chunk;
+  }
+  keep();
   expect(Buffer.concat(chunks.map(({ bytes }) => bytes)).toString()).toBe(lines.join(''));
   expect(chunks.length).toBeGreaterThan(5);
   for (const { bytes, rows } of chunks) {
