@@ -1,30 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { deriveTipoCampo, findConfigProblems, isPhaseAt, primaryKeyOf } from './config.ts';
+import { findConfigProblems, isPhaseAt, primaryKeyOf } from './config.ts';
 
 const upload = { nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT id FROM clientes' } };
 const download = { nombre: 'plan_cuentas', process: { query: 'parametros_maestros.tipo_campo=cuenta' } };
-
-describe('deriveTipoCampo', () => {
-  test.each([
-    ['vista_proveedores', 'proveedor'],
-    ['vista_productos', 'producto'],
-    ['vista_productos_sync', 'producto'],
-    ['plan_cuentas', 'cuenta'],
-    ['plan_cuentas_erp', 'cuenta'],
-    ['proveedores', 'proveedor'],
-    ['dbo.Clientes', 'cliente'],
-    ['[dbo].[vista_sucursales]', 'sucursal'],
-    ['almacenes', 'almacen'],
-    ['ciudades', 'ciudad'],
-    ['paises', 'pais'],
-    ['lotes', 'lote'],
-    ['precios', 'precio'],
-    ['voces', 'voz'],
-    ['stock', 'stock'],
-  ])('%s is of tipo_campo %s', (nombre, expected) => {
-    expect(deriveTipoCampo(nombre)).toBe(expected);
-  });
-});
 
 describe('findConfigProblems', () => {
   test('a valid configuration has none', () => {

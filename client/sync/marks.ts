@@ -3,7 +3,8 @@ import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { deriveTipoCampo, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
+import { primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
+import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
 import { isMissingFile, writeFileAtomically } from '../config/files.ts';
 import type { SqlServer } from '../sqlserver/connection.ts';
 

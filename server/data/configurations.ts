@@ -1,11 +1,11 @@
 import {
   type ConfiguracionTablas,
-  deriveTipoCampo,
   findConfigProblems,
   type TablaBajada,
   type TablaSubida,
 } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
 import type { Connection } from '../postgres/pool.ts';
 
 /** A row of sync_configurations. `configuracionTablas` is as an operator wrote it: checked by `readTables`. */
