@@ -3,7 +3,8 @@ import WritableTrackingBuffer from 'tedious/lib/tracking-buffer/writable-trackin
 import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/sql-types.ts';
 import { SqlServerError } from '../errors.ts';
-import { type Cell, exactType } from './data-types.ts';
+import type { Cell } from './codec.ts';
+import { exactType } from './data-types.ts';
 
 type Out = Parameters<DataType['writeValue']>[0];
 const options = {} as Parameters<DataType['writeValue']>[2];

@@ -1,10 +1,9 @@
-import type { Collation } from 'tedious/lib/collation.js';
 import type { DataType } from 'tedious/lib/data-type.js';
 import { formatSqlType, type SqlTypeSpec } from '../../../protocol/sql-types.ts';
-import { DAYS_TO_1900 } from '../../../protocol/values.ts';
 import type { SqlServerError } from '../errors.ts';
+import { bytes, type Cell, type Codec, type Out, textOnly } from './codec.ts';
+import { dateTime2, dateTimeOffset, time, writeDate, writeDateTime, writeSmallDateTime } from './date-codecs.ts';
 import { readDecimal, readFloat, readInteger, UnfitValue } from './exact.ts';
-import { readInstant, toScale, toThreeHundredths, toUtc, withoutOffset } from './instants.ts';
 
 /**
  * Types for tedious that send a value exactly as its text says it. tedious' own take doubles and Dates: they lose
@@ -12,20 +11,6 @@ import { readInstant, toScale, toThreeHundredths, toUtc, withoutOffset } from '.
  *
  * Layouts: [MS-TDS] 2.2.5.4 (type ids, TYPE_INFO) and 2.2.5.5 (values).
  */
-
-/** A value of a row: numbers as the text they were written as, nested JSON as its text. */
-export type Cell = string | boolean | null;
-
-type Out = Parameters<DataType['writeValue']>[0];
-
-interface Codec {
-  id: number;
-  typeInfo(out: Out, collation: Collation | undefined): void;
-  /** NULL is one zero byte for all but the types with a two-byte or PLP length. */
-  nil?(out: Out): void;
-  /** Throws UnfitValue before it writes a byte. */
-  write(out: Out, value: string | boolean): void;
-}
 
 export interface ExactTypeOptions {
   nullable: boolean;
@@ -111,19 +96,9 @@ function codecOf(type: SqlTypeSpec): Codec {
   }
 }
 
-function bytes(...info: number[]): (out: Out) => void {
-  const buffer = Buffer.from(info);
-  return (out) => out.writeBuffer(buffer);
-}
-
 /** A JSON boolean in a column of numbers is 1 or 0. */
 function numberText(value: string | boolean): string {
   return typeof value === 'string' ? value : value ? '1' : '0';
-}
-
-function textOnly(value: string | boolean): string {
-  if (typeof value === 'boolean') throw new UnfitValue('es un booleano');
-  return value;
 }
 
 function writeBit(out: Out, value: string | boolean): void {
@@ -216,94 +191,6 @@ function writeGuid(out: Out, value: string | boolean): void {
   out.writeUInt16LE(Number.parseInt(match[2]!, 16));
   out.writeUInt16LE(Number.parseInt(match[3]!, 16));
   out.writeBuffer(Buffer.from(match[4]! + match[5]!, 'hex'));
-}
-
-function writeDate(out: Out, value: string | boolean): void {
-  const { days, units } = withoutOffset(readInstant(textOnly(value)));
-  if (units !== 0) throw new UnfitValue('lleva una hora y la columna solo guarda la fecha');
-  out.writeUInt8(3);
-  out.writeUInt24LE(days);
-}
-
-function timeSize(scale: number): number {
-  return scale <= 2 ? 3 : scale <= 4 ? 4 : 5;
-}
-
-function writeUnits(out: Out, units: number, scale: number): void {
-  const size = timeSize(scale);
-  if (size === 3) {
-    out.writeUInt24LE(units);
-    return;
-  }
-  out.writeUInt32LE(units % 0x1_0000_0000);
-  if (size === 5) out.writeUInt8(Math.floor(units / 0x1_0000_0000));
-}
-
-function time(scale: number): Codec {
-  return {
-    id: 0x29,
-    typeInfo: bytes(0x29, scale),
-    write(out, value) {
-      const instant = readInstant(textOnly(value));
-      if (instant.days !== undefined || instant.offset !== undefined) {
-        throw new UnfitValue('la columna solo guarda la hora, sin fecha ni desfase');
-      }
-      const units = toScale(instant.units ?? 0, scale);
-      out.writeUInt8(timeSize(scale));
-      writeUnits(out, units, scale);
-    },
-  };
-}
-
-function dateTime2(scale: number): Codec {
-  return {
-    id: 0x2a,
-    typeInfo: bytes(0x2a, scale),
-    write(out, value) {
-      const { days, units } = withoutOffset(readInstant(textOnly(value)));
-      const scaled = toScale(units, scale);
-      out.writeUInt8(timeSize(scale) + 3);
-      writeUnits(out, scaled, scale);
-      out.writeUInt24LE(days);
-    },
-  };
-}
-
-function dateTimeOffset(scale: number): Codec {
-  return {
-    id: 0x2b,
-    typeInfo: bytes(0x2b, scale),
-    write(out, value) {
-      const { days, units, offset } = toUtc(readInstant(textOnly(value)));
-      const scaled = toScale(units, scale);
-      out.writeUInt8(timeSize(scale) + 5);
-      writeUnits(out, scaled, scale);
-      out.writeUInt24LE(days);
-      out.writeInt16LE(offset);
-    },
-  };
-}
-
-const DAYS_TO_1753 = 639_905;
-
-function writeDateTime(out: Out, value: string | boolean): void {
-  const { days, units } = withoutOffset(readInstant(textOnly(value)));
-  if (days < DAYS_TO_1753) throw new UnfitValue('DATETIME empieza en 1753-01-01: use DATETIME2');
-  const ticks = toThreeHundredths(units);
-  out.writeUInt8(8);
-  out.writeInt32LE(days - DAYS_TO_1900);
-  out.writeUInt32LE(ticks);
-}
-
-function writeSmallDateTime(out: Out, value: string | boolean): void {
-  const { days, units } = withoutOffset(readInstant(textOnly(value)));
-  if (units % 600_000_000 !== 0) throw new UnfitValue('SMALLDATETIME no guarda segundos y no se redondea');
-  if (days < DAYS_TO_1900 || days - DAYS_TO_1900 > 65_535) {
-    throw new UnfitValue('SMALLDATETIME va de 1900-01-01 a 2079-06-06');
-  }
-  out.writeUInt8(4);
-  out.writeUInt16LE(days - DAYS_TO_1900);
-  out.writeUInt16LE(units / 600_000_000);
 }
 
 const noCollation = Buffer.alloc(5);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { limits } from '../../../protocol/constants.ts';
 import { SqlServerError } from '../errors.ts';
-import type { Cell } from './data-types.ts';
+import type { Cell } from './codec.ts';
 import { RowSource } from './row-source.ts';
 
 async function* pieces(...parts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {

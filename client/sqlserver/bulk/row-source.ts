@@ -1,6 +1,6 @@
 import { limits } from '../../../protocol/constants.ts';
 import type { SqlServerError } from '../errors.ts';
-import type { Cell } from './data-types.ts';
+import type { Cell } from './codec.ts';
 import { UnfitValue } from './exact.ts';
 import { RowScanner, UnfitCell, type WantedKey } from './scanner.ts';
 

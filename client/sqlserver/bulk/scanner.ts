@@ -1,4 +1,4 @@
-import type { Cell } from './data-types.ts';
+import type { Cell } from './codec.ts';
 import { UnfitValue } from './exact.ts';
 
 /** A column to look for in the rows. */
