@@ -26,8 +26,9 @@ import { columns, lineOf } from './rows.ts';
  * `npm run bench [-- rows…]`: uploads and downloads whole, through every real part, beside their floor: the same rows by
  * COPY and MERGE alone, one after the other, from a file on this machine. Prints a table; figures are ratios within a run.
  */
-// As in production: built, without a loader of TypeScript beside it.
+// As in production: both built, without a loader of TypeScript beside them.
 process.env.AX_SYNC_SERVER ??= 'dist/server/main.js';
+process.env.AX_SYNC_CLIENT ??= 'dist/ax-sync-client';
 
 const sizes = process.argv.slice(2).map(Number);
 const SIZES = sizes.length > 0 ? sizes : [100_000, 1_000_000];
