@@ -5,6 +5,7 @@ import { type SqlServer, withSqlServer } from '../sqlserver/connection.ts';
 import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from '../sqlserver/ddl.ts';
 import type { SyncContext } from './context.ts';
 import { readFrame } from './frame.ts';
+import { makeCollector } from './memory.ts';
 import { recordPhase, runPhaseAtBackend, runPhaseAtSqlServer } from './phases.ts';
 import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
 
@@ -68,8 +69,10 @@ async function loadOnce(
     const temp = makeTempName(tabla.nombre);
     await db.execute(createTempTableSql(temp, columns), { signal });
     let bytes = 0;
+    const collect = makeCollector();
     const counted = tap(lines, (piece) => {
       bytes += piece.length;
+      collect(piece.length);
     });
     let seen = 0;
     const onRows = (total: number) => {
