@@ -1,7 +1,7 @@
 /**
  * Bytes of a transfer after which to collect garbage. The buffers that network and driver drop lie outside the heap and
- * weigh on no limit of it: measured, 1 M rows, an upload peaks at 273 MB without this and at 149 MB with it, at no cost in
- * time that could be told.
+ * weigh on no limit of it: measured, 1 M rows, an upload peaks at 273 MB without this and at 142 MB with it, for 10 to 20 ms
+ * each time.
  */
 const EVERY_BYTES = 8 * 1024 * 1024;
 
