@@ -14,8 +14,8 @@ export default defineConfig({
       : ['server/**/*.test.ts', 'protocol/**/*.test.ts', 'fixtures/**/*.test.ts'],
     exclude: inBun ? ['node_modules/**'] : ['node_modules/**', 'fixtures/**/*.bun.test.ts', 'fixtures/e2e/**'],
     globalSetup: ['fixtures/vitest-setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     maxWorkers: 2,
   },
 });
