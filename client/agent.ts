@@ -2,7 +2,7 @@ import type { LocalConfig } from './config/local.ts';
 import { describeError } from './describe-error.ts';
 import { AgentError } from './exit-codes.ts';
 import { Backend, normaliseUrl } from './http/backend.ts';
-import type { RetryPolicy } from './http/retry.ts';
+import type { RetryPolicy } from './retry.ts';
 
 /** The backend that `local` names; `onRetry` is told of attempts that failed, a sentence each. */
 export function connectBackend(

@@ -67,7 +67,8 @@ function kindOfCode(code: SyncError['code']): AgentErrorKind {
   return code === 'CONFIG_NO_ENCONTRADA' || code === 'CONFIG_INVALIDA' ? 'configuracion' : 'backend';
 }
 
-function isCredentialCode(code: SyncError['code']): boolean {
+/** Whether it is the key or the tenant that was refused. */
+export function isCredentialCode(code: SyncError['code']): boolean {
   return code === 'NO_AUTORIZADO' || code === 'TENANT_INACTIVO';
 }
 

@@ -19,8 +19,8 @@ const controller = new AbortController();
 const { signal } = controller;
 const print = (line: string) => console.log(line);
 const stop = () => controller.abort(new DOMException('interrupted', 'AbortError'));
-process.once('SIGINT', stop);
-process.once('SIGTERM', stop);
+// SIGBREAK and SIGHUP: what Windows makes of Ctrl-Break and of a console or session that closes.
+for (const name of ['SIGINT', 'SIGTERM', 'SIGBREAK', 'SIGHUP'] as const) process.once(name, stop);
 
 const cli = yargs(process.argv.slice(2))
   .scriptName('ax-sync-client')
@@ -98,6 +98,11 @@ const cli = yargs(process.argv.slice(2))
           defaultDescription: 'todas',
           describe: 'Solo esta tabla (se puede repetir)',
         })
+        .option('sin-spool', {
+          type: 'boolean',
+          default: false,
+          describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee de nuevo',
+        })
         .conflicts('upload-only', 'download-only'),
     (args) => {
       const terminal = process.stdout.isTTY === true;
@@ -107,6 +112,7 @@ const cli = yargs(process.argv.slice(2))
           upload: args['download-only'] !== true,
           download: args['upload-only'] !== true,
           tablas: args.tabla,
+          usesSpool: !args['sin-spool'],
           echo: (line, level) => (level === 'info' ? console.log(line) : console.error(line)),
           progress: terminal ? createTerminalProgress() : silentProgress,
           signal,

@@ -45,6 +45,10 @@ export const TablaSubidaSchema = Type.Object(
     reloj: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('utc')])),
     /** The mark is set back by this much, for transactions still open while the table is read. Default 60. */
     solapeSegundos: Type.Optional(Type.Integer({ minimum: 0, maximum: 604_800 })),
+    /** Read in ranges of a unique key, `filas` rows each: a reading that breaks goes on behind the last whole range. */
+    particion: Type.Optional(
+      Type.Object({ columna: ColumnName, filas: Type.Integer({ minimum: 1, maximum: 100_000_000 }) }, Strict),
+    ),
     pre_process: Type.Optional(FaseSchema),
     process: ProcessSchema,
     post_process: Type.Optional(FaseSchema),
@@ -77,6 +81,10 @@ export const ConfiguracionTablasSchema = Type.Object(
   {
     tablasSubida: Type.Optional(Type.Array(TablaSubidaSchema, { maxItems: 1000 })),
     tablasBajada: Type.Optional(Type.Array(TablaBajadaSchema, { maxItems: 1000 })),
+    /** MB of the agent's disk that uploads under way may take. Default `limits.spoolMaxMb`. */
+    spoolMaxMb: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_048_576 })),
+    /** KB of NDJSON at which the agent closes a chunk: less for lines that break often. Default 8192. */
+    trozoKb: Type.Optional(Type.Integer({ minimum: 64, maximum: 8192 })),
   },
   Strict,
 );

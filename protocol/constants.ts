@@ -42,6 +42,8 @@ export const mediaTypes = {
 export const limits = {
   /** NDJSON bytes at which the agent closes a chunk. */
   chunkTargetBytes: 8 * 1024 * 1024,
+  /** MB (10^6 bytes) of compressed chunks that wait on the agent's disk. */
+  spoolMaxMb: 1024,
   /** The compressed body of one chunk. */
   chunkBodyMaxBytes: 64 * 1024 * 1024,
   /** One chunk, inflated. */

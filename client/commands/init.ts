@@ -2,7 +2,8 @@ import { connectBackend, parseBackendUrl } from '../agent.ts';
 import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, writeLocalConfig } from '../config/local.ts';
 import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
-import { interactivePolicy } from '../http/retry.ts';
+import { interactivePolicy } from '../retry.ts';
+import { makeSpoolKey } from '../spool/sealed.ts';
 
 export interface InitOptions {
   folder: string;
@@ -27,7 +28,11 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   }
   const backend = connectBackend({ url, tenant, key }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
-  const { local, config } = await refreshConfig(backend, { url, tenant, key, sqlServer }, signal);
+  const { local, config } = await refreshConfig(
+    backend,
+    { url, tenant, key, sqlServer, spoolKey: makeSpoolKey() },
+    signal,
+  );
   await writeLocalConfig(folder, password, local);
   const { host, port, database, user } = sqlServerSettings(local, config);
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;

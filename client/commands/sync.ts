@@ -1,3 +1,4 @@
+import { limits } from '../../protocol/constants.ts';
 import { connectBackend } from '../agent.ts';
 import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
@@ -9,14 +10,21 @@ import { Journal } from '../log/journal.ts';
 import { type Log, withLog } from '../log/log.ts';
 import type { Progress } from '../log/progress.ts';
 import { Secrets } from '../log/secrets.ts';
+import { type RetryPolicy, retryPolicy } from '../retry.ts';
+import { makeSpoolKey } from '../spool/sealed.ts';
+import { Spool, type SpoolOptions } from '../spool/spool.ts';
 import { withLock } from '../sync/lock.ts';
 import { Marks } from '../sync/marks.ts';
 import { type RunOptions, type RunSummary, runTables } from '../sync/run.ts';
 
 export interface SyncOptions extends RunOptions {
   folder: string;
+  /** `--sin-spool`: uploads leave nothing on the disk, and one that breaks off is read again. */
+  usesSpool: boolean;
   echo: (line: string, level: 'info' | 'warn' | 'error') => void;
   progress: Progress;
+  /** Default: retryPolicy. */
+  policy?: RetryPolicy;
   signal: AbortSignal;
 }
 
@@ -51,13 +59,15 @@ async function runLocked(
   local: LocalConfig,
   { log, secrets, password }: { log: Log; secrets: Secrets; password: string },
 ): Promise<ExitReason> {
-  const { folder, progress, signal } = options;
+  const { folder, progress, signal, usesSpool, policy = retryPolicy } = options;
   const startedAt = performance.now();
-  const backend = connectBackend(local, { onRetry: log.warn });
+  const backend = connectBackend(local, { policy, onRetry: log.warn });
   const current = await refreshConfig(backend, local, signal);
-  if (current.changed) {
-    log.info(`Configuración nueva del backend: versión ${current.config.version}`);
-    await writeLocalConfig(folder, password, current.local);
+  if (current.changed) log.info(`Configuración nueva del backend: versión ${current.config.version}`);
+  // An install folder of an earlier version has no key for its spool yet.
+  const spoolKey = local.spoolKey ?? makeSpoolKey();
+  if (current.changed || local.spoolKey === undefined) {
+    await writeLocalConfig(folder, password, { ...current.local, spoolKey });
   }
   const sqlServer = sqlServerSettings(current.local, current.config);
   secrets.add(sqlServer.password);
@@ -66,11 +76,29 @@ async function runLocked(
   );
   const journal = new Journal(folder, secrets);
   const endpoints = [local.url, local.tenant, sqlServer.host.toLowerCase(), sqlServer.database.toLowerCase()];
-  const context = { backend, sqlServer, endpoints, marks, journal, log, progress, signal };
-  const summary = await runTables(context, current.config.configuracionTablas, options);
+  const tables = current.config.configuracionTablas;
+  const spool = await openSpool(
+    { folder, key: spoolKey, maxBytes: (tables.spoolMaxMb ?? limits.spoolMaxMb) * 1e6 },
+    log,
+  );
+  const chunkBytes = tables.trozoKb === undefined ? limits.chunkTargetBytes : tables.trozoKb * 1024;
+  const context = {
+    ...{ backend, sqlServer, endpoints, marks, spool, usesSpool, chunkBytes },
+    ...{ journal, log, progress, policy, signal },
+  };
+  const summary = await runTables(context, tables, options);
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   return summary.reason;
+}
+
+async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undefined> {
+  try {
+    return await Spool.open(options);
+  } catch (error) {
+    log.warn(`No se puede abrir spool/: ${(error as Error).message}. Se sigue sin él.`);
+    return undefined;
+  }
 }
 
 async function shipJournal(journal: Journal, backend: Backend, log: Log, signal: AbortSignal): Promise<void> {

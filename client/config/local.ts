@@ -23,6 +23,8 @@ const LocalConfigSchema = Type.Object({
     encrypt: Type.Boolean(),
     trustServerCertificate: Type.Boolean(),
   }),
+  /** Of `spool/` (spool/sealed.ts): a new `init` makes a new one, and what waits there is read again. */
+  spoolKey: Type.Optional(Type.String()),
   remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),
 });
 

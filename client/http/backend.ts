@@ -7,13 +7,14 @@ import type {
   RunPhase,
   RunPhaseResponse,
   UploadResult,
+  UploadStateResponse,
 } from '../../protocol/api.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
 import { API_PREFIX, headers, mediaTypes, paths } from '../../protocol/constants.ts';
 import { formatContentDigest } from '../../protocol/digest.ts';
+import { isRefusal, type RetryOptions, type RetryPolicy, withRetries } from '../retry.ts';
 import { userAgent } from '../version.ts';
 import { BackendError, credentialHeaders, exchangeJson, exchangeStream } from './client.ts';
-import { isRefusal, type RetryOptions, type RetryPolicy, withRetries } from './retry.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
 export interface SealedChunk {
@@ -40,7 +41,7 @@ const SQL_MS = 900_000;
 const STALL_MS = 120_000;
 
 /**
- * The backend's API for one tenant. Every method retries as http/retry.ts says where repeating does no harm, and throws
+ * The backend's API for one tenant. Every method retries as retry.ts says where repeating does no harm, and throws
  * SyncError (the backend refused), BackendError (it did not answer) or the signal's reason.
  */
 export class Backend {
@@ -99,6 +100,12 @@ export class Backend {
   async openUpload(tabla: string, modo: Modo, signal: AbortSignal): Promise<OpenUploadResponse> {
     const answer = await this.#postJson(paths.uploads(this.#options.tenant), { tabla, modo }, { signal });
     return answer as OpenUploadResponse;
+  }
+
+  /** Which chunks the backend has. Throws SyncError SUBIDA_DESCONOCIDA when it has forgotten the upload. */
+  async findUpload(id: string, signal: AbortSignal): Promise<UploadStateResponse> {
+    const path = paths.uploadById(this.#options.tenant, id);
+    return (await this.#json('GET', path, { timeoutMs: QUICK_MS, signal })).body as UploadStateResponse;
   }
 
   async putChunk(id: string, chunk: SealedChunk, signal: AbortSignal): Promise<void> {

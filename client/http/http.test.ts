@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, expect, test } from 'vitest';
 import { SyncError } from '../../protocol/errors.ts';
+import { type RetryPolicy, withRetries } from '../retry.ts';
 import { Backend, normaliseUrl } from './backend.ts';
 import { BackendError, exchangeJson, exchangeStream } from './client.ts';
-import { type RetryPolicy, withRetries } from './retry.ts';
 
 const servers: Server[] = [];
 afterEach(async () => {

@@ -8,7 +8,7 @@ import { openSession, type Session, type SqlServerSettings } from './session.ts'
 export type { BulkLoadOptions } from './bulk-load.ts';
 export { type BulkColumn, createTableSql, createTempTableSql, quoteName, quoteTable } from './ddl.ts';
 export { SqlServerError, type SqlServerErrorCode } from './errors.ts';
-export type { NdjsonBlock, ReadRowsOptions } from './read-rows.ts';
+export { DEFAULT_BLOCK_BYTES, type NdjsonBlock, type ReadRowsOptions } from './read-rows.ts';
 export type { SqlParameter } from './request.ts';
 export type { SqlServerSettings } from './session.ts';
 

@@ -2,8 +2,9 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { limits } from '../../protocol/constants.ts';
 import { digestOf } from '../../protocol/digest.ts';
-import type { SealedChunk } from '../http/backend.ts';
+import type { StoredChunk } from '../spool/chunk-store.ts';
 import type { NdjsonBlock } from '../sqlserver/connection.ts';
+import type { RangeEnd } from '../sqlserver/ranges.ts';
 import { makeCollector } from './memory.ts';
 
 /** The middle of an upload: blocks of NDJSON lines become chunks, chunks become gzip members. */
@@ -12,6 +13,8 @@ import { makeCollector } from './memory.ts';
 export interface RawChunk {
   bytes: Uint8Array<ArrayBuffer>;
   rows: number;
+  /** When it ends a range of `particion`; `sustituidos`: characters that became U+FFFD, from the first chunk on. */
+  range?: { ultima: string; sustituidos: number };
 }
 
 /**
@@ -22,46 +25,54 @@ const GZIP_LEVEL = 2;
 const gzipAsync = promisify(gzip);
 
 /**
- * Gathers blocks until the next one would pass `targetBytes`. A block larger than that is a chunk of its own. Two buffers
- * take turns, for the runtime collects dropped ones late: a chunk's bytes are valid until the second pull after it.
+ * Gathers blocks until the next one would pass `targetBytes`, or a range ends. A block larger than that is a chunk of its
+ * own. Two buffers take turns, for the runtime collects dropped ones late: a chunk's bytes are valid until the second pull
+ * after it.
  */
 export async function* cutChunks(
-  blocks: AsyncIterable<NdjsonBlock>,
+  blocks: AsyncIterable<NdjsonBlock | RangeEnd>,
   targetBytes: number = limits.chunkTargetBytes,
 ): AsyncGenerator<RawChunk> {
   let buffer = Buffer.allocUnsafeSlow(targetBytes);
   let other: Buffer<ArrayBuffer> | undefined;
+  let large: Buffer<ArrayBuffer> | undefined;
   let used = 0;
   let rows = 0;
+  let sustituidos = 0;
   const collect = makeCollector();
+  const take = (): RawChunk => {
+    const chunk = { bytes: large ?? buffer.subarray(0, used), rows };
+    // The last one still compresses.
+    if (large === undefined) [buffer, other] = [other ?? Buffer.allocUnsafeSlow(targetBytes), buffer];
+    large = undefined;
+    used = 0;
+    rows = 0;
+    return chunk;
+  };
   for await (const block of blocks) {
-    collect(block.bytes.length);
-    if (block.rows === 0) continue;
-    if (used > 0 && used + block.bytes.length > targetBytes) {
-      yield { bytes: buffer.subarray(0, used), rows };
-      // The last one still compresses.
-      [buffer, other] = [other ?? Buffer.allocUnsafeSlow(targetBytes), buffer];
-      used = 0;
-      rows = 0;
-    }
-    if (block.bytes.length > targetBytes) {
-      yield { bytes: Buffer.from(block.bytes), rows: block.rows };
+    if ('ultima' in block) {
+      if (rows > 0) yield { ...take(), range: { ultima: block.ultima, sustituidos } };
       continue;
     }
-    buffer.set(block.bytes, used);
+    collect(block.bytes.length);
+    sustituidos += block.replacedCharacters;
+    if (block.rows === 0) continue;
+    if (rows > 0 && used + block.bytes.length > targetBytes) yield take();
+    if (block.bytes.length > targetBytes) large = Buffer.from(block.bytes);
+    else buffer.set(block.bytes, used);
     used += block.bytes.length;
     rows += block.rows;
   }
-  if (used > 0) yield { bytes: buffer.subarray(0, used), rows };
+  if (rows > 0) yield take();
 }
 
 /**
  * Compresses chunks, one ahead of the consumer: while the next one is read, the last one is compressed on another
- * thread. With two chunks on the way to the backend, four are alive at most.
+ * thread. Their numbers begin with `first`.
  */
-export async function* sealChunks(chunks: AsyncIterable<RawChunk>): AsyncGenerator<SealedChunk> {
-  let n = 0;
-  let ahead: Promise<SealedChunk> | undefined;
+export async function* sealChunks(chunks: AsyncIterable<RawChunk>, first = 0): AsyncGenerator<StoredChunk> {
+  let n = first;
+  let ahead: Promise<StoredChunk> | undefined;
   try {
     for await (const chunk of chunks) {
       const next = seal(chunk, n++);
@@ -78,11 +89,11 @@ export async function* sealChunks(chunks: AsyncIterable<RawChunk>): AsyncGenerat
 }
 
 /** An upload of no rows that still has to happen. */
-export function sealNothing(): Promise<SealedChunk> {
+export function sealNothing(): Promise<StoredChunk> {
   return seal({ bytes: new Uint8Array(0), rows: 0 }, 0);
 }
 
-async function seal({ bytes, rows }: RawChunk, n: number): Promise<SealedChunk> {
+async function seal({ bytes, rows, range }: RawChunk, n: number): Promise<StoredChunk> {
   const body = await gzipAsync(bytes, { level: GZIP_LEVEL, chunkSize: 256 * 1024 });
-  return { n, body, digest: digestOf(body), rows };
+  return { n, body, digest: digestOf(body), rows, ...(range === undefined ? {} : { range }) };
 }

@@ -2,6 +2,8 @@ import type { Backend } from '../http/backend.ts';
 import type { Journal } from '../log/journal.ts';
 import type { Log } from '../log/log.ts';
 import type { Progress } from '../log/progress.ts';
+import type { RetryPolicy } from '../retry.ts';
+import type { Spool } from '../spool/spool.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
 import type { Marks } from './marks.ts';
 
@@ -12,8 +14,16 @@ export interface SyncContext {
   /** Where rows come from and go, as text: marks made with others do not hold (marks.ts). */
   endpoints: readonly string[];
   marks: Marks;
+  /** Undefined: it cannot be opened. */
+  spool: Spool | undefined;
+  /** Whether new uploads go through it (`--sin-spool` says no); what waits in it is finished all the same. */
+  usesSpool: boolean;
+  /** NDJSON bytes at which a chunk is closed. */
+  chunkBytes: number;
   journal: Journal;
   log: Log;
   progress: Progress;
+  /** How patient this run is. */
+  policy: RetryPolicy;
   signal: AbortSignal;
 }

@@ -1,12 +1,12 @@
 import { isPhaseAt, type TablaBajada } from '../../protocol/config.ts';
 import { describeError } from '../describe-error.ts';
-import { withRetries } from '../http/retry.ts';
-import { type SqlServer, withSqlServer } from '../sqlserver/connection.ts';
+import { isRetryable, withRetries } from '../retry.ts';
+import { type SqlServer, SqlServerError, withSqlServer } from '../sqlserver/connection.ts';
 import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from '../sqlserver/ddl.ts';
 import type { SyncContext } from './context.ts';
 import { readFrame } from './frame.ts';
 import { makeCollector } from './memory.ts';
-import { recordPhase, runPhaseAtBackend, runPhaseAtSqlServer } from './phases.ts';
+import { PhaseFailure, recordPhase, retryDeadlocks, runPhaseAtBackend, runPhaseAtSqlServer } from './phases.ts';
 import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
 
 /**
@@ -14,9 +14,25 @@ import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
  * transaction. One connection to SQL Server does it all, for `#temp` lives no longer.
  *
  * Until the whole download has arrived and its count agrees, the target is not touched; a download that breaks starts
- * afresh. Answers the rows loaded. Throws PhaseFailure, or the error of the connection.
+ * afresh, in a new `#temp`, and on a new connection where that broke. Answers the rows loaded. Throws PhaseFailure, or the
+ * error of the connection.
  */
-export async function downloadTable(context: SyncContext, tabla: TablaBajada): Promise<number> {
+export function downloadTable(context: SyncContext, tabla: TablaBajada): Promise<number> {
+  const { log, policy, signal } = context;
+  const onRetry = (error: unknown) => {
+    const cause = error instanceof PhaseFailure ? error.cause : error;
+    log.warn(`${describeError(cause).text} Se intenta de nuevo.`, tabla.nombre);
+  };
+  return withRetries(() => downloadOnce(context, tabla), { signal, policy, when: isWorthAnotherAttempt, onRetry });
+}
+
+function isWorthAnotherAttempt(error: unknown): boolean {
+  if (!(error instanceof PhaseFailure)) return error instanceof SqlServerError && error.retryable;
+  // The customer's SQL may have run before its answer was lost: the next run repeats it, as it does every time.
+  return error.place.fase === 'process' && error.cause instanceof SqlServerError && error.cause.retryable;
+}
+
+async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<number> {
   const { log, signal, sqlServer } = context;
   const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
   return withSqlServer(sqlServer, { signal, onMessage }, async (db) => {
@@ -42,11 +58,14 @@ interface LoadedRows {
 }
 
 async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada) {
-  const { log, progress, signal } = context;
+  const { log, policy, progress, signal } = context;
   progress.start(tabla.nombre);
   try {
     const loaded = await withRetries(() => loadOnce(context, db, tabla), {
       signal,
+      policy,
+      // A connection to SQL Server that broke took its #temp along.
+      when: (error) => isRetryable(error) && !(error instanceof SqlServerError),
       onRetry: (error) => log.warn(`${describeError(error).message} Se empieza de nuevo.`, tabla.nombre),
     });
     const message = `${loaded.rows} filas descargadas en ${loaded.temp}`;
@@ -121,11 +140,12 @@ async function updateTarget(
   await recordPhase(context, place, async () => {
     // An error in the middle of the SQL rolls the whole of it back.
     await db.execute('SET XACT_ABORT ON', { signal });
-    const rows = await db.transaction(async () => {
+    const update = async () => {
       let affected = 0;
       for (const sql of statements) affected += (await db.execute(sql, { signal })).rowsAffected;
       return affected;
-    });
+    };
+    const rows = await retryDeadlocks(context, tabla.nombre, () => db.transaction(update));
     return { value: undefined, rows, message: `Tabla destino actualizada, ${rows} registros afectados` };
   });
 }

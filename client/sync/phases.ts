@@ -9,6 +9,7 @@ import {
 } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { describeError } from '../describe-error.ts';
+import { isDeadlock, withRetries } from '../retry.ts';
 import type { SqlParameter, SqlServer } from '../sqlserver/connection.ts';
 import type { SyncContext } from './context.ts';
 
@@ -30,50 +31,80 @@ export interface PhaseOutcome<T> {
   metadata?: Record<string, unknown>;
 }
 
-/** A phase failed, and that has been logged and recorded; the reason is the cause. */
+/** A phase failed, which is not recorded yet (recordFailure); the reason is the cause. */
 export class PhaseFailure extends Error {
-  constructor(cause: unknown) {
+  readonly place: PhasePlace;
+  readonly startedAt: Date;
+  /** The backend ran it, and recorded it itself where it was reached. */
+  readonly atBackend: boolean;
+  constructor(cause: unknown, place: PhasePlace, { startedAt = new Date(), atBackend = false } = {}) {
     super('phase failed', { cause });
     this.name = 'PhaseFailure';
+    this.place = place;
+    this.startedAt = startedAt;
+    this.atBackend = atBackend;
   }
 }
 
+type Records = Pick<SyncContext, 'journal' | 'log'>;
+
 /**
- * Runs a phase and records it: a line in the local log and an entry of the specification's shape for the backend's
- * `sync_logs`. `atBackend`: the backend ran it and recorded it itself; recorded here only when it was not reached.
+ * Runs a phase and records its success: a line in the local log and an entry of the specification's shape for the
+ * backend's `sync_logs` (`atBackend`: the backend ran it and recorded it itself).
  *
- * Throws PhaseFailure.
+ * Throws PhaseFailure, for whoever decides whether it is tried again or recorded.
  */
 export async function recordPhase<T>(
-  { journal, log }: Pick<SyncContext, 'journal' | 'log'>,
+  { journal, log }: Records,
   place: PhasePlace,
   work: () => Promise<PhaseOutcome<T>>,
   { atBackend = false }: { atBackend?: boolean } = {},
 ): Promise<T> {
   const startedAt = new Date();
-  const entry = (rest: Partial<LogEntry> & Pick<LogEntry, 'estado'>): LogEntry => ({
+  let outcome: PhaseOutcome<T>;
+  try {
+    outcome = await work();
+  } catch (error) {
+    throw new PhaseFailure(error, place, { startedAt, atBackend });
+  }
+  const { value, rows, message, metadata } = outcome;
+  const done = entryOf(place, startedAt, { estado: 'exitoso', registrosAfectados: rows, mensaje: message });
+  if (!atBackend) journal.add(metadata === undefined ? done : { ...done, metadatos: metadata });
+  log.info(`${titleOf(place)}${message} [${done.duracionMs} ms]`, place.tabla);
+  return value;
+}
+
+/** Records a phase that failed for good, in the log and for the backend. */
+export function recordFailure({ journal, log }: Records, { place, startedAt, atBackend, cause }: PhaseFailure): void {
+  const { text, detail } = describeError(cause);
+  if (!atBackend || !(cause instanceof SyncError)) {
+    journal.add(entryOf(place, startedAt, { estado: 'error', mensaje: text, errorDetalle: detail }));
+  }
+  log.error(`${titleOf(place)}${text}`, place.tabla);
+}
+
+function entryOf(place: PhasePlace, startedAt: Date, rest: Partial<LogEntry> & Pick<LogEntry, 'estado'>): LogEntry {
+  return {
     ...place,
     duracionMs: Date.now() - startedAt.getTime(),
     fechaInicio: startedAt.toISOString(),
     fechaFin: new Date().toISOString(),
     ...rest,
-  });
-  const title = place.fase === null ? '' : `${place.fase} (${place.direccion}, ${place.ejecutadoEn}): `;
-  try {
-    const { value, rows, message, metadata } = await work();
-    const done = entry({ estado: 'exitoso', registrosAfectados: rows, mensaje: message });
-    if (!atBackend) journal.add(metadata === undefined ? done : { ...done, metadatos: metadata });
-    log.info(`${title}${message} [${done.duracionMs} ms]`, place.tabla);
-    return value;
-  } catch (error) {
-    if (error instanceof PhaseFailure) throw error;
-    const { text, detail } = describeError(error);
-    if (!atBackend || !(error instanceof SyncError)) {
-      journal.add(entry({ estado: 'error', mensaje: text, errorDetalle: detail }));
-    }
-    log.error(`${title}${text}`, place.tabla);
-    throw new PhaseFailure(error);
-  }
+  };
+}
+
+function titleOf({ fase, direccion, ejecutadoEn }: PhasePlace): string {
+  return fase === null ? '' : `${fase} (${direccion}, ${ejecutadoEn}): `;
+}
+
+/** Repeats what SQL Server undid to break a deadlock. */
+export function retryDeadlocks<T>(
+  { log, policy, signal }: Pick<SyncContext, 'log' | 'policy' | 'signal'>,
+  tabla: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const onRetry = (error: unknown) => log.warn(`${describeError(error).message} Se repite.`, tabla);
+  return withRetries(work, { signal, policy, when: isDeadlock, onRetry });
 }
 
 /**
@@ -94,7 +125,7 @@ export async function runPhaseAtSqlServer(
   const { sql, parameters } = prepare(configured.sql);
   await recordPhase(context, { direccion, tabla: tabla.nombre, fase, ejecutadoEn: side }, async () => {
     const options = { signal: context.signal, ...(parameters === undefined ? {} : { parameters }) };
-    const { rowsAffected } = await db.execute(sql, options);
+    const { rowsAffected } = await retryDeadlocks(context, tabla.nombre, () => db.execute(sql, options));
     return { value: undefined, rows: rowsAffected, message: `SQL ejecutado, ${rowsAffected} registros afectados` };
   });
 }

@@ -1,10 +1,11 @@
-import type { ConfiguracionTablas, Direccion, TablaBajada, TablaSubida } from '../../protocol/config.ts';
+import type { ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/config.ts';
 import { describeError, endsRun } from '../describe-error.ts';
 import { AgentError, type ExitReason } from '../exit-codes.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
 import type { SyncContext } from './context.ts';
 import { downloadTable } from './download.ts';
-import { PhaseFailure, recordPhase } from './phases.ts';
+import { PhaseFailure, recordFailure } from './phases.ts';
+import { abandon } from './send.ts';
 import { uploadTable } from './upload.ts';
 
 export interface RunOptions {
@@ -35,6 +36,7 @@ export async function runTables(
   options: RunOptions,
 ): Promise<RunSummary> {
   const tasks = selectTasks(config, options);
+  if (options.upload) await forgetOtherTables(context, config);
   let done = 0;
   let failed = 0;
   let lastKind: ExitReason = 'error';
@@ -57,6 +59,16 @@ export async function runTables(
   return { estado, reason: reasonOf(estado, ended, lastKind), done, failed, skipped };
 }
 
+/** What waits in the spool for tables that the configuration no longer has. */
+async function forgetOtherTables({ backend, log, spool }: SyncContext, config: ConfiguracionTablas): Promise<void> {
+  const names = (config.tablasSubida ?? []).map(({ nombre }) => nombre);
+  try {
+    for (const id of (await spool?.prune(names)) ?? []) await abandon(backend, id);
+  } catch (error) {
+    log.warn(`No se puede limpiar spool/: ${describeError(error).message}`);
+  }
+}
+
 function reasonOf(estado: RunSummary['estado'], ended: boolean, lastKind: ExitReason): ExitReason {
   if (lastKind === 'interrumpido' && ended) return 'interrumpido';
   if (estado !== 'error') return estado;
@@ -71,28 +83,18 @@ interface TaskFailure {
 
 async function runTask(context: SyncContext, task: Task): Promise<TaskFailure | undefined> {
   const { direccion, tabla } = task;
+  const startedAt = new Date();
   try {
     if (direccion === 'upload') await uploadTable(context, tabla);
     else await downloadTable(context, tabla);
     return undefined;
   } catch (error) {
-    if (error instanceof PhaseFailure) return { error: error.cause, connected: true };
-    await recordOutsidePhases(context, direccion, tabla.nombre, error);
-    return { error, connected: !(error instanceof SqlServerError) };
+    const inPhase = error instanceof PhaseFailure;
+    // What belongs to no phase (the connection) is recorded with `fase` null.
+    const place = { direccion, tabla: tabla.nombre, fase: null, ejecutadoEn: null };
+    recordFailure(context, inPhase ? error : new PhaseFailure(error, place, { startedAt }));
+    return inPhase ? { error: error.cause, connected: true } : { error, connected: !(error instanceof SqlServerError) };
   }
-}
-
-/** A failure that belongs to no phase (the connection) is recorded with `fase` null. */
-async function recordOutsidePhases(
-  context: SyncContext,
-  direccion: Direccion,
-  tabla: string,
-  error: unknown,
-): Promise<void> {
-  const place = { direccion, tabla, fase: null, ejecutadoEn: null };
-  await recordPhase(context, place, () => Promise.reject(error)).catch(() => {
-    // It throws what it has just recorded.
-  });
 }
 
 /** Throws AgentError `configuracion` for a name of `--tabla` that the configuration has not got. */

@@ -1,124 +1,301 @@
 import { randomUUID } from 'node:crypto';
-import type { Modo, UploadResult } from '../../protocol/api.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Commit, Modo, UploadResult } from '../../protocol/api.ts';
 import { digestOfDigests } from '../../protocol/digest.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import { AgentError } from '../exit-codes.ts';
 import type { Backend, SealedChunk } from '../http/backend.ts';
+import { isRetryable } from '../retry.ts';
+import type { ChunkStore, StoredChunk } from '../spool/chunk-store.ts';
 import { sealNothing } from './chunks.ts';
 
 /** The end of an upload: chunks go to the backend, which applies all of them or none. */
 
-/** Measured, 1 M rows: 5.6 s with one in flight, 3.1 s with two. */
-const CHUNKS_IN_FLIGHT = 2;
-const ABANDON_MS = 5000;
+/** Each on a connection of its own. Measured, 1 M rows: 5.6 s with one in flight, 3.1 s with two. */
+export const CHUNKS_IN_FLIGHT = 2;
+/** How often the backend may turn out to have forgotten the upload, or part of it, before that counts as a failure. */
+const MAX_ROUNDS = 5;
+/** While rows are still read into the spool a dead network is no failure; it is tried again so often. */
+const PAUSE_MS = 5000;
+/** So long without a chunk delivered while the spool is full, and the reading is given up: it holds SQL Server's locks. */
+const FULL_MS = 15 * 60_000;
 
 export interface SentUpload {
   result: UploadResult;
   chunks: number;
   rows: number;
-  /** Compressed, as sent. */
+  /** Of all chunks, compressed. */
   bytes: number;
+  /** Chunks that the backend had from an earlier run or attempt. */
+  alreadyThere: number;
+}
+
+/** Chunks that the backend has lost are no longer kept here either: the table has to be read again. */
+export class ChunksLost extends AgentError {
+  constructor(n: number) {
+    super('backend', `El backend perdió el trozo ${n} y el agente ya no lo conserva.`, 'La tabla se lee de nuevo.');
+    this.name = 'ChunksLost';
+  }
+}
+
+export interface UploadKind {
+  tabla: string;
+  modo: Modo;
+}
+
+export interface SendOptions extends UploadKind {
+  /** Whether an upload without rows still has to happen. */
+  sendEmpty: boolean;
+  /** Where chunks wait, with those that are in it already: an upload that goes on. */
+  store?: ChunkStore;
+  /** Otherwise, where they wait when there is more than one. */
+  openStore(): Promise<ChunkStore>;
+  /** After the last chunk: characters that became U+FFFD. */
+  countReplaced(): number;
+  /** Told once when the network fails while rows are still read. */
+  onWait(error: unknown): void;
+  signal: AbortSignal;
 }
 
 /**
- * Sends the chunks and has them applied. One chunk goes in one request; more open an upload, go two at a time and are
- * committed together. No chunks: nothing is sent, unless `sendEmpty`.
+ * Sends the chunks that `read` makes and has them applied. One chunk goes in one request; more go through a store, two at
+ * a time while `read` goes on, and are committed together. No chunks: nothing is sent, unless `sendEmpty`.
  *
- * On failure the upload is abandoned (best effort) and nothing has been applied.
+ * On failure nothing has been applied. Throws what `read`, the store or the backend throw, ChunksLost, the signal's reason.
  */
 export async function sendChunks(
   backend: Backend,
-  { tabla, modo, sendEmpty }: { tabla: string; modo: Modo; sendEmpty: boolean },
-  chunks: AsyncGenerator<SealedChunk>,
-  signal: AbortSignal,
+  options: SendOptions,
+  read: (signal: AbortSignal) => AsyncGenerator<StoredChunk>,
 ): Promise<SentUpload | undefined> {
+  const controller = new AbortController();
+  const stop = () => controller.abort(options.signal.reason);
+  options.signal.addEventListener('abort', stop, { once: true });
+  const chunks = read(controller.signal);
   try {
+    if (options.store !== undefined) return await sendMany(backend, options, options.store, chunks, controller);
     const first = await chunks.next();
     if (first.done === true) {
-      return sendEmpty ? await sendOne(backend, { tabla, modo }, await sealNothing(), signal) : undefined;
+      return options.sendEmpty ? await sendOne(backend, options, await sealNothing()) : undefined;
     }
     const second = await chunks.next();
-    if (second.done === true) return await sendOne(backend, { tabla, modo }, first.value, signal);
-    return await sendMany(backend, { tabla, modo }, [first.value, second.value], chunks, signal);
+    if (second.done === true) return await sendOne(backend, options, first.value);
+    const store = await options.openStore();
+    return await sendMany(backend, options, store, joined([first.value, second.value], chunks), controller);
   } finally {
+    options.signal.removeEventListener('abort', stop);
+    controller.abort();
     await chunks.return(undefined);
   }
 }
 
 async function sendOne(
   backend: Backend,
-  { tabla, modo }: { tabla: string; modo: Modo },
+  { tabla, modo, signal }: UploadKind & { signal: AbortSignal },
   chunk: SealedChunk,
-  signal: AbortSignal,
 ): Promise<SentUpload> {
   const result = await backend.uploadOnce(tabla, modo, chunk, { idempotencyKey: randomUUID(), signal });
-  return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length };
+  return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0 };
 }
 
+/** Reads into `store` and delivers from it at the same time. The first failure stops the other side and is thrown. */
 async function sendMany(
   backend: Backend,
-  { tabla, modo }: { tabla: string; modo: Modo },
-  read: SealedChunk[],
-  rest: AsyncGenerator<SealedChunk>,
-  signal: AbortSignal,
+  options: Pick<SendOptions, 'tabla' | 'modo' | 'countReplaced' | 'onWait' | 'signal'>,
+  store: ChunkStore,
+  chunks: AsyncIterable<StoredChunk>,
+  controller: AbortController,
 ): Promise<SentUpload> {
-  const { id } = await backend.openUpload(tabla, modo, signal);
-  try {
-    const digests: string[] = [];
-    let rows = 0;
-    let bytes = 0;
-    const tally = ({ n, digest, rows: more, body }: SealedChunk) => {
-      digests[n] = digest;
-      rows += more;
-      bytes += body.length;
-    };
-    await sendInParallel(joined(read, rest), tally, (chunk, inner) => backend.putChunk(id, chunk, inner), signal);
-    const totals = { trozos: digests.length, filas: rows, digest: digestOfDigests(digests) };
-    const result = await backend.commitUpload(id, totals, signal);
-    return { result, chunks: digests.length, rows, bytes };
-  } catch (error) {
-    await backend.abandonUpload(id, AbortSignal.timeout(ABANDON_MS)).catch(() => {
-      // The backend forgets it by itself; the first error is the one to tell.
+  let failure: { error: unknown } | undefined;
+  const guarded = <T>(work: Promise<T>) =>
+    work.catch((error: unknown) => {
+      failure ??= { error };
+      controller.abort(error);
+      return undefined;
     });
-    throw error;
+  const { signal } = controller;
+  const reading = async () => {
+    for await (const chunk of chunks) await store.add(chunk, signal);
+    await store.finish(options.countReplaced());
+  };
+  const [, sent] = await Promise.all([
+    guarded(reading()),
+    guarded(deliver(backend, options, store, { signal, onWait: options.onWait })),
+  ]);
+  options.signal.throwIfAborted();
+  if (failure !== undefined) throw failure.error;
+  return sent!;
+}
+
+/**
+ * Has the backend store and commit all chunks of `store`, those that it has from before not being sent again. Goes on while
+ * chunks are still added; repeats what a crash of PostgreSQL emptied.
+ *
+ * Throws SyncError or BackendError (the store is as it was), ChunksLost, the signal's reason.
+ */
+export async function deliver(
+  backend: Backend,
+  kind: UploadKind,
+  store: ChunkStore,
+  { signal, onWait }: { signal: AbortSignal; onWait(error: unknown): void },
+): Promise<SentUpload> {
+  const patience = new Patience(store, onWait, signal);
+  let alreadyThere = 0;
+  for (let round = 1; ; round++) {
+    try {
+      const { id, stored, committed } = await patience.keep(() => findOrOpen(backend, kind, store, signal));
+      if (round === 1) alreadyThere = committed ? store.ready : stored.size;
+      if (!committed) await sendLacking(backend, id, store, stored, patience, signal);
+      const { totals, bytes } = totalsOf(store);
+      const result = await backend.commitUpload(id, totals, signal);
+      return { result, chunks: totals.trozos, rows: totals.filas, bytes, alreadyThere };
+    } catch (error) {
+      if (round >= MAX_ROUNDS || !(error instanceof SyncError)) throw error;
+      // Expired, or abandoned by another agent: all of it again under another name.
+      if (error.code === 'SUBIDA_DESCONOCIDA') await store.setId(undefined);
+      // PostgreSQL crashed and emptied what it had (TOTALES_DISTINTOS); or it is committed already (SUBIDA_CERRADA).
+      else if (error.code !== 'TOTALES_DISTINTOS' && error.code !== 'SUBIDA_CERRADA') throw error;
+    }
   }
 }
 
-/** Takes the next chunk when a place is free. The first failure stops the others and is thrown. */
-async function sendInParallel(
-  chunks: AsyncGenerator<SealedChunk>,
-  tally: (chunk: SealedChunk) => void,
-  send: (chunk: SealedChunk, signal: AbortSignal) => Promise<void>,
+/** The upload at the backend and the chunks that it has; a new one where what it has is not what the store holds. */
+async function findOrOpen(
+  backend: Backend,
+  { tabla, modo }: UploadKind,
+  store: ChunkStore,
+  signal: AbortSignal,
+): Promise<{ id: string; stored: Set<number>; committed: boolean }> {
+  if (store.id !== undefined) {
+    const { id } = store;
+    const { estado, trozos } = await backend.findUpload(id, signal);
+    const same = ({ trozo, digest }: { trozo: number; digest: string }) =>
+      trozo < store.ready && store.info(trozo).digest === digest;
+    if (estado === 'confirmada' || trozos.every(same)) {
+      for (const { trozo } of trozos) store.delivered(trozo);
+      return { id, stored: new Set(trozos.map(({ trozo }) => trozo)), committed: estado === 'confirmada' };
+    }
+    await abandon(backend, id);
+  }
+  const { id } = await backend.openUpload(tabla, modo, signal);
+  await store.setId(id);
+  return { id, stored: new Set(), committed: false };
+}
+
+const ABANDON_MS = 5000;
+
+/** Tells the backend to forget an upload. Best effort: it forgets by itself in the end. */
+export async function abandon(backend: Backend, id: string): Promise<void> {
+  await backend.abandonUpload(id, AbortSignal.timeout(ABANDON_MS)).catch(() => {});
+}
+
+/** Sends what is not in `stored`, until the store is complete and all of it is there. */
+async function sendLacking(
+  backend: Backend,
+  id: string,
+  store: ChunkStore,
+  stored: ReadonlySet<number>,
+  patience: Patience,
   signal: AbortSignal,
 ): Promise<void> {
   const controller = new AbortController();
   const stop = () => controller.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
-  const inFlight = new Set<Promise<void>>();
+  const inner = controller.signal;
   let failure: { error: unknown } | undefined;
-  try {
-    for await (const chunk of chunks) {
-      tally(chunk);
-      const sending = send(chunk, controller.signal)
-        .catch((error: unknown) => {
-          failure ??= { error };
-          controller.abort();
-        })
-        .finally(() => inFlight.delete(sending));
-      inFlight.add(sending);
-      if (inFlight.size >= CHUNKS_IN_FLIGHT) await Promise.race(inFlight);
-      if (failure !== undefined) break;
+  let next = 0;
+  const connection = async () => {
+    while (true) {
+      while (next < store.ready && stored.has(next)) next++;
+      if (next < store.ready) {
+        const n = next++;
+        await patience.keep(() => sendChunk(backend, id, store, n, inner));
+        store.delivered(n);
+        patience.delivered();
+      } else if (store.complete) return;
+      else await store.changed(inner);
     }
-  } catch (error) {
-    failure ??= { error };
-    controller.abort();
+  };
+  const guarded = () =>
+    connection().catch((error: unknown) => {
+      failure ??= { error };
+      controller.abort(error);
+    });
+  try {
+    await Promise.all(Array.from({ length: CHUNKS_IN_FLIGHT }, guarded));
   } finally {
-    await Promise.all(inFlight);
     signal.removeEventListener('abort', stop);
   }
   signal.throwIfAborted();
   if (failure !== undefined) throw failure.error;
 }
 
-async function* joined(read: SealedChunk[], rest: AsyncGenerator<SealedChunk>): AsyncGenerator<SealedChunk> {
+async function sendChunk(
+  backend: Backend,
+  id: string,
+  store: ChunkStore,
+  n: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const body = await store.read(n);
+  if (body === undefined) throw new ChunksLost(n);
+  const { digest, filas: rows } = store.info(n);
+  await backend.putChunk(id, { n, digest, rows, body }, signal);
+}
+
+function totalsOf(store: ChunkStore): { totals: Commit; bytes: number } {
+  const digests: string[] = [];
+  let filas = 0;
+  let bytes = 0;
+  for (let n = 0; n < store.ready; n++) {
+    const chunk = store.info(n);
+    digests.push(chunk.digest);
+    filas += chunk.filas;
+    bytes += chunk.bytes;
+  }
+  return { totals: { trozos: digests.length, filas, digest: digestOfDigests(digests) }, bytes };
+}
+
+/**
+ * While rows are read into a store that outlives the process, a network that is down is waited for: the rows are safe, and
+ * stopping would have them read again. Once all is read, or when the store has been full for long, the failure counts.
+ */
+class Patience {
+  readonly #store: ChunkStore;
+  readonly #onWait: (error: unknown) => void;
+  readonly #signal: AbortSignal;
+  #deliveredAt = performance.now();
+  #told = false;
+
+  constructor(store: ChunkStore, onWait: (error: unknown) => void, signal: AbortSignal) {
+    this.#store = store;
+    this.#onWait = onWait;
+    this.#signal = signal;
+  }
+
+  delivered(): void {
+    this.#deliveredAt = performance.now();
+    this.#told = false;
+  }
+
+  async keep<T>(work: () => Promise<T>): Promise<T> {
+    while (true) {
+      // Asked before the attempt: one more is made after the last chunk is there.
+      const reading = this.#store.durable && !this.#store.complete;
+      try {
+        return await work();
+      } catch (error) {
+        if (!reading || this.#signal.aborted || !isRetryable(error)) throw error;
+        if (this.#store.full && performance.now() - this.#deliveredAt > FULL_MS) throw error;
+        if (!this.#told) this.#onWait(error);
+        this.#told = true;
+        await sleep(PAUSE_MS, undefined, { signal: this.#signal });
+      }
+    }
+  }
+}
+
+async function* joined<T>(read: T[], rest: AsyncGenerator<T>): AsyncGenerator<T> {
   yield* read.splice(0);
   yield* rest;
 }

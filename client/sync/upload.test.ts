@@ -159,7 +159,8 @@ test('rows that fill several chunks are applied together', async () => {
     SELECT CONCAT('p', a.n * 1000 + b.n * 100 + c.n * 10 + d.n), N'${'ñ'.repeat(1000)}', SYSDATETIME()
     FROM digitos AS a CROSS JOIN digitos AS b CROSS JOIN digitos AS c CROSS JOIN digitos AS d`);
   await world.setTables({ tablasSubida: [fresh()] });
-  expect((await world.sync()).reason).toBe('exitoso');
+  const { reason, log } = await world.sync();
+  expect(reason, log).toBe('exitoso');
   const [logged] = await readLogged();
   expect(logged!.registrosAfectados).toBe(10_000);
   expect(logged!.metadatos!.trozos).toBeGreaterThan(1);

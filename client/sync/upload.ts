@@ -1,112 +1,279 @@
 import { isPhaseAt, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
-import { type SqlParameter, type SqlServer, withSqlServer } from '../sqlserver/connection.ts';
+import { describeError } from '../describe-error.ts';
+import { withRetries } from '../retry.ts';
+import { type ChunkStore, MemoryChunks } from '../spool/chunk-store.ts';
+import { SpoolUnusable } from '../spool/disk.ts';
+import type { UploadHead } from '../spool/manifest.ts';
+import type { SpooledUpload } from '../spool/spooled-upload.ts';
+import {
+  DEFAULT_BLOCK_BYTES,
+  type NdjsonBlock,
+  type SqlParameter,
+  type SqlServer,
+  SqlServerError,
+  withSqlServer,
+} from '../sqlserver/connection.ts';
+import { findRangeKey, type RangeEnd, readRanges } from '../sqlserver/ranges.ts';
 import { cutChunks, sealChunks } from './chunks.ts';
 import type { SyncContext } from './context.ts';
-import { boundMark, fingerprintOf, mentionsMark, readServerClock, type ServerClock } from './marks.ts';
-import { recordPhase, runPhaseAtSqlServer } from './phases.ts';
-import { sendChunks } from './send.ts';
+import { boundMark, fingerprintOf, mentionsMark, readServerClock } from './marks.ts';
+import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
+import { PhaseFailure, recordPhase, runPhaseAtSqlServer } from './phases.ts';
+import { CHUNKS_IN_FLIGHT, ChunksLost, deliver, type SentUpload, sendChunks } from './send.ts';
 
 /**
  * Uploads one table: pre_process at SQL Server, its rows to the backend (which runs what is configured at `destino`
  * and applies everything in one transaction), the new mark, post_process at SQL Server.
  *
- * The mark is SQL Server's clock from before the read, and moves only after the backend has answered: a run that dies
- * anywhere sends the same rows again, which changes nothing. Answers the rows sent. Throws PhaseFailure, or the error
- * of the connection.
+ * What an earlier run has read and not had committed is in the spool, and then that is what goes up: SQL Server is read
+ * again only where the reading had not come to its end. The mark is SQL Server's clock from before the read, and moves
+ * only after the backend has answered.
+ *
+ * A connection to SQL Server that breaks while rows are read is one more attempt, with pre_process (whose session has
+ * gone); so is a disk that does not take the spool, then without it. Answers the rows sent. Throws PhaseFailure, or the
+ * error of the connection.
  */
-export async function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
-  const { log, marks, signal, sqlServer } = context;
-  const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
-  return withSqlServer(sqlServer, { signal, onMessage }, async (db) => {
-    const huella = fingerprintOf(tabla, context.endpoints);
-    if (marks.isOutdated(tabla.nombre, huella)) {
-      log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', tabla.nombre);
+export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
+  const { log, policy, signal } = context;
+  let { usesSpool } = context;
+  const attempt = async () => {
+    try {
+      return await uploadOnce({ ...context, usesSpool }, tabla);
+    } catch (error) {
+      if (causeOf(error) instanceof SpoolUnusable) usesSpool = false;
+      throw error;
     }
-    const clock = await readServerClock(db, signal);
-    const ultimaSync = boundMark(
-      tabla,
-      tabla.incremental === true ? marks.get(tabla.nombre, huella) : undefined,
-      clock,
-    );
-    const withMark = (sql: string) => ({ sql, ...parametersOf(sql, ultimaSync) });
+  };
+  const onRetry = (error: unknown) => {
+    const how = usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
+    log.warn(`${describeError(causeOf(error)).text} ${how}`, tabla.nombre);
+  };
+  return withRetries(attempt, { signal, policy, when: isWorthAnotherAttempt, onRetry });
+}
 
-    await runPhaseAtSqlServer(context, db, 'upload', tabla, 'pre_process', withMark);
-    const rows = await recordPhase(
-      context,
-      { direccion: 'upload', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'origen' },
-      () => sendRows(context, db, tabla, { huella, clock, ultimaSync }),
-    );
+function causeOf(error: unknown): unknown {
+  return error instanceof PhaseFailure ? error.cause : error;
+}
+
+function isWorthAnotherAttempt(error: unknown): boolean {
+  // The customer's SQL may have run before its answer was lost: the next run repeats it, as it does every time.
+  if (error instanceof PhaseFailure && error.place.fase !== 'process') return false;
+  const cause = causeOf(error);
+  if (cause instanceof SqlServerError) return cause.retryable;
+  return cause instanceof ChunksLost || cause instanceof SpoolUnusable;
+}
+
+async function uploadOnce(context: SyncContext, tabla: TablaSubida): Promise<number> {
+  const huella = fingerprintOf(tabla, context.endpoints);
+  const pending = await findPending(context, tabla, huella);
+  try {
+    return pending?.complete === true
+      ? await finishPending(context, tabla, pending)
+      : await readAndFinish(context, tabla, huella, pending);
+  } finally {
+    await pending?.close();
+  }
+}
+
+const placeOf = ({ nombre }: TablaSubida) =>
+  ({ direccion: 'upload', tabla: nombre, fase: 'process', ejecutadoEn: 'origen' }) as const;
+
+/** The whole way. `pending`: whole ranges of a reading that broke off, which goes on behind them. */
+async function readAndFinish(
+  context: SyncContext,
+  tabla: TablaSubida,
+  huella: string,
+  pending: SpooledUpload | undefined,
+): Promise<number> {
+  return atSqlServer(context, tabla, async (db) => {
+    const head = pending?.head ?? (await readHead(context, db, tabla, huella));
+    const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head.ultimaSync) });
+    if (pending === undefined) await runPhaseAtSqlServer(context, db, 'upload', tabla, 'pre_process', withMark);
+    const rows = await recordPhase(context, placeOf(tabla), () => sendRows(context, db, tabla, head, pending));
     await runPhaseAtSqlServer(context, db, 'upload', tabla, 'post_process', withMark);
     return rows;
   });
+}
+
+/** All rows are in the spool: SQL Server is needed for post_process alone. */
+async function finishPending(context: SyncContext, tabla: TablaSubida, pending: SpooledUpload): Promise<number> {
+  const { backend, log, signal } = context;
+  const { head } = pending;
+  const when = head.reloj.local.slice(0, 19).replace('T', ' ');
+  log.info(`Se termina una subida pendiente, leída a las ${when} (hora de SQL Server)`, tabla.nombre);
+  const rows = await recordPhase(context, placeOf(tabla), async () => {
+    try {
+      const sent = await deliver(backend, head, pending, { signal, onWait: () => {} });
+      return await confirm(context, tabla, head, sent, pending.replaced, pending);
+    } catch (error) {
+      await keepOrDrop(context, pending, error);
+      throw error;
+    }
+  });
+  if (isPhaseAt(tabla.post_process, 'upload', 'origen')) {
+    const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head.ultimaSync) });
+    await atSqlServer(context, tabla, (db) =>
+      runPhaseAtSqlServer(context, db, 'upload', tabla, 'post_process', withMark),
+    );
+  }
+  return rows;
+}
+
+function atSqlServer<T>(
+  { log, signal, sqlServer }: SyncContext,
+  { nombre }: TablaSubida,
+  use: (db: SqlServer) => Promise<T>,
+): Promise<T> {
+  const onMessage = (text: string) => log.info(`SQL Server: ${text}`, nombre);
+  return withSqlServer(sqlServer, { signal, onMessage }, use);
+}
+
+async function readHead(
+  { log, marks, signal }: SyncContext,
+  db: SqlServer,
+  tabla: TablaSubida,
+  huella: string,
+): Promise<UploadHead> {
+  if (marks.isOutdated(tabla.nombre, huella)) {
+    log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', tabla.nombre);
+  }
+  const reloj = await readServerClock(db, signal);
+  const mark = marks.get(tabla.nombre, huella);
+  return {
+    tabla: tabla.nombre,
+    modo: modoOf(tabla),
+    huella,
+    reloj,
+    ultimaSync: boundMark(tabla, tabla.incremental === true ? mark : undefined, reloj),
+    desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
+    particion: tabla.particion?.columna ?? null,
+  };
 }
 
 async function sendRows(
   context: SyncContext,
   db: SqlServer,
   tabla: TablaSubida,
-  { huella, clock, ultimaSync }: { huella: string; clock: ServerClock; ultimaSync: string | null },
+  head: UploadHead,
+  pending: SpooledUpload | undefined,
 ) {
-  const { backend, log, marks, progress, signal } = context;
-  const { query } = tabla.process;
-  const modo = tabla.incremental === true ? 'incremental' : 'completo';
-  let replacedCharacters = 0;
+  const { backend, chunkBytes, log, progress, signal } = context;
+  let replaced = pending?.replaced ?? 0;
+  let store: ChunkStore | undefined = pending;
   progress.start(tabla.nombre);
-  const blocks = tap(
-    db.readRows(query, { ...parametersOf(query, ultimaSync), names: namesOf(tabla), signal }),
-    (block) => {
-      replacedCharacters += block.replacedCharacters;
-      progress.rows(block.rows);
-    },
-  );
+  const read = (inner: AbortSignal) => {
+    const blocks = tap(readTable(context, db, tabla, head, pending?.lastKey, inner), (item) => {
+      if ('ultima' in item) return;
+      replaced += item.replacedCharacters;
+      progress.rows(item.rows);
+    });
+    return sealChunks(cutChunks(blocks, chunkBytes), pending?.ready);
+  };
   try {
-    const chunks = sealChunks(cutChunks(blocks));
     const sent = await sendChunks(
       backend,
-      { tabla: tabla.nombre, modo, sendEmpty: actsOnNothing(tabla) },
-      chunks,
-      signal,
+      {
+        ...head,
+        ...(pending === undefined ? {} : { store: pending }),
+        sendEmpty: actsOnNothing(tabla),
+        openStore: async () => {
+          store = await openStore(context, head);
+          return store;
+        },
+        countReplaced: () => replaced,
+        onWait: (error) =>
+          log.warn(`${describeError(error).message} Mientras tanto se sigue leyendo a spool/.`, tabla.nombre),
+        signal,
+      },
+      read,
     );
-    const filas = sent?.rows ?? 0;
-    await marks.set(tabla.nombre, { ...clock, huella, ultimaEjecucion: new Date().toISOString(), filas });
-    if (replacedCharacters > 0) {
-      log.warn(`${replacedCharacters} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
-    }
-    const clavesRepetidas = sent?.result.clavesRepetidas ?? 0;
-    if (clavesRepetidas > 0) {
-      log.warn(`${clavesRepetidas} filas repiten la clave de otra: quedó la última de cada una`, tabla.nombre);
-    }
-    const metadata = {
-      modo,
-      ...(mentionsMark(query) ? { ultimaSync } : {}),
-      filas,
-      ...(sent === undefined ? {} : { bytes: sent.bytes, trozos: sent.chunks, ...countsOf(sent.result) }),
-      ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
-      ...(replacedCharacters > 0 ? { caracteresSustituidos: replacedCharacters } : {}),
-    };
-    return { value: filas, rows: filas, message: messageOf(sent), metadata };
+    return await confirm(context, tabla, head, sent, replaced, store);
+  } catch (error) {
+    await keepOrDrop(context, store, error);
+    throw error;
   } finally {
     progress.stop();
   }
 }
 
-type Sent = NonNullable<Awaited<ReturnType<typeof sendChunks>>>;
+async function openStore({ spool, usesSpool }: SyncContext, head: UploadHead): Promise<ChunkStore> {
+  return spool !== undefined && usesSpool ? spool.create(head) : new MemoryChunks(CHUNKS_IN_FLIGHT);
+}
+
+async function* readTable(
+  { chunkBytes }: SyncContext,
+  db: SqlServer,
+  tabla: TablaSubida,
+  { ultimaSync }: UploadHead,
+  after: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<NdjsonBlock | RangeEnd> {
+  const { particion, process } = tabla;
+  const { query } = process;
+  const parameters = parametersOf(query, ultimaSync).parameters ?? [];
+  const names = namesOf(tabla);
+  const blockBytes = Math.min(DEFAULT_BLOCK_BYTES, chunkBytes);
+  if (particion === undefined) {
+    yield* db.readRows(query, { parameters, names, blockBytes, signal });
+    return;
+  }
+  const key = await findRangeKey(db, query, parameters, particion.columna, signal);
+  const { filas } = particion;
+  yield* readRanges(db, query, {
+    ...{ parameters, names, blockBytes, signal, key, filas },
+    ...(after === undefined ? {} : { after }),
+  });
+}
+
+/** The backend has committed: the mark moves, and what waited for this goes. */
+async function confirm(
+  context: SyncContext,
+  tabla: TablaSubida,
+  { huella, modo, reloj, ultimaSync }: UploadHead,
+  sent: SentUpload | undefined,
+  replaced: number,
+  store: ChunkStore | undefined,
+) {
+  const { log, marks } = context;
+  const filas = sent?.rows ?? 0;
+  await marks.set(tabla.nombre, { ...reloj, huella, ultimaEjecucion: new Date().toISOString(), filas });
+  if (store !== undefined) await removeStore(context, store);
+  if (replaced > 0) {
+    log.warn(`${replaced} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
+  }
+  const clavesRepetidas = sent?.result.clavesRepetidas ?? 0;
+  if (clavesRepetidas > 0) {
+    log.warn(`${clavesRepetidas} filas repiten la clave de otra: quedó la última de cada una`, tabla.nombre);
+  }
+  const metadata = {
+    modo,
+    ...(mentionsMark(tabla.process.query) ? { ultimaSync } : {}),
+    filas,
+    ...(sent === undefined ? {} : { bytes: sent.bytes, trozos: sent.chunks, ...countsOf(sent.result) }),
+    ...(sent !== undefined && sent.alreadyThere > 0 ? { trozosYaEnviados: sent.alreadyThere } : {}),
+    ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
+    ...(replaced > 0 ? { caracteresSustituidos: replaced } : {}),
+  };
+  return { value: filas, rows: filas, message: messageOf(sent), metadata };
+}
 
 function countsOf({
   registrosInsertados,
   registrosActualizados,
   registrosSinCambios,
   registrosDesactivados,
-}: Sent['result']) {
+}: SentUpload['result']) {
   return { registrosInsertados, registrosActualizados, registrosSinCambios, registrosDesactivados };
 }
 
-function messageOf(sent: Sent | undefined): string {
+function messageOf(sent: SentUpload | undefined): string {
   if (sent === undefined) return 'Sin novedades: no hay filas que subir';
   const counts = countsOf(sent.result);
+  const resumed = sent.alreadyThere > 0 ? ` (${sent.alreadyThere} de ${sent.chunks} trozos ya estaban)` : '';
   return (
-    `${sent.rows} filas subidas: ${counts.registrosInsertados} nuevas, ${counts.registrosActualizados} actualizadas, ` +
-    `${counts.registrosSinCambios} sin cambios, ${counts.registrosDesactivados} desactivadas`
+    `${sent.rows} filas subidas${resumed}: ${counts.registrosInsertados} nuevas, ` +
+    `${counts.registrosActualizados} actualizadas, ${counts.registrosSinCambios} sin cambios, ` +
+    `${counts.registrosDesactivados} desactivadas`
   );
 }
 

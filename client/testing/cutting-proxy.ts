@@ -6,6 +6,10 @@ export interface CuttingProxy {
   url: string;
   /** From now on an answer is cut after so many bytes, as many times as said; undefined passes everything. */
   cut: { afterBytes: number; times: number; requests: RegExp } | undefined;
+  /** A connection that sends such a request is destroyed, and the request goes nowhere. */
+  refuse: RegExp | undefined;
+  /** Told of each request line before it goes on. */
+  onRequest: ((line: string) => void) | undefined;
   /** How many answers have been cut. */
   cuts: number;
   close(): Promise<void>;
@@ -32,6 +36,8 @@ export async function startCuttingProxy(target: string): Promise<CuttingProxy> {
     let left: number | undefined;
     client.on('data', (bytes) => {
       const head = bytes.toString('latin1').split('\r\n', 1)[0]!;
+      if (/ HTTP\/1\.1$/.test(head)) proxy.onRequest?.(head);
+      if (proxy.refuse?.test(head) === true) return void client.destroy();
       if (proxy.cut !== undefined && proxy.cut.times > 0 && proxy.cut.requests.test(head)) {
         left = proxy.cut.afterBytes;
         proxy.cut.times--;
@@ -53,6 +59,8 @@ export async function startCuttingProxy(target: string): Promise<CuttingProxy> {
   const proxy: CuttingProxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     cut: undefined,
+    refuse: undefined,
+    onRequest: undefined,
     cuts: 0,
     close: async () => {
       for (const socket of sockets) socket.destroy();

@@ -5,11 +5,10 @@ import { startSqlServer } from '../../fixtures/sqlserver/server.ts';
 import { createEngine } from '../../fixtures/sqlserver/tsql/engine.ts';
 import { startTestServer, type TestServer } from '../../server/testing/start-test-server.ts';
 import { runInit } from '../commands/init.ts';
-import { runSync } from '../commands/sync.ts';
+import { runSync, type SyncOptions } from '../commands/sync.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import { silentProgress } from '../log/progress.ts';
 import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
-import type { RunOptions } from '../sync/run.ts';
 
 /**
  * Everything a run of the agent meets, for real: a SQL Server (the stand-in), the backend on PostgreSQL, an install
@@ -25,7 +24,9 @@ export interface World {
   execute(sql: string): Promise<void>;
   query(sql: string): Promise<Record<string, unknown>[]>;
   /** One `sync`, and the lines that it wrote. */
-  sync(options?: Partial<RunOptions> & { signal?: AbortSignal }): Promise<{ reason: ExitReason; log: string }>;
+  sync(
+    options?: Partial<Pick<SyncOptions, 'upload' | 'download' | 'tablas' | 'usesSpool' | 'policy' | 'signal'>>,
+  ): Promise<{ reason: ExitReason; log: string }>;
   /** Points the agent at another address in the backend's place (a proxy that breaks things). */
   init(url?: string): Promise<void>;
   readFile(name: string): Promise<string>;
@@ -70,6 +71,7 @@ export async function startWorld(postgresUrl: string): Promise<World> {
           upload: true,
           download: true,
           tablas: [],
+          usesSpool: true,
           echo: (line) => lines.push(line),
           progress: silentProgress,
           signal,

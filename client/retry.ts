@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SyncError } from '../../protocol/errors.ts';
-import { BackendError } from './client.ts';
+import { SyncError } from '../protocol/errors.ts';
+import { BackendError } from './http/client.ts';
+import { SqlServerError } from './sqlserver/errors.ts';
 
 /** How often and how long: the one policy of the agent. */
 export interface RetryPolicy {
   attempts: number;
   firstDelayMs: number;
   maxDelayMs: number;
-  /** No attempt begins later than this after the first one did. */
+  /** No attempt begins later than this after the first failure. */
   maxTotalMs: number;
   /** A server that asks for more patience than this in Retry-After is taken for down: the next run tries again. */
   maxRetryAfterMs: number;
@@ -25,10 +26,21 @@ export const retryPolicy: RetryPolicy = {
 /** While somebody waits at a terminal (`init`, `test`): a hiccup is forgiven, a wrong address told at once. */
 export const interactivePolicy: RetryPolicy = { ...retryPolicy, attempts: 2 };
 
-/** Whether the same request may succeed later: 408, 425, 429, 5xx, the network, and what the error table says. */
+/**
+ * Whether the same thing may succeed later. Backend: 408, 425, 429, 5xx, the network, and what the error table says
+ * (PostgreSQL's 40001, 40P01, 57P01 and lost connections arrive as its OCUPADO and BASE_NO_DISPONIBLE). SQL Server: what
+ * sqlserver/errors.ts says of its numbers, a lost connection, a stalled read.
+ */
 export function isRetryable(error: unknown): boolean {
-  if (error instanceof SyncError || error instanceof BackendError) return error.retryable;
+  if (error instanceof SyncError || error instanceof BackendError || error instanceof SqlServerError) {
+    return error.retryable;
+  }
   return false;
+}
+
+/** Whether SQL Server chose this as the victim of a deadlock: it has undone it, so it may be done again at once. */
+export function isDeadlock(error: unknown): boolean {
+  return error instanceof SqlServerError && error.code === 'BLOQUEO_1205';
 }
 
 /** Whether the server said that it did not begin: then even what is not idempotent may be repeated. */
@@ -46,24 +58,26 @@ export interface RetryOptions {
 }
 
 /**
- * Runs an idempotent unit until it succeeds, at most `policy.attempts` times and for `policy.maxTotalMs`. Waits between attempts: exponential with
- * full jitter, never less than Retry-After. Throws the last error, or the signal's reason.
+ * Runs a unit that may be repeated until it succeeds, at most `policy.attempts` times and for `policy.maxTotalMs`. Waits
+ * between attempts: exponential with full jitter, never less than Retry-After. Throws the last error, or the signal's
+ * reason.
  */
 export async function withRetries<T>(run: (attempt: number) => Promise<T>, options: RetryOptions): Promise<T> {
   const { signal, policy = retryPolicy, when = isRetryable, onRetry } = options;
-  const startedAt = performance.now();
+  let failedAt: number | undefined;
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
     try {
       return await run(attempt);
     } catch (error) {
       signal.throwIfAborted();
+      failedAt ??= performance.now();
       if (attempt >= policy.attempts || !when(error)) throw error;
       const floor = retryAfterMs(error);
       if (floor > policy.maxRetryAfterMs) throw error;
       const ceiling = Math.min(policy.maxDelayMs, policy.firstDelayMs * 2 ** (attempt - 1));
       const delay = floor + Math.round(Math.random() * ceiling);
-      if (performance.now() - startedAt + delay > policy.maxTotalMs) throw error;
+      if (performance.now() - failedAt + delay > policy.maxTotalMs) throw error;
       onRetry?.(error, attempt, delay);
       await sleep(delay, undefined, { signal });
     }

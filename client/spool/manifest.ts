@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, readFile, stat, truncate } from 'node:fs/promises';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { ModoSchema } from '../../protocol/api.ts';
+import { deriveEntryKey, openBytes, sealBytes } from './sealed.ts';
+
+/**
+ * `manifiesto`: what is known of one upload, a record a line, only ever appended to and fsynced. The first line is plain
+ * and names the entry; each other one is sealed under the entry's key together with its line number.
+ *
+ * A line that was cut off (power, SIGKILL) did not happen. Anything else that does not open makes the manifest damaged.
+ */
+const VERSION = 1;
+/** Some 300,000 chunks: beyond it, it is not ours. */
+const MAX_BYTES = 128 * 1024 * 1024;
+
+const Count = Type.Integer({ minimum: 0 });
+const Clock = Type.Object({ local: Type.String(), utc: Type.String() });
+
+/** What an upload was read with: it decides whether a later run may go on with it. */
+export const UploadHeadSchema = Type.Object({
+  tabla: Type.String(),
+  modo: ModoSchema,
+  /** fingerprintOf the table and its endpoints. */
+  huella: Type.String(),
+  /** SQL Server's clock before the reading: the mark, once it is committed. */
+  reloj: Clock,
+  /** What `@ultimaSync` was bound to. */
+  ultimaSync: Type.Union([Type.String(), Type.Null()]),
+  /** The mark that it was read from. */
+  desde: Type.Union([Clock, Type.Null()]),
+  /** The column of `particion`. */
+  particion: Type.Union([Type.String(), Type.Null()]),
+});
+
+const ChunkSchema = Type.Object({
+  n: Count,
+  /** SHA-256 of the gzip member, base64. */
+  digest: Type.String(),
+  filas: Count,
+  /** Of the gzip member. */
+  bytes: Count,
+});
+
+const RecordSchema = Type.Union([
+  Type.Object({ tipo: Type.Literal('inicio'), subida: UploadHeadSchema }),
+  Type.Object({ tipo: Type.Literal('trozo'), trozo: ChunkSchema }),
+  /** The chunks before `trozos` hold whole ranges, the last of which ends with the key `ultima`. */
+  Type.Object({ tipo: Type.Literal('rango'), ultima: Type.String(), trozos: Count, sustituidos: Count }),
+  /** Under which id the backend has it; null: none any more. */
+  Type.Object({ tipo: Type.Literal('id'), id: Type.Union([Type.String(), Type.Null()]) }),
+  Type.Object({ tipo: Type.Literal('completa'), sustituidos: Count }),
+]);
+
+export type UploadHead = Type.Static<typeof UploadHeadSchema>;
+export type ChunkInfo = Type.Static<typeof ChunkSchema>;
+export type ManifestRecord = Type.Static<typeof RecordSchema>;
+
+const checker = Compile(RecordSchema);
+
+export class Manifest {
+  readonly id: string;
+  readonly key: Buffer;
+  readonly #file: FileHandle;
+  #lines: number;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  private constructor(file: FileHandle, id: string, key: Buffer, lines: number) {
+    this.#file = file;
+    this.id = id;
+    this.key = key;
+    this.#lines = lines;
+  }
+
+  /** Makes the file. Throws what the disk says. */
+  static async create(path: string, spoolKey: string): Promise<Manifest> {
+    const id = randomUUID();
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify({ version: VERSION, id })}\n`);
+      await file.sync();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return new Manifest(file, id, deriveEntryKey(spoolKey, id), 1);
+  }
+
+  /** Reads the file to go on with it; undefined when it is damaged, another version's, or another key's. */
+  static async open(
+    path: string,
+    spoolKey: string,
+  ): Promise<{ manifest: Manifest; records: ManifestRecord[] } | undefined> {
+    if ((await stat(path)).size > MAX_BYTES) return undefined;
+    const bytes = await readFile(path);
+    // What follows the last line end was being written when everything stopped.
+    const valid = bytes.lastIndexOf('\n') + 1;
+    const [first, ...sealed] = bytes.subarray(0, valid).toString('latin1').split('\n').slice(0, -1);
+    const head = parse(first ?? '') as { version?: unknown; id?: unknown } | undefined;
+    if (head?.version !== VERSION || typeof head.id !== 'string') return undefined;
+    const { id } = head;
+    const key = deriveEntryKey(spoolKey, id);
+    const records: ManifestRecord[] = [];
+    for (const [index, line] of sealed.entries()) {
+      const plain = openBytes(key, placeOf(id, index + 1), Buffer.from(line, 'base64'));
+      const record = plain && parse(Buffer.from(plain).toString('utf8'));
+      if (!checker.Check(record)) return undefined;
+      records.push(record);
+    }
+    if (valid < bytes.length) await truncate(path, valid);
+    return { manifest: new Manifest(await open(path, 'a', 0o600), id, key, sealed.length + 1), records };
+  }
+
+  /** Appends records; they are on disk when this resolves. Calls may overlap, their order is kept. */
+  append(...records: ManifestRecord[]): Promise<void> {
+    const lines = records.map((record) => {
+      const place = placeOf(this.id, this.#lines++);
+      return `${sealBytes(this.key, place, Buffer.from(JSON.stringify(record))).toString('base64')}\n`;
+    });
+    const written = this.#tail.then(async () => {
+      await this.#file.appendFile(lines.join(''));
+      await this.#file.datasync();
+    });
+    this.#tail = written.catch(() => {});
+    return written;
+  }
+
+  async close(): Promise<void> {
+    await this.#tail;
+    await this.#file.close();
+  }
+}
+
+function placeOf(id: string, line: number): string {
+  return `${id}/manifiesto/${line}`;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isMissingFile } from '../config/files.ts';
+import { namesIn, onDisk, syncFolder } from './disk.ts';
+import { Manifest, type UploadHead } from './manifest.ts';
+import { chunkBytesIn, type Room, SpooledUpload } from './spooled-upload.ts';
+
+/**
+ * `spool/` of the install folder: uploads that the backend has not committed yet, a folder a table.
+ *
+ *     spool/<table>-<hash>/manifiesto     what is known of the upload (manifest.ts)
+ *     spool/<table>-<hash>/<n>.trozo      one gzip member, sealed
+ *
+ * A chunk is written and fsynced before the manifest names it; a file that the manifest does not name is not there. The
+ * whole folder goes once the backend has answered the commit. Whoever holds the lock of the install folder owns all of it.
+ */
+const FOLDER = 'spool';
+const MANIFEST = 'manifiesto';
+
+export interface SpoolOptions {
+  /** The install folder. */
+  folder: string;
+  /** makeSpoolKey; entries of another key count as damaged. */
+  key: string;
+  /** For the chunks of all tables together. One chunk alone may pass it. */
+  maxBytes: number;
+}
+
+export class Spool {
+  readonly #root: string;
+  readonly #key: string;
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  private constructor(root: string, key: string, maxBytes: number) {
+    this.#root = root;
+    this.#key = key;
+    this.#maxBytes = maxBytes;
+  }
+
+  static async open({ folder, key, maxBytes }: SpoolOptions): Promise<Spool> {
+    const spool = new Spool(join(folder, FOLDER), key, maxBytes);
+    for (const name of await namesIn(spool.#root)) spool.#bytes += await chunkBytesIn(join(spool.#root, name));
+    return spool;
+  }
+
+  /**
+   * The upload of `tabla` that an earlier run left behind. `'damaged'`: there was one that cannot be read (another key,
+   * a bad disk); it has been removed.
+   */
+  async find(tabla: string): Promise<SpooledUpload | 'damaged' | undefined> {
+    const path = this.#pathOf(tabla);
+    let opened: Awaited<ReturnType<typeof Manifest.open>>;
+    try {
+      opened = await Manifest.open(join(path, MANIFEST), this.#key);
+    } catch (cause) {
+      if (!isMissingFile(cause)) throw cause;
+      await this.#removeFolder(path);
+      return undefined;
+    }
+    const upload = opened && (await SpooledUpload.restore(path, opened, this.#room(path)));
+    if (upload?.head.tabla === tabla) return upload;
+    await opened?.manifest.close();
+    await this.#removeFolder(path);
+    return 'damaged';
+  }
+
+  /** Begins an upload, in the place of what there was of that table. Throws SpoolUnusable. */
+  async create(head: UploadHead): Promise<SpooledUpload> {
+    const path = this.#pathOf(head.tabla);
+    return onDisk(path, async () => {
+      await this.#removeFolder(path);
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      const manifest = await Manifest.create(join(path, MANIFEST), this.#key);
+      try {
+        await manifest.append({ tipo: 'inicio', subida: head });
+        await syncFolder(path);
+        await syncFolder(this.#root);
+      } catch (error) {
+        await manifest.close();
+        await this.#removeFolder(path);
+        throw error;
+      }
+      return new SpooledUpload(path, manifest, head, this.#room(path));
+    });
+  }
+
+  /** Removes what belongs to none of `tablas`; their ids at the backend, for it to forget them as well. */
+  async prune(tablas: readonly string[]): Promise<string[]> {
+    const known = new Set(tablas.map((tabla) => this.#pathOf(tabla)));
+    const ids: string[] = [];
+    for (const name of await namesIn(this.#root)) {
+      const path = join(this.#root, name);
+      if (known.has(path)) continue;
+      const opened = await Manifest.open(join(path, MANIFEST), this.#key).catch(() => undefined);
+      const id = opened?.records.findLast((record) => record.tipo === 'id')?.id;
+      if (typeof id === 'string') ids.push(id);
+      await opened?.manifest.close();
+      await this.#removeFolder(path);
+    }
+    return ids;
+  }
+
+  #pathOf(tabla: string): string {
+    const plain = tabla.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 60);
+    const hash = createHash('sha256').update(tabla).digest('hex').slice(0, 12);
+    return join(this.#root, `${plain}-${hash}`);
+  }
+
+  #room(path: string): Room {
+    return {
+      fits: (bytes) => this.#bytes + bytes <= this.#maxBytes,
+      take: (bytes) => {
+        this.#bytes += bytes;
+      },
+      remove: () => this.#removeFolder(path),
+    };
+  }
+
+  async #removeFolder(path: string): Promise<void> {
+    this.#bytes = Math.max(0, this.#bytes - (await chunkBytesIn(path)));
+    // The manifest first: without it nothing of the folder counts, wherever the removal stops.
+    await rm(join(path, MANIFEST), { force: true });
+    await rm(path, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,239 @@
+import { readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isMissingFile } from '../config/files.ts';
+import { Changes, type ChunkStore, type StoredChunk } from './chunk-store.ts';
+import { namesIn, onDisk, syncFolder, writeDurably } from './disk.ts';
+import type { ChunkInfo, Manifest, ManifestRecord, UploadHead } from './manifest.ts';
+import { openBytes, sealBytes } from './sealed.ts';
+
+const CHUNK_SUFFIX = '.trozo';
+
+/** What an entry may do to the spool's account of bytes. */
+export interface Room {
+  fits(bytes: number): boolean;
+  take(bytes: number): void;
+  remove(): Promise<void>;
+}
+
+/** One upload on the disk. `close` when the process is done with it and it is to stay, `remove` when it is to go. */
+export class SpooledUpload implements ChunkStore {
+  readonly durable = true;
+  readonly head: UploadHead;
+  readonly #path: string;
+  readonly #manifest: Manifest;
+  readonly #room: Room;
+  readonly #changes = new Changes();
+  readonly #chunks: ChunkInfo[] = [];
+  /** On the disk. */
+  readonly #kept = new Set<number>();
+  /** Delivered, oldest first, and still on the disk: their place may be given away. */
+  readonly #delivered = new Set<number>();
+  #ready = 0;
+  #id: string | undefined;
+  #complete = false;
+  #full = false;
+  #replaced = 0;
+  #closed = false;
+  #range: { ultima: string; trozos: number } | undefined;
+
+  constructor(path: string, manifest: Manifest, head: UploadHead, room: Room) {
+    this.#path = path;
+    this.#manifest = manifest;
+    this.head = head;
+    this.#room = room;
+  }
+
+  /** What the records say; undefined when they do not begin as they should. */
+  static async restore(
+    path: string,
+    { manifest, records }: { manifest: Manifest; records: readonly ManifestRecord[] },
+    room: Room,
+  ): Promise<SpooledUpload | undefined> {
+    const [first, ...rest] = records;
+    if (first?.tipo !== 'inicio') return undefined;
+    const upload = new SpooledUpload(path, manifest, first.subida, room);
+    const chunks = upload.#chunks;
+    for (const record of rest) {
+      if (record.tipo === 'trozo') {
+        if (record.trozo.n > chunks.length) return undefined;
+        chunks[record.trozo.n] = record.trozo;
+      } else if (record.tipo === 'id') upload.#id = record.id ?? undefined;
+      else if (record.tipo === 'rango') {
+        upload.#range = record;
+        upload.#replaced = record.sustituidos;
+        chunks.length = record.trozos;
+      } else if (record.tipo === 'completa') {
+        upload.#complete = true;
+        upload.#replaced = record.sustituidos;
+      } else return undefined;
+    }
+    // Of a reading that broke within a range, that range is read again.
+    if (!upload.#complete && first.subida.particion !== null) chunks.length = upload.#range?.trozos ?? 0;
+    upload.#ready = chunks.length;
+    await upload.#removeStrays();
+    return upload;
+  }
+
+  get ready(): number {
+    return this.#ready;
+  }
+
+  info(n: number): ChunkInfo {
+    return this.#chunks[n]!;
+  }
+
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  get full(): boolean {
+    return this.#full;
+  }
+
+  get id(): string | undefined {
+    return this.#id;
+  }
+
+  /** Characters that became U+FFFD in the chunks that count. */
+  get replaced(): number {
+    return this.#replaced;
+  }
+
+  /** The key that the last whole range ended with: where the reading goes on. */
+  get lastKey(): string | undefined {
+    return this.#range?.ultima;
+  }
+
+  async setId(id: string | undefined): Promise<void> {
+    this.#id = id;
+    await this.#append({ tipo: 'id', id: id ?? null });
+  }
+
+  async add({ n, digest, rows: filas, body, range }: StoredChunk, signal: AbortSignal): Promise<void> {
+    const sealed = sealBytes(this.#manifest.key, this.#placeOf(n), body);
+    await this.#waitForRoom(sealed.length, signal);
+    this.#room.take(sealed.length);
+    this.#kept.add(n);
+    await onDisk(this.#path, async () => {
+      await writeDurably(this.#fileOf(n), sealed);
+      await syncFolder(this.#path);
+    });
+    const chunk = { n, digest, filas, bytes: body.length };
+    this.#chunks[n] = chunk;
+    await this.#append({ tipo: 'trozo', trozo: chunk });
+    if (range !== undefined) {
+      this.#range = { ultima: range.ultima, trozos: n + 1 };
+      this.#replaced = range.sustituidos;
+      await this.#append({ tipo: 'rango', ...this.#range, sustituidos: range.sustituidos });
+    }
+    // Within a range nothing is sent: were it read again, other bytes would bear the same numbers.
+    if (range !== undefined || this.head.particion === null) this.#publish();
+  }
+
+  async finish(sustituidos: number): Promise<void> {
+    this.#replaced = sustituidos;
+    await this.#append({ tipo: 'completa', sustituidos });
+    this.#complete = true;
+    this.#publish();
+  }
+
+  async read(n: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    try {
+      return openBytes(this.#manifest.key, this.#placeOf(n), await readFile(this.#fileOf(n)));
+    } catch (cause) {
+      if (isMissingFile(cause)) return undefined;
+      throw cause;
+    }
+  }
+
+  delivered(n: number): void {
+    if (this.#kept.has(n)) this.#delivered.add(n);
+    this.#changes.notify();
+  }
+
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#changes.next(signal);
+  }
+
+  async remove(): Promise<void> {
+    await this.close();
+    await this.#room.remove();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#manifest.close();
+  }
+
+  #append(record: ManifestRecord): Promise<void> {
+    return onDisk(this.#path, () => this.#manifest.append(record));
+  }
+
+  /** Gives away the places of what the backend has already, oldest first; then waits until it has more. */
+  async #waitForRoom(bytes: number, signal: AbortSignal): Promise<void> {
+    try {
+      while (!this.#room.fits(bytes) && this.#kept.size > 0) {
+        const [oldest] = this.#delivered;
+        if (oldest !== undefined) {
+          this.#delivered.delete(oldest);
+          this.#kept.delete(oldest);
+          await this.#removeFile(chunkFile(oldest));
+          continue;
+        }
+        this.#full = true;
+        // A range that does not fit is sent before it is whole.
+        this.#publish();
+        await this.#changes.next(signal);
+      }
+    } finally {
+      this.#full = false;
+    }
+  }
+
+  #publish(): void {
+    this.#ready = this.#chunks.length;
+    this.#changes.notify();
+  }
+
+  /** Removes files of chunks that do not count, and counts the others. */
+  async #removeStrays(): Promise<void> {
+    for (const name of await namesIn(this.#path)) {
+      const n = numberOf(name);
+      if (n !== undefined && n < this.#chunks.length) this.#kept.add(n);
+      else if (n !== undefined) await this.#removeFile(name);
+    }
+  }
+
+  async #removeFile(name: string): Promise<void> {
+    const path = join(this.#path, name);
+    const { size } = await stat(path);
+    await rm(path);
+    this.#room.take(-size);
+  }
+
+  #fileOf(n: number): string {
+    return join(this.#path, chunkFile(n));
+  }
+
+  #placeOf(n: number): string {
+    return `${this.#manifest.id}/trozo/${n}`;
+  }
+}
+
+/** Bytes of the chunks in a folder. */
+export async function chunkBytesIn(path: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await namesIn(path)) {
+    if (numberOf(name) !== undefined) bytes += (await stat(join(path, name))).size;
+  }
+  return bytes;
+}
+
+function numberOf(name: string): number | undefined {
+  return name.endsWith(CHUNK_SUFFIX) ? Number(name.slice(0, -CHUNK_SUFFIX.length)) : undefined;
+}
+
+function chunkFile(n: number): string {
+  return `${String(n).padStart(6, '0')}${CHUNK_SUFFIX}`;
+}

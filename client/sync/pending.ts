@@ -1,0 +1,85 @@
+import type { Modo } from '../../protocol/api.ts';
+import type { TablaSubida } from '../../protocol/config.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import { describeError, isCredentialCode } from '../describe-error.ts';
+import { BackendError } from '../http/client.ts';
+import type { ChunkStore } from '../spool/chunk-store.ts';
+import { isDiskError } from '../spool/disk.ts';
+import { SpooledUpload } from '../spool/spooled-upload.ts';
+import { SqlServerError } from '../sqlserver/connection.ts';
+import type { SyncContext } from './context.ts';
+import { abandon } from './send.ts';
+
+/** Which uploads of the spool are gone on with, and which are begun afresh. */
+
+/** What the spool holds of this table and may be used; what may not be is removed, here and at the backend. */
+export async function findPending(
+  context: SyncContext,
+  tabla: TablaSubida,
+  huella: string,
+): Promise<SpooledUpload | undefined> {
+  const { log, spool } = context;
+  const found = await spool?.find(tabla.nombre);
+  if (found === undefined) return undefined;
+  if (found === 'damaged') {
+    log.warn('Lo que quedaba en spool/ no se puede leer: se empieza de nuevo', tabla.nombre);
+    return undefined;
+  }
+  const reason = whyUseless(context, tabla, huella, found);
+  if (reason === undefined) return found;
+  log.info(`Lo que quedaba en spool/ no vale (${reason}): se empieza de nuevo`, tabla.nombre);
+  await drop(context, found);
+  return undefined;
+}
+
+function whyUseless({ marks }: SyncContext, tabla: TablaSubida, huella: string, pending: SpooledUpload) {
+  const { head, complete, lastKey } = pending;
+  if (head.huella !== huella || head.modo !== modoOf(tabla)) return 'la configuración cambió';
+  // Somebody removed or moved the mark since; or this very upload set it, and its end was lost.
+  const mark = marks.get(tabla.nombre, huella)?.local ?? null;
+  if (mark !== (head.desde?.local ?? null) && mark !== head.reloj.local) return 'la marca es otra';
+  if (complete) return undefined;
+  if (lastKey === undefined || head.particion !== (tabla.particion?.columna ?? null)) return 'la lectura no terminó';
+  return undefined;
+}
+
+export function modoOf(tabla: TablaSubida): Modo {
+  return tabla.incremental === true ? 'incremental' : 'completo';
+}
+
+/** After a failure: rows that are safe in the spool stay for the next run, unless the backend will never take them. */
+export async function keepOrDrop(context: SyncContext, store: ChunkStore | undefined, error: unknown): Promise<void> {
+  if (store === undefined) return;
+  const { log, signal } = context;
+  const worthIt = store instanceof SpooledUpload && (store.complete || store.lastKey !== undefined);
+  if (!worthIt || !(signal.aborted || mayGoOn(error))) {
+    await drop(context, store);
+    return;
+  }
+  await store.close();
+  let rows = 0;
+  for (let n = 0; n < store.ready; n++) rows += store.info(n).filas;
+  const next = store.complete ? 'las envía sin volver a leer SQL Server' : 'sigue leyendo detrás de ellas';
+  log.warn(`${rows} filas leídas quedan en spool/: la próxima ejecución ${next}`, store.head.tabla);
+}
+
+function mayGoOn(error: unknown): boolean {
+  if (error instanceof BackendError || error instanceof SqlServerError || isDiskError(error)) return true;
+  // An error of the server's own may come of the very rows: they are read again.
+  if (error instanceof SyncError) {
+    return (error.retryable && error.code !== 'INTERNO') || isCredentialCode(error.code);
+  }
+  return false;
+}
+
+async function drop(context: SyncContext, store: ChunkStore): Promise<void> {
+  if (store.id !== undefined) await abandon(context.backend, store.id);
+  await removeStore(context, store);
+}
+
+/** What cannot be removed fails nothing: the next run finds that it is of no use. */
+export async function removeStore({ log }: SyncContext, store: ChunkStore): Promise<void> {
+  await store.remove().catch((error: unknown) => {
+    log.warn(`No se puede borrar de spool/: ${describeError(error).message}`);
+  });
+}
