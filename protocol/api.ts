@@ -12,7 +12,12 @@ export const ModoSchema = Type.Union([Type.Literal('completo'), Type.Literal('in
 
 /** POST /uploads/:tenantId */
 export const OpenUploadSchema = Type.Object(
-  { tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }), modo: ModoSchema },
+  {
+    tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
+    modo: ModoSchema,
+    /** The client's own random name for it: opening it again, after a lost answer, opens no second one. */
+    id: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$' })),
+  },
   { additionalProperties: false },
 );
 

@@ -420,6 +420,38 @@ describe('a resumable upload', () => {
     expect((await put(id, 5, chunks[0]!)).problem).toMatchObject({ status: 409, code: 'SUBIDA_CERRADA' });
   });
 
+  test('a bit that flips on the way, wherever in the chunk, is damage to be sent again and nothing else', async () => {
+    const id = await open();
+    const { body, digest } = chunks[0]!;
+    // Also past what fits the socket's buffers: the rest is read before it is judged.
+    const large = seal(Array.from({ length: 20_000 }, (_, i) => `{"id":${i},"x":"${randomUUID()}"}\n`).join(''));
+    for (const chunk of [{ body, digest }, large]) {
+      for (let step = 0; step < 12; step += 1) {
+        const damaged = new Uint8Array(chunk.body);
+        damaged[Math.floor((step / 12) * damaged.length)]! ^= 0x10;
+        const { problem } = await put(id, 0, { body: damaged, digest: chunk.digest });
+        expect(problem, `step ${step}`).toMatchObject({ code: 'DIGEST_DISTINTO', trozo: 0 });
+      }
+    }
+    // What was sent as it is and is wrong stays wrong.
+    expect((await put(id, 0, seal('[1]\n'))).problem.code).toBe('LINEA_INVALIDA');
+    expect((await state(id)).trozos).toEqual([]);
+  });
+
+  test('opening it again under the same name, after a lost answer, opens no second one', async () => {
+    const name = randomUUID().replaceAll('-', '');
+    const again = (tabla = 'vista_proveedores') =>
+      server.call('/uploads/acme-001', { method: 'POST', json: { tabla, modo: 'completo', id: name } });
+    expect(((await (await again()).json()) as OpenUploadResponse).id).toBe(name);
+    await put(name, 0, chunks[0]!);
+    expect(((await (await again()).json()) as OpenUploadResponse).id).toBe(name);
+    expect((await state(name)).trozos).toHaveLength(1);
+    expect(await countUploadTables()).toBe(1);
+    expect(await (await again('vista_lineas')).json()).toMatchObject({ code: 'SUBIDA_CERRADA' });
+    await commit(name, 1, 500, [digests[0]!]);
+    expect(await (await again()).json()).toMatchObject({ code: 'SUBIDA_CERRADA' });
+  });
+
   test('the same chunk twice at the same time is stored once', async () => {
     const id = await open();
     const both = await Promise.all([1, 2, 3].map(() => put(id, 1, chunks[0]!)));

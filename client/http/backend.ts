@@ -3,6 +3,7 @@ import type {
   LogEntry,
   LogsResponse,
   Modo,
+  OpenUpload,
   OpenUploadResponse,
   RunPhase,
   RunPhaseResponse,
@@ -96,10 +97,9 @@ export class Backend {
     return answer.body as UploadResult;
   }
 
-  /** Repeating it after a lost answer leaves an empty upload behind, which the backend forgets by itself. */
-  async openUpload(tabla: string, modo: Modo, signal: AbortSignal): Promise<OpenUploadResponse> {
-    const answer = await this.#postJson(paths.uploads(this.#options.tenant), { tabla, modo }, { signal });
-    return answer as OpenUploadResponse;
+  /** `id`: 32 random hexadecimal digits, so that opening it again after a lost answer opens no second one. */
+  async openUpload(upload: Required<OpenUpload>, signal: AbortSignal): Promise<OpenUploadResponse> {
+    return (await this.#postJson(paths.uploads(this.#options.tenant), upload, { signal })) as OpenUploadResponse;
   }
 
   /** Which chunks the backend has. Throws SyncError SUBIDA_DESCONOCIDA when it has forgotten the upload. */

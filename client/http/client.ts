@@ -256,6 +256,7 @@ function reasonOf(cause: unknown): string {
     ConnectionRefused: 'la conexión fue rechazada; ¿está encendido el backend?',
     ECONNREFUSED: 'la conexión fue rechazada; ¿está encendido el backend?',
     ConnectionClosed: 'la conexión se cerró',
+    ZlibError: 'lo comprimido llegó incompleto o dañado',
     ECONNRESET: 'la conexión se cortó',
     FailedToOpenSocket: 'no se encuentra el servidor; revise la dirección y el DNS',
     ENOTFOUND: 'no se encuentra el servidor; revise la dirección y el DNS',

@@ -177,8 +177,10 @@ async function findOrOpen(
     }
     await abandon(backend, id);
   }
-  const { id } = await backend.openUpload(tabla, modo, signal);
+  const id = randomUUID().replaceAll('-', '');
+  // Known before it exists: a run that dies here leaves nothing that the next one does not find.
   await store.setId(id);
+  await backend.openUpload({ id, tabla, modo }, signal);
   return { id, stored: new Set(), committed: false };
 }
 

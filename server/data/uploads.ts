@@ -23,33 +23,53 @@ export interface StoredChunk {
   digest: string;
 }
 
-/** Opens an upload. Throws OCUPADO when the tenant has `openMax` open ones. */
+/**
+ * Opens an upload, or finds the one that the same request opened before (`id`: the client's name for it). Throws OCUPADO
+ * when the tenant has `openMax` open ones, SUBIDA_CERRADA when `id` is the name of something else.
+ */
 export async function createUpload(
   connection: Connection,
   tenant: string,
   tabla: TablaSubida,
-  modo: Modo,
+  { modo, id = randomBytes(16).toString('hex') }: { modo: Modo; id?: string },
   { openMax, expireHours }: { openMax: number; expireHours: number },
 ): Promise<Upload> {
   return inTransaction(connection, async () => {
     const { rows: open } = await connection.query<{ abiertas: number }>(
       `SELECT count(*)::integer AS abiertas FROM sync_uploads
-       WHERE "tenantId" = $1 AND resultado IS NULL AND "expiresAt" > now()`,
-      [tenant],
+       WHERE "tenantId" = $1 AND id <> $2 AND resultado IS NULL AND "expiresAt" > now()`,
+      [tenant, id],
     );
     if (open[0]!.abiertas >= openMax) {
       const detail = `El tenant tiene ya ${openMax} subidas abiertas: ciérrelas o abandónelas.`;
       throw new SyncError('OCUPADO', detail, { tabla: tabla.nombre, retryAfter: 60 });
     }
-    const id = randomBytes(16).toString('hex');
     const { rows } = await connection.query<Upload>(
       `INSERT INTO sync_uploads (id, "tenantId", tabla, "tipoCampo", modo, "expiresAt")
-       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6)) RETURNING *`,
+       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6)) ON CONFLICT (id) DO NOTHING RETURNING *`,
       [id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours],
     );
+    if (rows[0] === undefined) return findOpened(connection, tenant, tabla.nombre, modo, id);
     await createUploadTable(connection, id, tabla);
-    return rows[0]!;
+    return rows[0];
   });
+}
+
+async function findOpened(
+  connection: Connection,
+  tenant: string,
+  tabla: string,
+  modo: Modo,
+  id: string,
+): Promise<Upload> {
+  const { rows } = await connection.query<Upload>(
+    `SELECT * FROM sync_uploads WHERE id = $1 AND "tenantId" = $2 AND tabla = $3 AND modo = $4
+       AND resultado IS NULL AND "expiresAt" > now()`,
+    [id, tenant, tabla, modo],
+  );
+  if (rows[0] === undefined)
+    throw new SyncError('SUBIDA_CERRADA', `«${id}» es ya el nombre de otra subida.`, { tabla });
+  return rows[0];
 }
 
 /**

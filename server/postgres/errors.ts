@@ -40,7 +40,7 @@ export function translateDatabaseError(error: unknown): unknown {
   const lost = /Connection terminated|Client has encountered a connection error|connection error and is not queryable/;
   if (transient.test(code) || unreachable.test(code) || lost.test(error.message)) {
     return new SyncError('BASE_NO_DISPONIBLE', 'La base de datos no responde o se está reiniciando.', {
-      retryAfter: 15,
+      retryAfter: 5,
       cause: error,
     });
   }

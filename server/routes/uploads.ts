@@ -27,7 +27,7 @@ export const uploadsRoutes: Routes = async (app, context) => {
       const { tenant } = request;
       const table = findUploadTable(tenant, request.body.tabla);
       const upload = await database.withConnection((connection) =>
-        createUpload(connection, tenant.tenantId, table, request.body.modo, {
+        createUpload(connection, tenant.tenantId, table, request.body, {
           openMax: config.UPLOADS_OPEN_MAX,
           expireHours: config.UPLOAD_EXPIRE_HOURS,
         }),

@@ -24,7 +24,7 @@ import { setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
 import { type EnvelopeHead, readEnvelope } from './envelope.ts';
 import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
-import { checkDigest, cleanLines, inflateAny, inflateMember, limitBytes, readBody } from './stages.ts';
+import { checkDigest, cleanLines, differentDigest, inflateAny, inflateMember, limitBytes, readBody } from './stages.ts';
 
 /**
  * UPLOAD, the server's half: body ▶ digest ▶ inflate ▶ limit ▶ lines ▶ COPY ▶ pre_process ▶ merge ▶ post_process ▶ ack.
@@ -32,7 +32,7 @@ import { checkDigest, cleanLines, inflateAny, inflateMember, limitBytes, readBod
  * Nothing here is tied to the request's signal: once the body is in, the answer is stored even if nobody waits for it.
  */
 
-type Stage = (source: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
+type Stage = (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer>;
 
 /** A one-shot upload as the request describes it. */
 export interface OneShot {
@@ -57,8 +57,9 @@ export async function receiveOneShot(
   const started = new Date();
   const head: EnvelopeHead = { tabla: undefined };
   let table = tabla;
+  const verdict = { differs: false };
   const stages: Stage[] = [
-    checkDigest(digest),
+    checkDigest(digest, verdict),
     ...(gzip ? [inflateAny] : []),
     limitBytes(config.UPLOAD_MAX_BYTES, 'El envío'),
     ...(format === 'envelope' ? [readEnvelope(head)] : []),
@@ -74,7 +75,7 @@ export async function receiveOneShot(
           if (stored !== undefined) return { result: stored, tablaNombrada: stored.tabla };
         }
         const temporary = await openTemporary(connection, table);
-        const lines = await copyBody(connection, temporary, context, body, stages, table?.nombre);
+        const lines = await copyBody(connection, temporary, context, body, { stages, verdict }, table?.nombre);
         table ??= findUploadTable(configuration, head.tabla ?? '');
         const received = { ...temporary, key: keyExpression(table) };
         const linea = await findLineWithoutKey(connection, received);
@@ -100,9 +101,10 @@ export async function receiveChunk(
   body: Readable,
 ): Promise<ChunkResponse> {
   const { config, database } = context;
+  const verdict = { differs: false };
   const stages: Stage[] = [
     limitBytes(config.CHUNK_BODY_MAX_BYTES, 'El trozo comprimido'),
-    checkDigest(digest),
+    checkDigest(digest, verdict),
     inflateMember,
     limitBytes(config.CHUNK_MAX_BYTES, 'El trozo'),
     cleanLines(config.LINE_MAX_BYTES),
@@ -120,7 +122,15 @@ export async function receiveChunk(
         return { success: true, trozo: n, filas: stored.filas, repetido: true };
       }
       await setChunk(connection, n);
-      const filas = await copyBody(connection, uploadRows(uploadId), context, body, stages, upload.tabla, n);
+      const filas = await copyBody(
+        connection,
+        uploadRows(uploadId),
+        context,
+        body,
+        { stages, verdict },
+        upload.tabla,
+        n,
+      );
       await storeChunkRows(connection, uploadId, n, filas);
       return { success: true, trozo: n, filas, repetido: false };
     });
@@ -176,20 +186,22 @@ async function copyBody(
   { table }: ReceivedRows,
   { config }: Context,
   body: Readable,
-  stages: readonly Stage[],
+  { stages, verdict }: { stages: readonly Stage[]; verdict: { differs: boolean } },
   tabla: string | undefined,
   trozo?: number,
 ): Promise<number> {
   const copy = copyLinesInto(connection, table);
+  const lines = stages.reduce<AsyncGenerator<Buffer>>(
+    (source, stage) => stage(source),
+    readBody(body, config.TRANSFER_IDLE_MS),
+  );
   try {
-    const lines = stages.reduce<AsyncIterable<Buffer>>(
-      (source, stage) => stage(source),
-      readBody(body, config.TRANSFER_IDLE_MS),
-    );
     await pipeline(lines, copy);
   } catch (error) {
+    // Until every stage has ended, the digest's among them: damage on the way is the reason, not what it led to.
+    await lines.return(undefined).catch(() => {});
     const place = { ...(tabla === undefined ? {} : { tabla }), ...(trozo === undefined ? {} : { trozo }) };
-    throw placed(translateCopyError(error, place), place);
+    throw placed(verdict.differs ? differentDigest(error) : translateCopyError(error, place), place);
   }
   return copy.rowCount;
 }

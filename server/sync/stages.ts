@@ -40,22 +40,48 @@ function cutShort(reason: string, cause?: unknown): SyncError {
   return new SyncError('CUERPO_CORTADO', `El cuerpo no llegó entero: ${reason}.`, { cause });
 }
 
-/** Passes bytes on, and fails at the end unless their SHA-256 is `expected` (base64). */
-export function checkDigest(expected: string | undefined) {
+/** So much is read of a body that a later stage has refused, to learn whether it was damaged on the way. */
+const REST_MAX_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Passes bytes on, and fails at the end unless their SHA-256 is `expected` (base64). Where a later stage gives up first,
+ * `verdict.differs` says afterwards whether it was given other bytes than were sent.
+ */
+export function checkDigest(expected: string | undefined, verdict: { differs: boolean }) {
   return async function* (source: Bytes): AsyncGenerator<Buffer> {
     if (expected === undefined) {
       yield* source;
       return;
     }
     const hash = createHash('sha256');
-    for await (const bytes of source) {
-      hash.update(bytes);
-      yield bytes;
-    }
-    if (hash.digest('base64') !== expected) {
-      throw new SyncError('DIGEST_DISTINTO', 'El SHA-256 de lo recibido no es el de Content-Digest.');
+    const iterator = source[Symbol.asyncIterator]();
+    let over = false;
+    const next = async (): Promise<Buffer | undefined> => {
+      over = true;
+      const { done, value } = await iterator.next();
+      if (done === true) return undefined;
+      over = false;
+      hash.update(value);
+      return value;
+    };
+    try {
+      for (let bytes = await next(); bytes !== undefined; bytes = await next()) yield bytes;
+      if (hash.digest('base64') !== expected) throw differentDigest();
+    } finally {
+      if (!over) {
+        let left = REST_MAX_BYTES;
+        const rest = () => next().catch(() => undefined);
+        for (let bytes = await rest(); bytes !== undefined && left > 0; bytes = await rest()) left -= bytes.length;
+        verdict.differs = over && hash.digest('base64') !== expected;
+      }
+      await iterator.return?.();
     }
   };
+}
+
+/** DIGEST_DISTINTO. */
+export function differentDigest(cause?: unknown): SyncError {
+  return new SyncError('DIGEST_DISTINTO', 'El SHA-256 de lo recibido no es el de Content-Digest.', { cause });
 }
 
 /** Passes at most `maxBytes` on, then fails with DEMASIADO_GRANDE. `what` names what is measured. */
