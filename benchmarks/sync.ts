@@ -6,21 +6,16 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { withSqlServer } from '../client/sqlserver/connection.ts';
-import { type BulkColumn, createTableSql } from '../client/sqlserver/ddl.ts';
-import { createScratchDatabase, findFreePort, startPostgres } from '../fixtures/postgres.ts';
-import { type Finished, startNode, waitUntil } from '../fixtures/processes.ts';
-import { runSql, type SqlTarget } from '../fixtures/sql.ts';
+import { createScratchDatabase, startPostgres } from '../fixtures/postgres.ts';
+import type { Finished } from '../fixtures/processes.ts';
 import {
   createTenant,
   initArguments,
   type ServerFixture,
   startServerFixture,
-  startSqlServerFixture,
   type TenantFixture,
 } from '../fixtures/system.ts';
-import type { SqlTypeSpec } from '../protocol/sql-types.ts';
-import { columns, lineOf } from './rows.ts';
+import { linesOf, openSource, type Source } from './source.ts';
 
 /**
  * `npm run bench [-- rows…]`: uploads and downloads whole, through every real part, beside their floor: the same rows by
@@ -56,6 +51,7 @@ async function run(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-bench-'));
   releases.push(() => rm(folder, { recursive: true, force: true }));
   const source = await openSource(postgres.url, Math.max(...SIZES));
+  releases.push(source.stop);
   const lines: Line[] = [];
   for (const count of SIZES) {
     const file = join(folder, `${count}.ndjson`);
@@ -71,58 +67,6 @@ async function run(): Promise<void> {
     }
     print(lines);
   }
-}
-
-function* linesOf(count: number): Generator<Buffer> {
-  for (let n = 0; n < count; n += 1000) {
-    let text = '';
-    for (let at = n; at < Math.min(n + 1000, count); at++) text += lineOf(at);
-    yield Buffer.from(text);
-  }
-}
-
-interface Source {
-  sql: SqlTarget;
-  /** What follows FROM. */
-  table: string;
-}
-
-/** The rows in SQL Server: those of a replay table, or of a real table where `SQLSERVER_URL` names a server. */
-async function openSource(postgresUrl: string, count: number): Promise<Source> {
-  if ((process.env.SQLSERVER_URL ?? '') === '') {
-    return { sql: await startStandIn(postgresUrl, count), table: 'replay.filas' };
-  }
-  const { target, stop } = await startSqlServerFixture(postgresUrl);
-  releases.push(stop);
-  const types: BulkColumn[] = columns.map(({ name, type, nullable }) => ({
-    name,
-    type: type as SqlTypeSpec,
-    nullable,
-  }));
-  const settings = { ...target, trustServerCertificate: true };
-  const signal = new AbortController().signal;
-  await withSqlServer(settings, { signal }, async (db) => {
-    await db.execute(createTableSql('filas', types, ['codigo']));
-    await db.bulkLoad('filas', types, Readable.from(linesOf(count)), { signal });
-  });
-  return { sql: target, table: 'filas' };
-}
-
-async function startStandIn(postgresUrl: string, count: number): Promise<SqlTarget> {
-  const port = await findFreePort();
-  const args = ['--port', String(port), '--postgres', postgresUrl, '--password', 'bench', '--rows', String(count)];
-  const standIn = startNode('benchmarks/stand-in.ts', args);
-  releases.push(standIn.stop);
-  const target = {
-    host: '127.0.0.1',
-    port,
-    database: 'EmpresaDB',
-    user: 'sync_user',
-    password: 'bench',
-    encrypt: true,
-  };
-  await waitUntil(async () => (await runSql(target, 'SELECT 1 AS uno')).length === 1, standIn, 120_000);
-  return target;
 }
 
 interface Floor {

@@ -50,6 +50,16 @@ test('a busy backend is asked again, not before Retry-After, and then answers', 
   expect(at[1]! - at[0]!).toBeGreaterThanOrEqual(990);
 });
 
+test.each([408, 425, 429, 500, 502, 503, 504])('%i is asked again, whoever answered it', async (status) => {
+  let count = 0;
+  const url = await serve((_, response) => {
+    if (++count === 1) response.writeHead(status, { 'content-type': 'text/html' }).end('<p>proxy</p>');
+    else response.writeHead(200, { 'content-type': 'application/json' }).end('{"success":true,"status":"ok"}');
+  });
+  await backendAt(url).checkHealth(never);
+  expect(count).toBe(2);
+});
+
 test('a Retry-After longer than the policy has patience for ends the attempts', async () => {
   let count = 0;
   const url = await serve((_, response) => {

@@ -47,7 +47,8 @@ export interface RangeOptions {
  * The rows of `query` in the order of its key: the blocks of one range after the other, and a RangeEnd behind each range
  * that has rows. Ends after the first range with fewer than `filas`.
  *
- * Throws `signal.reason`, what SqlServer.readRows throws, or SqlServerError VALOR for a key whose text is not exact.
+ * Throws `signal.reason`, what SqlServer.readRows throws, or SqlServerError VALOR for a key whose text is not exact or
+ * that SQL Server finds behind itself.
  */
 export async function* readRanges(
   db: SqlServer,
@@ -75,7 +76,10 @@ export async function* readRanges(
       yield block;
     }
     if (last === undefined) return;
-    ultima = readKey(last, spelling);
+    const reached = readKey(last, spelling);
+    // What is read again would be read for ever.
+    if (reached === ultima) throw unusableKey(spelling, 'vuelve a salir detrás de sí mismo');
+    ultima = reached;
     yield { ultima };
   }
 }
@@ -206,7 +210,9 @@ export async function findRangeKey(
   const place = `${column.source_schema ?? 'dbo'}.${table}`;
   const where = `la columna «${name}» de la consulta (${place}, columna ${source})`;
   if (column.source_server !== null) {
-    throw refused(`${where} es de un servidor vinculado (${column.source_server}): lea esa tabla en su propio servidor`);
+    throw refused(
+      `${where} es de un servidor vinculado (${column.source_server}): lea esa tabla en su propio servidor`,
+    );
   }
   const type = column.system_type_name ?? 'CLR';
   if (!KEY_TYPES.has(type.replace(/\(.*/, ''))) {
@@ -243,7 +249,7 @@ async function describe(
   }
 }
 
-/** In parentheses, on a line of its own end: the query may close with a comment. */
+/** As a derived table without its alias. The line end is for a query that closes with a comment. */
 function wrapQuery(query: string): string {
   return `(${query.replace(/[;\s]+$/, '')}\n)`;
 }
@@ -301,7 +307,8 @@ async function assertUnique(
     throw new SqlServerError('PERMISOS', `${what}. Dele permiso: GRANT VIEW DEFINITION ON ${place} TO su_usuario.`);
   }
   if (found.some((index) => index.is_unique && !index.is_disabled && !index.has_filter)) return;
-  const index = found.find(({ name, is_unique }) => name !== null && is_unique) ?? found.find(({ name }) => name !== null);
+  const index =
+    found.find(({ name, is_unique }) => name !== null && is_unique) ?? found.find(({ name }) => name !== null);
   const create = `CREATE UNIQUE INDEX ${quoteName(`UX_${table}_${source}`)} ON ${quoteName(values.esquema)}.${quoteName(table)} (${quoteName(source)})`;
   if (index === undefined) {
     throw refused(`${where} no es única: no hay un índice sobre ella sola. Si no se repite, créelo: ${create}`);

@@ -1,6 +1,8 @@
-import { readdir, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { startFaultProxy } from '../../fixtures/chaos/proxy.ts';
 import { type CuttingProxy, startCuttingProxy } from '../testing/cutting-proxy.ts';
 import { startWorld, type World } from '../testing/world.ts';
 
@@ -228,6 +230,77 @@ test('a spool smaller than the table: the reading waits for the backend, and eve
   const { reason, log } = await sync();
   expect(reason, log).toBe('exitoso');
   expect(await countStored()).toBe(30_000);
+});
+
+test('a table read in ranges goes on behind the last whole range, in the same run and in the next one', async () => {
+  const sqlProxy = await startFaultProxy({ host: '127.0.0.1', port: world.settings.port });
+  try {
+    await world.init(proxy.url, sqlProxy.port);
+    await configure({ primaryKey: 'codigo', particion: { columna: 'codigo', filas: 200 } });
+    sqlProxy.arm({ kind: 'cut', direction: 'bajada', after: 300_000 });
+    const lines: string[] = [];
+    proxy.onRequest = (line) => lines.push(line);
+    const once = await world.sync({ policy: { ...policy, attempts: 1 } });
+    expect(once.reason, once.log).toBe('error');
+    const kept = Number(
+      /(\d+) filas leídas quedan en spool\/: la próxima ejecución sigue leyendo detrás/.exec(once.log)?.[1],
+    );
+    expect(kept % 200).toBe(0);
+    expect(kept).toBeGreaterThan(0);
+    const sent = lines.filter((line) => PUTS.test(line)).length;
+    expect(sent).toBeGreaterThan(0);
+
+    // What has been read is not looked at again.
+    await world.execute('DELETE FROM articulos WHERE codigo < 200');
+    const { reason, log } = await sync();
+    expect(reason, log).toBe('exitoso');
+    expect(log).toMatch(/1000 filas subidas \(\d+ de \d+ trozos ya estaban\): 1000 nuevas/);
+    expect(await countStored()).toBe(1000);
+    expect(await spooled()).toEqual([]);
+    const chunks = lines.filter((line) => PUTS.test(line)).map((line) => line.split(' ')[1]);
+    // One a connection was on its way when the run ended.
+    expect(chunks.length - new Set(chunks).size).toBeLessThanOrEqual(2);
+
+    // In one run: the connection is made again, and the ranges before are not read again.
+    await world.execute("UPDATE articulos SET nombre = N'otro'");
+    sqlProxy.arm({ kind: 'cut', direction: 'bajada', after: 300_000 });
+    expect((await sync()).reason).toBe('exitoso');
+  } finally {
+    await sqlProxy.close();
+  }
+});
+
+test('particion on a column without a unique index is refused, with what to do', async () => {
+  await configure({ particion: { columna: 'nombre', filas: 200 } });
+  const { reason, log } = await sync();
+  expect(reason).toBe('error');
+  expect(log).toMatch(/particion: la columna «nombre» .* no es única: .*CREATE UNIQUE INDEX/);
+});
+
+test('two agents of one tenant at once, and two runs in one folder, do not spoil each other', async () => {
+  const other = await mkdtemp(join(tmpdir(), 'ax-otro-'));
+  try {
+    await copyFile(join(world.folder, 'sync-config.enc'), join(other, 'sync-config.enc'));
+    const runs = await Promise.all([sync(), sync(), sync({ folder: other })]);
+    expect(runs.map(({ reason }) => reason).sort()).toEqual(['exitoso', 'exitoso', 'ocupado']);
+    expect(await countStored()).toBe(1000);
+    // Also when one of them hangs on to rows that the other has long sent, and newer ones.
+    const rename = (nombre: string) => world.execute(`UPDATE articulos SET nombre = N'${nombre}${'ñ'.repeat(150)}'`);
+    await rename('viejo');
+    proxy.refuse = COMMITS;
+    expect((await sync()).reason).toBe('error');
+    proxy.refuse = undefined;
+    await rename('nuevo');
+    expect((await sync({ folder: other })).reason).toBe('exitoso');
+    await sync();
+    await sync();
+    const { rows } = await world.backend.sql.query(
+      'SELECT DISTINCT left(nombre, 5) AS nombre FROM parametros_maestros',
+    );
+    expect(rows).toEqual([{ nombre: 'nuevo' }]);
+  } finally {
+    await rm(other, { recursive: true, force: true });
+  }
 });
 
 test('interrupted: the chunk under way is dropped whole, the lock is free, the log says so', async () => {

@@ -25,10 +25,12 @@ export interface World {
   query(sql: string): Promise<Record<string, unknown>[]>;
   /** One `sync`, and the lines that it wrote. */
   sync(
-    options?: Partial<Pick<SyncOptions, 'upload' | 'download' | 'tablas' | 'usesSpool' | 'policy' | 'signal'>>,
+    options?: Partial<
+      Pick<SyncOptions, 'folder' | 'upload' | 'download' | 'tablas' | 'usesSpool' | 'policy' | 'signal'>
+    >,
   ): Promise<{ reason: ExitReason; log: string }>;
-  /** Points the agent at another address in the backend's place (a proxy that breaks things). */
-  init(url?: string): Promise<void>;
+  /** Points the agent at other addresses in the backend's and SQL Server's place (proxies that break things). */
+  init(url?: string, sqlPort?: number): Promise<void>;
   readFile(name: string): Promise<string>;
   close(): Promise<void>;
 }
@@ -79,14 +81,14 @@ export async function startWorld(postgresUrl: string): Promise<World> {
         });
         return { reason, log: lines.join('\n') };
       },
-      init: async (url = backend.url) => {
-        const { encrypt, ...sqlServer } = settings;
+      init: async (url = backend.url, port = sqlServer.port) => {
+        const { encrypt, ...rest } = settings;
         await runInit({
           folder,
           url,
           tenant: backend.tenant,
           key: backend.key,
-          sqlServer: { ...sqlServer, encrypt, trustServerCertificate: false },
+          sqlServer: { ...rest, port, encrypt, trustServerCertificate: false },
           print: () => {},
           signal,
         });

@@ -1,0 +1,61 @@
+import { Readable } from 'node:stream';
+import { withSqlServer } from '../client/sqlserver/connection.ts';
+import { type BulkColumn, createTableSql } from '../client/sqlserver/ddl.ts';
+import { findFreePort } from '../fixtures/postgres.ts';
+import { startNode, waitUntil } from '../fixtures/processes.ts';
+import { runSql, type SqlTarget } from '../fixtures/sql.ts';
+import { startSqlServerFixture } from '../fixtures/system.ts';
+import type { SqlTypeSpec } from '../protocol/sql-types.ts';
+import { columns, lineOf } from './rows.ts';
+
+/** The rows as NDJSON. */
+export function* linesOf(count: number): Generator<Buffer> {
+  for (let n = 0; n < count; n += 1000) {
+    let text = '';
+    for (let at = n; at < Math.min(n + 1000, count); at++) text += lineOf(at);
+    yield Buffer.from(text);
+  }
+}
+
+export interface Source {
+  sql: SqlTarget;
+  /** What follows FROM. */
+  table: string;
+  stop(): Promise<void>;
+}
+
+/** The rows in SQL Server: those of a replay table, or of a real table where `SQLSERVER_URL` names a server. */
+export async function openSource(postgresUrl: string, count: number): Promise<Source> {
+  if ((process.env.SQLSERVER_URL ?? '') === '') {
+    return startStandIn(postgresUrl, count);
+  }
+  const { target, stop } = await startSqlServerFixture(postgresUrl);
+  const types: BulkColumn[] = columns.map(({ name, type, nullable }) => ({
+    name,
+    type: type as SqlTypeSpec,
+    nullable,
+  }));
+  const settings = { ...target, trustServerCertificate: true };
+  const signal = new AbortController().signal;
+  await withSqlServer(settings, { signal }, async (db) => {
+    await db.execute(createTableSql('filas', types, ['codigo']));
+    await db.bulkLoad('filas', types, Readable.from(linesOf(count)), { signal });
+  });
+  return { sql: target, table: 'filas', stop };
+}
+
+async function startStandIn(postgresUrl: string, count: number): Promise<Source> {
+  const port = await findFreePort();
+  const args = ['--port', String(port), '--postgres', postgresUrl, '--password', 'bench', '--rows', String(count)];
+  const standIn = startNode('benchmarks/stand-in.ts', args);
+  const target = {
+    host: '127.0.0.1',
+    port,
+    database: 'EmpresaDB',
+    user: 'sync_user',
+    password: 'bench',
+    encrypt: true,
+  };
+  await waitUntil(async () => (await runSql(target, 'SELECT 1 AS uno')).length === 1, standIn, 120_000);
+  return { sql: target, table: 'replay.filas', stop: standIn.stop };
+}
