@@ -5,7 +5,8 @@ import { type RunningSqlServer, startSqlServer } from '../../fixtures/sqlserver/
 import { createEngine } from '../../fixtures/sqlserver/tsql/engine.ts';
 import { parseSqlType } from '../../protocol/sql-types.ts';
 import { type SqlServer, SqlServerError, type SqlServerErrorCode, withSqlServer } from './connection.ts';
-import { findRangeKey, type RangeKey, type RangeOptions, readRanges } from './ranges.ts';
+import { findRangeKey, type RangeKey } from './range-key.ts';
+import { type RangeOptions, readRanges } from './ranges.ts';
 import { answerRows, startWire } from './testing/wire.ts';
 
 const { signal } = new AbortController();

@@ -2,6 +2,7 @@ import { replaceUnstorable } from '../../protocol/values.ts';
 import type { NdjsonBlock, SqlServer } from './connection.ts';
 import { quoteName } from './ddl.ts';
 import { SqlServerError } from './errors.ts';
+import { type RangeKey, wrapQuery } from './range-key.ts';
 import type { SqlParameter } from './request.ts';
 
 /**
@@ -13,16 +14,6 @@ import type { SqlParameter } from './request.ts';
  * The key is unique in its table; a join in the query may repeat it all the same. WITH TIES then takes the rest of the
  * repeated ones into their range, where `>` would skip them; of a key that does not repeat it changes nothing.
  */
-
-/** The column of a result that its rows are read in ranges of. */
-export interface RangeKey {
-  /** As the result spells it. */
-  name: string;
-  /** As SQL Server writes it: `decimal(38,10)`. */
-  type: string;
-  /** Of char and varchar. */
-  collation?: string;
-}
 
 /** A range is whole: `ultima` is the key of its last row as exact text, and what `after` takes. */
 export interface RangeEnd {
@@ -158,165 +149,4 @@ function unusableKey(name: string, why: string): SqlServerError {
     `Columna «${name}», en la última fila de un rango de particion: el valor ${why} y no sirve para seguir detrás de él. ` +
       'Corrija esa fila o elija otra columna en particion.columna.',
   );
-}
-
-/** Types whose values have an order of their own and an exact text. */
-const KEY_TYPES = new Set(
-  `tinyint smallint int bigint decimal numeric money smallmoney date time datetime smalldatetime datetime2
-  datetimeoffset char varchar nchar nvarchar uniqueidentifier`.split(/\s+/),
-);
-
-/** What of sp_describe_first_result_set is looked at, where it looks through views (mode 1). */
-interface DescribedColumn {
-  is_hidden: boolean;
-  name: string | null;
-  is_nullable: boolean;
-  system_type_name: string | null;
-  collation_name: string | null;
-  source_server: string | null;
-  source_database: string | null;
-  source_schema: string | null;
-  source_table: string | null;
-  source_column: string | null;
-}
-
-/**
- * Finds out what `columna` of the result of `query` is. `parameters` are those that the query may mention; their values
- * do not matter.
- *
- * Throws SqlServerError RESULTADO where rows cannot be read in ranges of it: it is not in the result, computed, may be
- * NULL, of a type without order or exact text, or without a unique index on it alone; PERMISOS where the login does not
- * see its table; CONSULTA where the query is not one plain SELECT.
- */
-export async function findRangeKey(
-  db: SqlServer,
-  query: string,
-  parameters: readonly SqlParameter[],
-  columna: string,
-  signal: AbortSignal,
-): Promise<RangeKey> {
-  const columns = (await describe(db, query, parameters, signal)).filter((column) => !column.is_hidden);
-  const alike = columns.filter(({ name }) => name?.toLowerCase() === columna.toLowerCase());
-  const column = alike.find(({ name }) => name === columna) ?? alike[0];
-  if (column === undefined) {
-    throw refused(`la consulta no devuelve la columna «${columna}»: añádala al SELECT`);
-  }
-  const name = column.name!;
-  const { source_table: table, source_column: source } = column;
-  if (table === null || source === null) {
-    const why = 'es calculada: no viene tal cual de una columna de una tabla, y no puede tener un índice único';
-    throw refused(`la columna «${name}» de la consulta ${why}. Ponga en la consulta una columna de tabla`);
-  }
-  const place = `${column.source_schema ?? 'dbo'}.${table}`;
-  const where = `la columna «${name}» de la consulta (${place}, columna ${source})`;
-  if (column.source_server !== null) {
-    throw refused(
-      `${where} es de un servidor vinculado (${column.source_server}): lea esa tabla en su propio servidor`,
-    );
-  }
-  const type = column.system_type_name ?? 'CLR';
-  if (!KEY_TYPES.has(type.replace(/\(.*/, ''))) {
-    const why = `es de tipo ${type}, que no se puede ordenar y escribir con exactitud`;
-    throw refused(`${where} ${why}. Use una columna de enteros, decimales, fechas, texto o uniqueidentifier`);
-  }
-  if (column.is_nullable) {
-    throw refused(`${where} admite NULL, y esas filas se saltarían: haga la columna NOT NULL`);
-  }
-  await assertUnique(db, column, { where, place, table, source }, signal);
-  const { collation_name: collation } = column;
-  return { name, type, ...(collation !== null && /^\w+$/.test(collation) ? { collation } : {}) };
-}
-
-async function describe(
-  db: SqlServer,
-  query: string,
-  parameters: readonly SqlParameter[],
-  signal: AbortSignal,
-): Promise<DescribedColumn[]> {
-  const types = { datetime2: 'datetime2(7)', nvarchar: 'nvarchar(4000)', bigint: 'bigint', int: 'int' };
-  const declared = parameters.map(({ name, type }) => `@${name} ${types[type]}`).join(', ');
-  try {
-    const columns = await db.query('EXEC sys.sp_describe_first_result_set @tsql, @params, 1', {
-      parameters: [
-        { name: 'tsql', type: 'nvarchar', value: `SELECT * FROM ${wrapQuery(query)} AS q` },
-        { name: 'params', type: 'nvarchar', value: declared === '' ? null : declared },
-      ],
-      signal,
-    });
-    return columns as unknown as DescribedColumn[];
-  } catch (error) {
-    throw error instanceof SqlServerError ? explain(error) : error;
-  }
-}
-
-/** As a derived table without its alias. The line end is for a query that closes with a comment. */
-function wrapQuery(query: string): string {
-  return `(${query.replace(/[;\s]+$/, '')}\n)`;
-}
-
-/** What SQL Server says of a query that does not stand in parentheses: sys.messages. */
-const NOT_DERIVABLE = new Set([102, 105, 113, 156, 319, 1033, 8155, 8156]);
-const USES_TEMP_TABLE = 11526;
-
-function explain(error: SqlServerError): SqlServerError {
-  const rule =
-    error.number === USES_TEMP_TABLE
-      ? 'particion no admite tablas #temporales en process.query: use una tabla o una vista'
-      : 'particion pide que process.query sea un solo SELECT, sin ORDER BY, sin WITH (CTE) ni otras sentencias, y con un ' +
-        'nombre distinto en cada columna';
-  if (error.number !== USES_TEMP_TABLE && !NOT_DERIVABLE.has(error.number ?? 0)) return error;
-  return new SqlServerError('CONSULTA', `La consulta no se puede leer por rangos: ${rule}. ${error.message}`, {
-    number: error.number!,
-    ...(error.line === undefined ? {} : { line: error.line }),
-    cause: error,
-  });
-}
-
-/** Indexes in rows (not columnstore, XML, …) whose one key column it is; a row without a name when there is none. */
-function indexesSql(database: string | null): string {
-  const sys = database === null ? 'sys' : `${quoteName(database)}.sys`;
-  return `SELECT i.name, i.is_unique, i.is_disabled, i.has_filter
-    FROM ${sys}.schemas AS s
-    JOIN ${sys}.objects AS o ON o.schema_id = s.schema_id AND o.name = @tabla
-    LEFT JOIN ${sys}.columns AS c ON c.object_id = o.object_id AND c.name = @columna
-    LEFT JOIN ${sys}.index_columns AS k ON k.object_id = o.object_id AND k.column_id = c.column_id AND k.key_ordinal = 1
-      AND NOT EXISTS (SELECT 1 FROM ${sys}.index_columns AS x
-        WHERE x.object_id = k.object_id AND x.index_id = k.index_id AND x.key_ordinal > 1)
-    LEFT JOIN ${sys}.indexes AS i ON i.object_id = k.object_id AND i.index_id = k.index_id AND i.type IN (1, 2)
-    WHERE s.name = @esquema`;
-}
-
-interface Index {
-  name: string | null;
-  is_unique: boolean;
-  is_disabled: boolean;
-  has_filter: boolean;
-}
-
-async function assertUnique(
-  db: SqlServer,
-  { source_database: database, source_schema: schema }: DescribedColumn,
-  { where, place, table, source }: { where: string; place: string; table: string; source: string },
-  signal: AbortSignal,
-): Promise<void> {
-  const values = { esquema: schema ?? 'dbo', tabla: table, columna: source };
-  const parameters = Object.entries(values).map(([name, value]) => ({ name, type: 'nvarchar' as const, value }));
-  const found = (await db.query(indexesSql(database), { parameters, signal })) as unknown as Index[];
-  if (found.length === 0) {
-    const what = `particion: el usuario de SQL Server no ve la tabla ${place}, y no se sabe si ${where} es única`;
-    throw new SqlServerError('PERMISOS', `${what}. Dele permiso: GRANT VIEW DEFINITION ON ${place} TO su_usuario.`);
-  }
-  if (found.some((index) => index.is_unique && !index.is_disabled && !index.has_filter)) return;
-  const index =
-    found.find(({ name, is_unique }) => name !== null && is_unique) ?? found.find(({ name }) => name !== null);
-  const create = `CREATE UNIQUE INDEX ${quoteName(`UX_${table}_${source}`)} ON ${quoteName(values.esquema)}.${quoteName(table)} (${quoteName(source)})`;
-  if (index === undefined) {
-    throw refused(`${where} no es única: no hay un índice sobre ella sola. Si no se repite, créelo: ${create}`);
-  }
-  const why = !index.is_unique ? 'no es UNIQUE' : index.is_disabled ? 'está deshabilitado' : 'tiene un filtro (WHERE)';
-  throw refused(`${where} no es única: su índice «${index.name}» ${why}. Si no se repite, cree otro: ${create}`);
-}
-
-function refused(what: string): SqlServerError {
-  return new SqlServerError('RESULTADO', `particion: ${what}, o elija otra columna en particion.columna.`);
 }

@@ -13,7 +13,8 @@ import {
   SqlServerError,
   withSqlServer,
 } from '../sqlserver/connection.ts';
-import { findRangeKey, type RangeEnd, readRanges } from '../sqlserver/ranges.ts';
+import { findRangeKey } from '../sqlserver/range-key.ts';
+import { type RangeEnd, readRanges } from '../sqlserver/ranges.ts';
 import { cutChunks, sealChunks } from './chunks.ts';
 import type { SyncContext } from './context.ts';
 import { boundMark, fingerprintOf, mentionsMark, readServerClock } from './marks.ts';
