@@ -8,10 +8,19 @@ describe('findConfigProblems', () => {
   test('a valid configuration has none', () => {
     expect(findConfigProblems({ tablasSubida: [upload], tablasBajada: [download] })).toEqual([]);
     expect(findConfigProblems({})).toEqual([]);
+    const ranges = { ...upload, particion: { columna: 'id', filas: 500_000 } };
+    expect(findConfigProblems({ tablasSubida: [ranges], spoolMaxMb: 512, trozoKb: 256 })).toEqual([]);
   });
 
   test.each([
     ['not an object', 'texto', { campo: 'configuracionTablas', valor: 'texto', regla: /objeto/ }],
+    ['chunks that are too small', { trozoKb: 10 }, { campo: 'configuracionTablas.trozoKb', valor: '10', regla: /64/ }],
+    ['a spool of nothing', { spoolMaxMb: 0 }, { campo: 'configuracionTablas.spoolMaxMb', valor: '0', regla: /1/ }],
+    [
+      'ranges without a column',
+      { tablasSubida: [{ ...upload, particion: { filas: 1000 } }] },
+      { campo: 'configuracionTablas.tablasSubida[0].particion.columna', valor: '(falta)', regla: /obligatorio/ },
+    ],
     [
       'a missing query',
       { tablasSubida: [{ nombre: 'x' }] },

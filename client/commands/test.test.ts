@@ -49,6 +49,8 @@ test('each fault is a line with what to do, and the other checks still run', asy
     tablasSubida: [
       subida('vista_mala', 'SELECT * FROM no_existe'),
       subida('vista_buena', 'SELECT codigo FROM productos'),
+      { ...subida('vista_rangos', 'SELECT codigo, fecha FROM productos'), particion: { columna: 'fecha', filas: 10 } },
+      { ...subida('vista_grande', 'SELECT codigo FROM productos'), particion: { columna: 'codigo', filas: 10 } },
     ],
     tablasBajada: [{ ...cuentas, nombre: 'cuentas_viejas', schema: { columns: wider } }],
   });
@@ -56,6 +58,8 @@ test('each fault is a line with what to do, and the other checks still run', asy
   expect(reason).toBe('error');
   expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida vista_mala: .*no_existe/));
   expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida vista_buena/));
+  expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida vista_rangos: particion: .* admite NULL/));
+  expect(lines).toContainEqual('✔ Subida vista_grande: la consulta da codigo; se lee por rangos de codigo');
   expect(lines).toContainEqual(expect.stringMatching(/^✖ Destino cuentas_viejas: .*faltan las columnas nombre/));
   expect(lines.at(-1)).toBe('Hay comprobaciones que fallan.');
 });

@@ -10,6 +10,7 @@ import { Secrets } from '../log/secrets.ts';
 import { interactivePolicy } from '../retry.ts';
 import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
 import { quoteTable } from '../sqlserver/ddl.ts';
+import { findRangeKey } from '../sqlserver/range-key.ts';
 import { readFrame } from '../sync/frame.ts';
 import { boundMark, mentionsMark, readServerClock } from '../sync/marks.ts';
 import { columnsOf, keyNames } from '../sync/target.ts';
@@ -105,6 +106,8 @@ async function checkUpload(db: SqlServer, tabla: TablaSubida, signal: AbortSigna
   const { query } = tabla.process;
   const value = boundMark(tabla, undefined, await readServerClock(db, signal));
   const parameters = mentionsMark(query) ? [{ name: 'ultimaSync', type: 'datetime2' as const, value }] : [];
+  const { particion } = tabla;
+  if (particion !== undefined) await findRangeKey(db, query, parameters, particion.columna, signal);
   let columns: string[] = [];
   for await (const block of db.readRows(query, { parameters, signal, blockBytes: SMALL_BLOCK_BYTES })) {
     const text = Buffer.from(block.bytes).toString('utf8');
@@ -112,7 +115,8 @@ async function checkUpload(db: SqlServer, tabla: TablaSubida, signal: AbortSigna
     break;
   }
   const note = columns.length === 0 ? 'la consulta funciona y no da filas' : `la consulta da ${columns.join(', ')}`;
-  return { value: undefined, note };
+  const ranges = particion === undefined ? '' : `; se lee por rangos de ${particion.columna}`;
+  return { value: undefined, note: `${note}${ranges}` };
 }
 
 async function checkDownload(backend: Backend, tabla: TablaBajada, signal: AbortSignal) {

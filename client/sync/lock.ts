@@ -63,21 +63,27 @@ async function createNew(path: string, content: string): Promise<boolean> {
   try {
     file = await open(path, 'wx', 0o600);
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return false;
-    throw new AgentError(
-      'configuracion',
-      `No se puede crear ${path}: ${message}.`,
-      'Revise que la carpeta exista y que el usuario de la tarea tenga permiso de escritura.',
-      cause,
-    );
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw uncreatable(path, cause);
   }
   try {
     await file.writeFile(content);
     return true;
+  } catch (cause) {
+    await rm(path, { force: true });
+    throw uncreatable(path, cause);
   } finally {
     await file.close();
   }
+}
+
+function uncreatable(path: string, cause: unknown): AgentError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const action =
+    code === 'ENOSPC'
+      ? 'No queda espacio en el disco: libere un poco.'
+      : 'Revise que la carpeta exista y que el usuario de la tarea tenga permiso de escritura.';
+  return new AgentError('configuracion', `No se puede crear ${path}: ${message}.`, action, cause);
 }
 
 async function readHolder(path: string): Promise<'gone' | { text: string; pid: number; alive: boolean }> {
