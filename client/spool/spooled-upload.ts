@@ -120,11 +120,12 @@ export class SpooledUpload implements ChunkStore {
     });
     const chunk = { n, digest, filas, bytes: body.length };
     this.#chunks[n] = chunk;
-    await this.#append({ tipo: 'trozo', trozo: chunk });
-    if (range !== undefined) {
-      this.#range = { ultima: range.ultima, trozos: n + 1 };
-      this.#replaced = range.sustituidos;
-      await this.#append({ tipo: 'rango', ...this.#range, sustituidos: range.sustituidos });
+    if (range === undefined) await this.#append({ tipo: 'trozo', trozo: chunk });
+    else {
+      const { ultima, sustituidos } = range;
+      await this.#append({ tipo: 'trozo', trozo: chunk }, { tipo: 'rango', ultima, trozos: n + 1, sustituidos });
+      this.#range = { ultima, trozos: n + 1 };
+      this.#replaced = sustituidos;
     }
     // Within a range nothing is sent: were it read again, other bytes would bear the same numbers.
     if (range !== undefined || this.head.particion === null) this.#publish();
@@ -166,8 +167,8 @@ export class SpooledUpload implements ChunkStore {
     await this.#manifest.close();
   }
 
-  #append(record: ManifestRecord): Promise<void> {
-    return onDisk(this.#path, () => this.#manifest.append(record));
+  #append(...records: ManifestRecord[]): Promise<void> {
+    return onDisk(this.#path, () => this.#manifest.append(...records));
   }
 
   /** Gives away the places of what the backend has already, oldest first; then waits until it has more. */

@@ -19,7 +19,11 @@ export async function findPending(
   huella: string,
 ): Promise<SpooledUpload | undefined> {
   const { log, spool } = context;
-  const found = await spool?.find(tabla.nombre);
+  const found = await spool?.find(tabla.nombre).catch((error: unknown) => {
+    if (!isDiskError(error)) throw error;
+    log.warn(`No se puede leer spool/ (${error.message}): se empieza de nuevo`, tabla.nombre);
+    return undefined;
+  });
   if (found === undefined) return undefined;
   if (found === 'damaged') {
     log.warn('Lo que quedaba en spool/ no se puede leer: se empieza de nuevo', tabla.nombre);
