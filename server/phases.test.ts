@@ -57,6 +57,22 @@ test('phases at destino run around the merge, see only their tenant, and are log
     expect(entry).toMatchObject({ ejecutadoEn: 'destino', estado: 'exitoso', direccion: 'upload' });
 });
 
+test('what is answered is on the disk, also where the database says so later by default', async () => {
+  const lazy = await startTestServer(`${inject('postgresUrl')}?options=-c%20synchronous_commit%3Doff`);
+  try {
+    const sql = `UPDATE parametros_maestros SET nombre = current_setting('synchronous_commit')`;
+    await lazy.setTables({ tablasSubida: [upload('clientes', { post_process: at('destino', sql) })] });
+    const headers = { 'content-type': 'application/x-ndjson' };
+    await lazy.call(`/upload/acme-001?tabla=clientes`, { method: 'POST', headers, body: '{"id":1}' });
+    expect((await lazy.sql.query(`SELECT current_setting('synchronous_commit') AS modo`)).rows).toEqual([
+      { modo: 'off' },
+    ]);
+    expect((await lazy.sql.query('SELECT nombre FROM parametros_maestros')).rows).toEqual([{ nombre: 'on' }]);
+  } finally {
+    await lazy.close();
+  }
+});
+
 test('phases at origen, disabled ones and those that say nothing are not run here', async () => {
   const bad = 'ESTO NO ES SQL';
   await server.setTables({

@@ -20,6 +20,16 @@ export async function setTimeouts(
   await connection.query(`SELECT ${settings.join(', ')}`);
 }
 
+/**
+ * What this transaction commits is on the disk when it is answered, even where the database's default is to tell sooner: an
+ * agent that has been answered moves its mark, and never sends those rows again.
+ */
+export async function commitDurably(connection: Connection): Promise<void> {
+  await connection.query(
+    `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`,
+  );
+}
+
 /** What the server needs of the roles; throws with what an administrator has to do. */
 export async function assertRoles(connection: Connection): Promise<void> {
   const { rows } = await connection.query<{ rolname: string; peligroso: boolean; miembro: boolean }>(

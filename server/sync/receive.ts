@@ -20,7 +20,7 @@ import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeCh
 import { copyLinesInto } from '../postgres/copy.ts';
 import { keyMissing, translateCopyError } from '../postgres/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
-import { setTimeouts } from '../postgres/tenant.ts';
+import { commitDurably, setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
 import { type EnvelopeHead, readEnvelope } from './envelope.ts';
 import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
@@ -243,6 +243,7 @@ async function applyReceived(
 ): Promise<UploadResult> {
   const tenant = configuration.tenantId;
   const tipoCampo = tipoCampoOf(tabla);
+  await commitDurably(connection);
   await lockTipoCampo(connection, tenant, tipoCampo);
   await runPhase(connection, context, configuration, 'upload', tabla, 'pre_process');
   const started = new Date();
