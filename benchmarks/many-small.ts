@@ -1,0 +1,396 @@
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { writeLocalConfig } from '../client/config/local.ts';
+import { assertValidConfig } from '../client/config/remote.ts';
+import { endsRun } from '../client/describe-error.ts';
+import { Backend } from '../client/http/backend.ts';
+import { BackendError } from '../client/http/client.ts';
+import { Journal } from '../client/log/journal.ts';
+import { Secrets } from '../client/log/secrets.ts';
+import { type RawChunk, sealChunks } from '../client/sync/chunks.ts';
+import { PhaseFailure, recordFailure, recordPhase } from '../client/sync/phases.ts';
+import { sendChunks } from '../client/sync/send.ts';
+import { makeRandom } from '../fixtures/chaos/faults.ts';
+import { startPostgres } from '../fixtures/postgres.ts';
+import { startAgent } from '../fixtures/processes.ts';
+import { runSql, type SqlTarget } from '../fixtures/sql.ts';
+import { type ServerFixture, startServerFixture, startSqlServerFixture } from '../fixtures/system.ts';
+import type { TablaSubida } from '../protocol/config.ts';
+import { SyncError } from '../protocol/errors.ts';
+import { withDatabase } from '../server/commands/with-database.ts';
+import { loadConfig } from '../server/config.ts';
+import { createApiKey } from '../server/data/api-keys.ts';
+import { createConfiguration, updateTables } from '../server/data/configurations.ts';
+import { codigoOf, lineOf } from './rows.ts';
+
+/**
+ * `npm run bench:many [-- tenants [seconds]] [--agents]`: many small tenants against one server process, ten tables each,
+ * 0 to 50 changed rows a table and run, 16 agents at a time, one run after the other: how many, how long each takes, and
+ * whether anything grows with them (PostgreSQL's catalogue, the server's memory, its connections).
+ *
+ * An agent costs half a second of CPU for itself. So agents are simulated, in this process, on the same cores: each run is
+ * the requests of an agent in its order, made by the agent's own code from the chunk on (configuration with its ETag, a
+ * one-shot upload for each table that has something new, its records in one batch). What is not as in life: connections
+ * stay open from one run to the next, as behind a proxy. With `--agents` each run is a process of the real agent, which
+ * reads a SQL Server (the stand-in, unless `SQLSERVER_URL` names one).
+ */
+process.env.AX_SYNC_SERVER ??= 'dist/server/main.js';
+process.env.AX_SYNC_CLIENT ??= 'dist/ax-sync-client';
+
+const { values: flags, positionals } = parseArgs({
+  options: { agents: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const [TENANTS = 300, SECONDS = 120] = positionals.map(Number);
+const AT_A_TIME = Math.min(16, TENANTS);
+const TABLES = 10;
+const MAX_CHANGED = 50;
+/** Rows of a table that change now and then. */
+const KEYS = 500;
+const NEVER = 0;
+const SENT = 1;
+const CONFIRMED = 2;
+const SAMPLE_MS = 1000;
+const PASSWORD = 'Contraseña de prueba ñ 1';
+const signal = new AbortController().signal;
+const random = makeRandom(20_240_115);
+const below = (limit: number) => Math.floor(random() * limit);
+const releases: (() => Promise<unknown>)[] = [];
+
+interface Tenant {
+  name: string;
+  key: string;
+  /** Of its install. */
+  folder: string;
+  etag: string | undefined;
+  tablas: TablaSubida[];
+  /** For each table and key: NEVER, SENT or CONFIRMED. */
+  sent: Uint8Array[];
+}
+
+/** What came of one run. */
+interface Outcome {
+  uploads: number;
+  rows: number;
+  failed: boolean;
+}
+
+/** Errors by code: those after which a request was made again, and those that a table or a run ended with. */
+const retried = new Map<string, number>();
+const final = new Map<string, number>();
+const count = (errors: Map<string, number>, code: string) => errors.set(code, (errors.get(code) ?? 0) + 1);
+let version = 0;
+const silentLog = { info: () => {}, warn: () => {}, error: () => {} };
+
+try {
+  await run();
+} finally {
+  for (const release of releases.reverse()) await release().catch((error: unknown) => console.error(error));
+}
+
+async function run(): Promise<void> {
+  const postgres = await startPostgres();
+  releases.push(postgres.stop);
+  const folder = await mkdtemp(join(tmpdir(), 'ax-sync-muchos-'));
+  releases.push(() => rm(folder, { recursive: true, force: true }));
+  // A tenant's runs of an hour are made in a minute here: that bound is not what is measured.
+  const server = await startServerFixture(postgres.url, { RATE_LIMIT_PER_MINUTE: '1000000' });
+  releases.push(server.stop);
+  const sql = flags.agents ? await openSqlServer(postgres.url) : undefined;
+  const tenants = await createTenants(server, folder, sql);
+  const observer = new pg.Client({ connectionString: server.databaseUrl });
+  await observer.connect();
+  releases.push(() => observer.end());
+
+  const runOnce = (tenant: Tenant) => (flags.agents ? runAgent(tenant) : simulateRun(server.url, tenant));
+  const samples: Sample[] = [];
+  const ended = new AbortController();
+  const sampling = sampleUntil(ended.signal, server, observer, samples);
+  let work: Awaited<ReturnType<typeof runAll>>;
+  try {
+    work = await runAll(tenants, runOnce);
+  } finally {
+    ended.abort();
+    await sampling;
+  }
+  print(work, samples);
+  if (!flags.agents) await expectRows(observer, tenants);
+}
+
+/** So many at a time, no tenant twice at once, for SECONDS; runs that have begun by then go on to their end. */
+async function runAll(tenants: readonly Tenant[], runOnce: (tenant: Tenant) => Promise<Outcome>) {
+  const waiting = [...tenants];
+  const outcomes: (Outcome & { seconds: number })[] = [];
+  const startedAt = performance.now();
+  const since = (moment: number) => (performance.now() - moment) / 1000;
+  const agent = async () => {
+    while (since(startedAt) < SECONDS) {
+      const tenant = waiting.shift()!;
+      const began = performance.now();
+      outcomes.push({ ...(await runOnce(tenant)), seconds: since(began) });
+      waiting.push(tenant);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, agent));
+  return { outcomes, seconds: since(startedAt) };
+}
+
+/** As `tenant create`, `config set` and `key create` do it, in one process. */
+async function createTenants(server: ServerFixture, folder: string, sql: SqlTarget | undefined): Promise<Tenant[]> {
+  const tablas = Array.from({ length: TABLES }, (_, n) => (sql === undefined ? tablaOf(n) : queryOf(n)));
+  const at = sql ?? {
+    host: 'sql.example',
+    port: 1433,
+    database: 'EmpresaDB',
+    user: 'sync',
+    password: 'x',
+    encrypt: true,
+  };
+  const { host, port, database, user, password, encrypt } = at;
+  const tenants: Tenant[] = [];
+  await withDatabase(loadConfig({ DATABASE_URL: server.databaseUrl }), async (connection) => {
+    for (let n = 0; n < TENANTS; n++) {
+      const name = `tenant-${n}`;
+      await createConfiguration(connection, { tenantId: name, host, port, database, user, password });
+      await updateTables(connection, name, { tablasSubida: tablas, tablasBajada: [] });
+      const key = await createApiKey(connection, name, null);
+      const sent = tablas.map(() => new Uint8Array(KEYS));
+      tenants.push({ name, key, folder: join(folder, name), etag: undefined, tablas: [], sent });
+    }
+  });
+  if (!flags.agents) return tenants;
+  for (const { name, key, folder: own } of tenants) {
+    await mkdir(own);
+    const sqlServer = { encrypt, trustServerCertificate: true };
+    await writeLocalConfig(own, PASSWORD, { url: server.url, tenant: name, key, sqlServer });
+  }
+  return tenants;
+}
+
+function tablaOf(n: number): TablaSubida {
+  const nombre = `maestro_${n}`;
+  const query = `SELECT * FROM ${nombre} WHERE modificado > @ultimaSync`;
+  return { nombre, tipoCampo: nombre, primaryKey: 'codigo', incremental: true, process: { query } };
+}
+
+/** One run as the server sees it. */
+async function simulateRun(url: string, tenant: Tenant): Promise<Outcome> {
+  const backend = new Backend({
+    url,
+    tenant: tenant.name,
+    key: tenant.key,
+    onRetry: (error) => count(retried, codeOf(error)),
+  });
+  const outcome: Outcome = { uploads: 0, rows: 0, failed: false };
+  const fail = (error: unknown) => {
+    count(final, codeOf(error));
+    outcome.failed = true;
+  };
+  const records = { journal: new Journal(tenant.folder, new Secrets()), log: silentLog };
+  try {
+    const answer = await backend.fetchConfig(tenant.etag, signal);
+    if (answer !== 'unchanged') {
+      assertValidConfig(answer.config);
+      tenant.etag = answer.etag;
+      tenant.tablas = answer.config.configuracionTablas.tablasSubida ?? [];
+    }
+    for (const [n, { nombre }] of tenant.tablas.entries()) {
+      try {
+        const rows = await uploadChanges(backend, records, nombre, tenant.sent[n]!);
+        if (rows > 0) outcome.uploads++;
+        outcome.rows += rows;
+      } catch (error) {
+        if (!(error instanceof PhaseFailure)) throw error;
+        recordFailure(records, error);
+        fail(error.cause);
+        if (endsRun(error.cause)) break;
+      }
+    }
+    await records.journal.ship(backend, signal);
+  } catch (error) {
+    fail(error);
+  }
+  return outcome;
+}
+
+async function uploadChanges(
+  backend: Backend,
+  records: Parameters<typeof recordPhase>[0],
+  tabla: string,
+  sent: Uint8Array,
+): Promise<number> {
+  const place = { direccion: 'upload', tabla, fase: 'process', ejecutadoEn: 'origen' } as const;
+  const modo = 'incremental';
+  const changed = drawChanges();
+  const options = {
+    ...({ tabla, modo, signal } as const),
+    sendEmpty: false,
+    openStore: () => Promise.reject(new Error('so few rows fit one chunk')),
+    countReplaced: () => 0,
+    onWait: () => {},
+  };
+  return recordPhase(records, place, async () => {
+    for (const key of changed) if (sent[key] === NEVER) sent[key] = SENT;
+    const done = await sendChunks(backend, options, () => sealChunks(chunkOf(changed)));
+    for (const key of changed) sent[key] = CONFIRMED;
+    const filas = done?.rows ?? 0;
+    const ultimaSync = new Date().toISOString().slice(0, -1);
+    if (done === undefined) {
+      const message = 'Sin novedades: no hay filas que subir';
+      return { value: filas, rows: filas, message, metadata: { modo, ultimaSync, filas } };
+    }
+    const { registrosInsertados, registrosActualizados, registrosSinCambios, registrosDesactivados } = done.result;
+    const counts = { registrosInsertados, registrosActualizados, registrosSinCambios, registrosDesactivados };
+    const message =
+      `${filas} filas subidas: ${registrosInsertados} nuevas, ${registrosActualizados} actualizadas, ` +
+      `${registrosSinCambios} sin cambios, ${registrosDesactivados} desactivadas`;
+    const metadata = { modo, ultimaSync, filas, bytes: done.bytes, trozos: done.chunks, ...counts };
+    return { value: filas, rows: filas, message, metadata };
+  });
+}
+
+/** The keys of 0 to MAX_CHANGED rows. */
+function drawChanges(): number[] {
+  const first = below(KEYS);
+  return Array.from({ length: below(MAX_CHANGED + 1) }, (_, n) => (first + n) % KEYS);
+}
+
+async function* chunkOf(keys: readonly number[]): AsyncGenerator<RawChunk> {
+  if (keys.length === 0) return;
+  // Every codigo has the same length: the line of another row with this one's in its place.
+  const head = (codigo: string) => `{"codigo":"${codigo}"`;
+  const { length } = head(codigoOf(0));
+  const lines = keys.map((key) => head(codigoOf(key)) + lineOf(version++).slice(length));
+  yield { bytes: Buffer.from(lines.join('')), rows: keys.length };
+}
+
+/** Throws what is no answer of the backend: a fault of the benchmark itself. */
+function codeOf(error: unknown): string {
+  if (error instanceof SyncError) return error.code;
+  if (error instanceof BackendError) return error.status === undefined ? 'no answer' : `HTTP ${error.status}`;
+  throw error;
+}
+
+/** A SQL Server with the table that all tenants read. */
+async function openSqlServer(postgresUrl: string): Promise<SqlTarget> {
+  const { target, stop } = await startSqlServerFixture(postgresUrl);
+  releases.push(stop);
+  const rows = Array.from({ length: MAX_CHANGED }, (_, n) => `(${n}, '${codigoOf(n)}', N'Ferretería ñ ${n}', ${n}.5)`);
+  await runSql(
+    target,
+    `CREATE TABLE maestro (n INT NOT NULL PRIMARY KEY, codigo VARCHAR(20) NOT NULL, nombre NVARCHAR(100) NOT NULL,
+       precio DECIMAL(18,4) NOT NULL)
+     INSERT INTO maestro VALUES ${rows.join(', ')}`,
+  );
+  return target;
+}
+
+/** 0 to MAX_CHANGED rows, how many the clock says; all of them have changed. */
+function queryOf(n: number): TablaSubida {
+  const nombre = `maestro_${n}`;
+  const many = `(DATEPART(millisecond, SYSDATETIME()) + ${below(1000)}) % ${MAX_CHANGED + 1}`;
+  const query = `SELECT codigo, nombre, precio, SYSDATETIME() AS leido FROM maestro WHERE n < ${many}`;
+  return { nombre, tipoCampo: nombre, primaryKey: 'codigo', process: { query } };
+}
+
+async function runAgent({ folder }: Tenant): Promise<Outcome> {
+  const env = { SYNC_CONFIG_PASSWORD: PASSWORD };
+  const { code, stdout, stderr } = await startAgent(['sync', '--carpeta', folder], { env }).finished;
+  const output = stdout + stderr;
+  // In its log a refusal that was overcome reads like one that was not; the exit code tells them apart.
+  for (const [, error] of output.matchAll(/\[([A-Z_]+)\]/g)) count(retried, error!);
+  if (code !== 0) count(final, `exit code ${code}`);
+  const uploads = [...output.matchAll(/: (\d+) filas subidas/g)];
+  const rows = uploads.reduce((sum, [, filas]) => sum + Number(filas), 0);
+  return { uploads: uploads.length, rows, failed: code !== 0 };
+}
+
+interface Sample {
+  /** Seconds since the first. */
+  at: number;
+  pgClass: number;
+  pgAttributeBytes: number;
+  connections: number;
+  rssAnon: number;
+  rss: number;
+}
+
+async function sampleUntil(
+  ended: AbortSignal,
+  { running }: ServerFixture,
+  observer: pg.Client,
+  samples: Sample[],
+): Promise<void> {
+  const startedAt = performance.now();
+  while (!ended.aborted) {
+    const { rows } = await observer.query<Pick<Sample, 'pgClass' | 'pgAttributeBytes' | 'connections'>>(`
+      SELECT (SELECT count(*)::integer FROM pg_class) AS "pgClass",
+             pg_total_relation_size('pg_attribute')::float8 AS "pgAttributeBytes",
+             (SELECT count(*)::integer FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid()) AS connections`);
+    const status = await readFile(`/proc/${running.child.pid}/status`, 'utf8');
+    const bytesOf = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
+    const at = (performance.now() - startedAt) / 1000;
+    samples.push({ at, ...rows[0]!, rssAnon: bytesOf('RssAnon'), rss: bytesOf('VmRSS') });
+    await sleep(SAMPLE_MS, undefined, { signal: ended }).catch(() => {});
+  }
+}
+
+/** Every row that was confirmed is there, and no other but those whose upload failed, maybe after it had been applied. */
+async function expectRows(observer: pg.Client, tenants: readonly Tenant[]): Promise<void> {
+  const { rows } = await observer.query<{ n: number }>('SELECT count(*)::integer AS n FROM parametros_maestros');
+  const stored = rows[0]!.n;
+  const counts = [0, 0, 0];
+  for (const { sent } of tenants) for (const keys of sent) for (const state of keys) counts[state]!++;
+  const confirmed = counts[CONFIRMED]!;
+  const unsure = counts[SENT]!;
+  if (stored < confirmed || stored > confirmed + unsure) {
+    throw new Error(`${stored} rows are stored, ${confirmed} were confirmed and ${unsure} more sent`);
+  }
+  console.log(`\n${confirmed} rows were confirmed, ${unsure} more sent, ${stored} are stored`);
+}
+
+function print({ outcomes, seconds }: Awaited<ReturnType<typeof runAll>>, samples: readonly Sample[]): void {
+  const sorted = outcomes.map((outcome) => outcome.seconds).sort((a, b) => a - b);
+  const percentile = (p: number) => sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * p) / 100))]!;
+  const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
+  const rate = (n: number) => (n / seconds).toFixed(1);
+  const who = flags.agents ? 'agent processes' : 'simulated agents';
+  console.log(`\n${cpus()[0]?.model}, ${cpus().length} cores; ${TENANTS} tenants, ${AT_A_TIME} ${who} at a time\n`);
+  console.log('| s | runs | failed | runs/s | uploads/s | rows/s | p50 ms | p90 ms | p99 ms |');
+  console.log('|---:|---:|---:|---:|---:|---:|---:|---:|---:|');
+  const figures = [seconds.toFixed(1), outcomes.length, sum(({ failed }) => Number(failed)), rate(outcomes.length)];
+  figures.push(rate(sum(({ uploads }) => uploads)), rate(sum(({ rows }) => rows)));
+  figures.push(...[50, 90, 99].map((p) => (percentile(p) * 1000).toFixed(0)));
+  console.log(`| ${figures.join(' | ')} |`);
+  console.log(`\n| error | ${flags.agents ? 'said' : 'asked again'} | ended a table or run |\n|---|---:|---:|`);
+  for (const code of new Set([...retried.keys(), ...final.keys()])) {
+    console.log(`| ${code} | ${retried.get(code) ?? 0} | ${final.get(code) ?? 0} |`);
+  }
+  if (retried.size + final.size === 0) console.log('| none | 0 | 0 |');
+  printGrowth(samples);
+}
+
+function printGrowth(samples: readonly Sample[]): void {
+  const total = samples.at(-1)!.at;
+  const window = Math.min(60, total / 2);
+  const first = samples.filter(({ at }) => at <= window);
+  const last = samples.filter(({ at }) => at >= total - window);
+  console.log(
+    `\n| mean of | first ${window.toFixed(0)} s | last ${window.toFixed(0)} s | highest |\n|---|---:|---:|---:|`,
+  );
+  const line = (what: string, of: (sample: Sample) => number, digits: number) => {
+    const mean = (some: readonly Sample[]) => some.reduce((sum, sample) => sum + of(sample), 0) / some.length;
+    const highest = Math.max(...samples.map(of));
+    console.log(`| ${what} | ${[mean(first), mean(last), highest].map((n) => n.toFixed(digits)).join(' | ')} |`);
+  };
+  line('rows of pg_class', ({ pgClass }) => pgClass, 0);
+  line('pg_attribute, kB', ({ pgAttributeBytes }) => pgAttributeBytes / 1000, 0);
+  line('server RssAnon, MB', ({ rssAnon }) => rssAnon / 1e6, 1);
+  line('server VmRSS, MB', ({ rss }) => rss / 1e6, 1);
+  line('connections of PostgreSQL', ({ connections }) => connections, 1);
+}
