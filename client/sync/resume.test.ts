@@ -247,8 +247,6 @@ test('a table read in ranges goes on behind the last whole range, in the same ru
     );
     expect(kept % 200).toBe(0);
     expect(kept).toBeGreaterThan(0);
-    const sent = lines.filter((line) => PUTS.test(line)).length;
-    expect(sent).toBeGreaterThan(0);
 
     // What has been read is not looked at again.
     await world.execute('DELETE FROM articulos WHERE codigo < 200');
