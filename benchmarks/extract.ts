@@ -10,6 +10,7 @@ import { runSql, type SqlTarget } from '../fixtures/sql.ts';
 import { hasFreeTds } from '../fixtures/sqlserver/freetds.ts';
 import type { SqlTypeSpec } from '../protocol/sql-types.ts';
 import { columns } from './rows.ts';
+import { releases, runBenchmark } from './run.ts';
 import { linesOf, openSource, type Source } from './source.ts';
 
 /**
@@ -32,7 +33,6 @@ const AIM_FREEBCP = 1.5;
 /** No replay table's name: `freebcp in` first asks for the columns by a SELECT, which must not answer with rows. */
 const SINK = 'replay.destino';
 const signal = new AbortController().signal;
-const releases: (() => Promise<unknown>)[] = [];
 
 /** One way of doing it. */
 interface Contender {
@@ -49,11 +49,7 @@ interface Result extends Contender {
   bytes: number | undefined;
 }
 
-try {
-  await run();
-} finally {
-  for (const release of releases.reverse()) await release().catch((error: unknown) => console.error(error));
-}
+await runBenchmark(run);
 
 async function run(): Promise<void> {
   const postgres = await startPostgres();

@@ -26,6 +26,7 @@ import { loadConfig } from '../server/config.ts';
 import { createApiKey } from '../server/data/api-keys.ts';
 import { createConfiguration, updateTables } from '../server/data/configurations.ts';
 import { codigoOf, lineOf } from './rows.ts';
+import { releases, runBenchmark, useBuiltPrograms } from './run.ts';
 
 /**
  * `npm run bench:many [-- tenants [seconds]] [--agents]`: many small tenants against one server process, ten tables each,
@@ -38,8 +39,7 @@ import { codigoOf, lineOf } from './rows.ts';
  * stay open from one run to the next, as behind a proxy. With `--agents` each run is a process of the real agent, which
  * reads a SQL Server (the stand-in, unless `SQLSERVER_URL` names one).
  */
-process.env.AX_SYNC_SERVER ??= 'dist/server/main.js';
-process.env.AX_SYNC_CLIENT ??= 'dist/ax-sync-client';
+useBuiltPrograms();
 
 const { values: flags, positionals } = parseArgs({
   options: { agents: { type: 'boolean', default: false } },
@@ -59,7 +59,6 @@ const PASSWORD = 'Contraseña de prueba ñ 1';
 const signal = new AbortController().signal;
 const random = makeRandom(20_240_115);
 const below = (limit: number) => Math.floor(random() * limit);
-const releases: (() => Promise<unknown>)[] = [];
 
 interface Tenant {
   name: string;
@@ -86,11 +85,7 @@ const count = (errors: Map<string, number>, code: string) => errors.set(code, (e
 let version = 0;
 const silentLog = { info: () => {}, warn: () => {}, error: () => {} };
 
-try {
-  await run();
-} finally {
-  for (const release of releases.reverse()) await release().catch((error: unknown) => console.error(error));
-}
+await runBenchmark(run);
 
 async function run(): Promise<void> {
   const postgres = await startPostgres();

@@ -3,8 +3,9 @@ import { makeRandom } from '../fixtures/chaos/faults.ts';
 import { type FaultProxy, startFaultProxy } from '../fixtures/chaos/proxy.ts';
 import { startPostgres } from '../fixtures/postgres.ts';
 import type { Finished } from '../fixtures/processes.ts';
-import { createTenant, initArguments, startServerFixture, type TenantFixture } from '../fixtures/system.ts';
+import { createTenant, initArguments, startServerFixture } from '../fixtures/system.ts';
 import { limits } from '../protocol/constants.ts';
+import { expectZero, releases, runBenchmark, useBuiltPrograms } from './run.ts';
 import { openSource } from './source.ts';
 
 /**
@@ -14,21 +15,15 @@ import { openSource } from './source.ts';
  * of each pair. Resuming: the line is cut once, at a random moment of the upload, and the bytes that go up are compared
  * with those of an upload that is not cut.
  */
-process.env.AX_SYNC_SERVER ??= 'dist/server/main.js';
-process.env.AX_SYNC_CLIENT ??= 'dist/ax-sync-client';
+useBuiltPrograms();
 
 const [ROWS = 1_000_000, PAIRS = 5, CUTS = 10] = process.argv.slice(2).map(Number);
 const SEED = 20_240_115;
 /** Of NDJSON (rows.ts). */
 const LINE_BYTES = 277;
-const releases: (() => Promise<unknown>)[] = [];
 const mega = (bytes: number) => (bytes / 1e6).toFixed(2);
 
-try {
-  await run();
-} finally {
-  for (const release of releases.reverse()) await release().catch((error: unknown) => console.error(error));
-}
+await runBenchmark(run);
 
 async function run(): Promise<void> {
   const postgres = await startPostgres();
@@ -104,9 +99,4 @@ async function empty(databaseUrl: string): Promise<void> {
   await client.connect();
   await client.query('TRUNCATE parametros_maestros; CHECKPOINT');
   await client.end();
-}
-
-async function expectZero(tenant: TenantFixture, args: string[]): Promise<void> {
-  const done = await tenant.agent(args);
-  if (done.code !== 0) throw new Error(`ax-sync-client ${args.join(' ')}:\n${done.stdout}${done.stderr}`);
 }

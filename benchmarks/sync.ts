@@ -15,19 +15,17 @@ import {
   startServerFixture,
   type TenantFixture,
 } from '../fixtures/system.ts';
+import { expectZero, releases, runBenchmark, useBuiltPrograms } from './run.ts';
 import { linesOf, openSource, type Source } from './source.ts';
 
 /**
  * `npm run bench [-- rows…]`: uploads and downloads whole, through every real part, beside their floor: the same rows by
  * COPY and MERGE alone, one after the other, from a file on this machine. Prints a table; figures are ratios within a run.
  */
-// As in production: both built, without a loader of TypeScript beside them.
-process.env.AX_SYNC_SERVER ??= 'dist/server/main.js';
-process.env.AX_SYNC_CLIENT ??= 'dist/ax-sync-client';
+useBuiltPrograms();
 
 const sizes = process.argv.slice(2).map(Number);
 const SIZES = sizes.length > 0 ? sizes : [100_000, 1_000_000];
-const releases: (() => Promise<unknown>)[] = [];
 
 interface Line {
   filas: number;
@@ -39,11 +37,7 @@ interface Line {
   server?: number;
 }
 
-try {
-  await run();
-} finally {
-  for (const release of releases.reverse()) await release().catch((error: unknown) => console.error(error));
-}
+await runBenchmark(run);
 
 async function run(): Promise<void> {
   const postgres = await startPostgres();
@@ -180,12 +174,6 @@ async function measureSync(
 
 function figuresOf(done: Finished, server: ServerFixture) {
   return { seconds: done.seconds, agent: done.peakRss, server: server.running.peakRss() };
-}
-
-async function expectZero(tenant: TenantFixture, args: string[]): Promise<Finished> {
-  const done = await tenant.agent(args);
-  if (done.code !== 0) throw new Error(`ax-sync-client ${args.join(' ')}:\n${done.stdout}${done.stderr}`);
-  return done;
 }
 
 async function expectCount(server: ServerFixture, count: number): Promise<void> {
