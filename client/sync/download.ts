@@ -6,7 +6,14 @@ import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from 
 import type { SyncContext } from './context.ts';
 import { readFrame } from './frame.ts';
 import { makeCollector } from './memory.ts';
-import { PhaseFailure, recordPhase, retryDeadlocks, runPhaseAtBackend, runPhaseAtSqlServer } from './phases.ts';
+import {
+  causeOf,
+  isLostConnection,
+  recordPhase,
+  retryDeadlocks,
+  runPhaseAtBackend,
+  runPhaseAtSqlServer,
+} from './phases.ts';
 import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
 
 /**
@@ -20,16 +27,9 @@ import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
 export function downloadTable(context: SyncContext, tabla: TablaBajada): Promise<number> {
   const { log, policy, signal } = context;
   const onRetry = (error: unknown) => {
-    const cause = error instanceof PhaseFailure ? error.cause : error;
-    log.warn(`${describeError(cause).text} Se intenta de nuevo.`, tabla.nombre);
+    log.warn(`${describeError(causeOf(error)).text} Se intenta de nuevo.`, tabla.nombre);
   };
-  return withRetries(() => downloadOnce(context, tabla), { signal, policy, when: isWorthAnotherAttempt, onRetry });
-}
-
-function isWorthAnotherAttempt(error: unknown): boolean {
-  if (!(error instanceof PhaseFailure)) return error instanceof SqlServerError && error.retryable;
-  // The customer's SQL may have run before its answer was lost: the next run repeats it, as it does every time.
-  return error.place.fase === 'process' && error.cause instanceof SqlServerError && error.cause.retryable;
+  return withRetries(() => downloadOnce(context, tabla), { signal, policy, when: isLostConnection, onRetry });
 }
 
 async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<number> {

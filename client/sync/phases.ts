@@ -10,7 +10,7 @@ import {
 import { SyncError } from '../../protocol/errors.ts';
 import { describeError } from '../describe-error.ts';
 import { isDeadlock, withRetries } from '../retry.ts';
-import type { SqlParameter, SqlServer } from '../sqlserver/connection.ts';
+import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
 import type { SyncContext } from './context.ts';
 
 /** Where a phase belongs. */
@@ -95,6 +95,21 @@ function entryOf(place: PhasePlace, startedAt: Date, rest: Partial<LogEntry> & P
 
 function titleOf({ fase, direccion, ejecutadoEn }: PhasePlace): string {
   return fase === null ? '' : `${fase} (${direccion}, ${ejecutadoEn}): `;
+}
+
+/** What went wrong, in a phase or outside of them. */
+export function causeOf(error: unknown): unknown {
+  return error instanceof PhaseFailure ? error.cause : error;
+}
+
+/**
+ * Whether a table is worth another connection to SQL Server: it could not be made, or broke while rows were read or loaded.
+ * The customer's SQL may have run before its answer was lost: the next run repeats it, as it does every time.
+ */
+export function isLostConnection(error: unknown): boolean {
+  if (error instanceof PhaseFailure && error.place.fase !== 'process') return false;
+  const cause = causeOf(error);
+  return cause instanceof SqlServerError && cause.retryable;
 }
 
 /** Repeats what SQL Server undid to break a deadlock. */

@@ -10,7 +10,6 @@ import {
   type NdjsonBlock,
   type SqlParameter,
   type SqlServer,
-  SqlServerError,
   withSqlServer,
 } from '../sqlserver/connection.ts';
 import { findRangeKey } from '../sqlserver/range-key.ts';
@@ -19,7 +18,7 @@ import { cutChunks, sealChunks } from './chunks.ts';
 import type { SyncContext } from './context.ts';
 import { boundMark, fingerprintOf, mentionsMark, readServerClock } from './marks.ts';
 import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
-import { PhaseFailure, recordPhase, runPhaseAtSqlServer } from './phases.ts';
+import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from './phases.ts';
 import { CHUNKS_IN_FLIGHT, ChunksLost, deliver, type SentUpload, sendChunks } from './send.ts';
 
 /**
@@ -52,16 +51,9 @@ export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<n
   return withRetries(attempt, { signal, policy, when: isWorthAnotherAttempt, onRetry });
 }
 
-function causeOf(error: unknown): unknown {
-  return error instanceof PhaseFailure ? error.cause : error;
-}
-
 function isWorthAnotherAttempt(error: unknown): boolean {
-  // The customer's SQL may have run before its answer was lost: the next run repeats it, as it does every time.
-  if (error instanceof PhaseFailure && error.place.fase !== 'process') return false;
   const cause = causeOf(error);
-  if (cause instanceof SqlServerError) return cause.retryable;
-  return cause instanceof ChunksLost || cause instanceof SpoolUnusable;
+  return isLostConnection(error) || cause instanceof ChunksLost || cause instanceof SpoolUnusable;
 }
 
 async function uploadOnce(context: SyncContext, tabla: TablaSubida): Promise<number> {
