@@ -12,6 +12,9 @@ const schema = {
     { name: "o'tra \\columna", type: 'NVARCHAR(MAX)' },
   ],
 };
+/** 64 characters of two bytes each: PostgreSQL keeps 31 of them in an alias. */
+const largo = `${'ñ'.repeat(60)}_fin`;
+const columnas = (...names: string[]) => ({ columns: names.map((name) => ({ name, type: 'NVARCHAR(100)' })) });
 const sql = (nombre: string, query: string) => ({ nombre, process: { query } });
 const tables = {
   tablasBajada: [
@@ -36,6 +39,17 @@ const tables = {
     sql('sin_sentido', 'SELEC 1'),
     sql('dos', 'SELECT 1 AS x; SELECT 2 AS x'),
     sql('escapa', 'SELECT 1 AS x) q; DROP TABLE parametros_maestros; SELECT * FROM (SELECT 1 AS x'),
+    {
+      nombre: 'nombres',
+      schema: columnas('CODIGO', largo, 'Precio'),
+      process: { query: 'parametros_maestros.tipo_campo=largo' },
+    },
+    sql('nombres_libres', 'parametros_maestros.tipo_campo=largo'),
+    {
+      ...sql('nombres_sql', `SELECT 1 AS Precio, 2 AS "${largo}", 3 AS otra, 4 AS "CODIGO", 5 AS codigo`),
+      schema: columnas('CODIGO', largo, 'Precio'),
+    },
+    { ...sql('falta', 'SELECT 1 AS precio, 2 AS otra'), schema: columnas('precio', 'stock') },
     sql('repetida', 'SELECT 1 AS x, 2 AS x'),
     sql('escribe', "INSERT INTO parametros_maestros (tipo_campo, codigo) VALUES ('x', 'y') RETURNING codigo"),
     sql('todas', 'SELECT "tenantId", codigo FROM parametros_maestros'),
@@ -53,6 +67,8 @@ beforeAll(async () => {
       ('acme-001', 'cuenta', '1.1.02', 'Banco', true, '{"saldo": 12345678901234567.8900, "nivel": 3, "o''tra \\\\columna": {"a": [1, null]}}'),
       ('acme-001', 'cuenta', '1.1.01', 'Caja "A"', false, '{"saldo": -0.10, "nivel": null, "firme": true}'),
       ('acme-001', 'banco', 'b', 'B', true, '{}'),
+      ('acme-001', 'largo', 'x', 'X', true, '{"${largo}": "completo", "PRECIO": 1.50}'),
+      ('acme-001', 'largo', 'y', 'Y', true, '{"${largo}": null, "precio": 7, "PRECIO": 8, "Precio": 9}'),
       ('otro-002', 'cuenta', 'ajena', 'Ajena', true, '{}')`);
 });
 afterAll(() => server?.close());
@@ -104,6 +120,26 @@ describe('the short form', () => {
   });
 });
 
+describe('a name of the schema, which SQL Server reads without case and up to 128 characters long', () => {
+  test('finds its key in the short form, whatever its case in the row', async () => {
+    expect((await download('nombres')).text).toBe(
+      `{"CODIGO":"x","${largo}":"completo","Precio":1.50}\n{"CODIGO":"y","${largo}":null,"Precio":9}\n`,
+    );
+  });
+
+  test('is one column of a derived schema, however many cases it has in the rows', async () => {
+    expect((await download('nombres_libres')).text.split('\n')[0]).toBe(
+      `{"codigo":"x","nombre":"X","activo":true,"PRECIO":1.50,"${largo}":"completo"}`,
+    );
+  });
+
+  test('finds its column in a query, which PostgreSQL names in lower case and cuts at 63 bytes', async () => {
+    const cut = 'ñ'.repeat(31);
+    expect(Buffer.byteLength(cut)).toBe(62);
+    expect((await download('nombres_sql')).text).toBe(`{"CODIGO":4,"${largo}":2,"Precio":1,"otra":3,"codigo":5}\n`);
+  });
+});
+
 describe('SQL', () => {
   test("runs the specification's query", async () => {
     expect((await download('del_spec')).text).toBe('{"codigo":"1.1.02","nombre":"Banco","nivel":"3"}\n');
@@ -145,6 +181,7 @@ describe('SQL', () => {
     ['dos', 422, /42601/],
     ['escapa', 422, /multiple commands|42601/],
     ['repetida', 422, /«x»/],
+    ['falta', 422, /no devuelve la columna «stock» de schema.columns \(devuelve precio, otra\)/],
     ['escribe', 422, /42601/],
     ['claves', 422, /permission denied.*42501/],
     ['se_disfraza', 422, /set_config/],

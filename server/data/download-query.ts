@@ -1,3 +1,4 @@
+import type { FieldDef } from 'pg';
 import type { Esquema, TablaBajada } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { quoteLiteral, quoteName } from '../postgres/copy.ts';
@@ -23,6 +24,8 @@ const forbidden =
  * `codigo`, `nombre`, `activo`, and the other columns by their name from parametros_json (those of the schema, else
  * every key that a row has).
  *
+ * The rows carry the names that the schema has: whatever the case and the length in PostgreSQL.
+ *
  * Throws SQL_FALLO for a query that cannot be sent as rows; PostgreSQL's own errors pass through.
  */
 export async function prepareDownloadQuery(
@@ -34,21 +37,36 @@ export async function prepareDownloadQuery(
   if (match !== null) {
     const from = `parametros_maestros WHERE "tenantId" = ${quoteLiteral(tenant)} AND tipo_campo = ${quoteLiteral(match[1] ?? match[2]!)}`;
     const schema = tabla.schema ?? (await deriveSchema(connection, from));
-    const columns = schema.columns.map(({ name }) => `${maestroColumn(name)} AS ${quoteName(name)}`);
-    return { select: selectJson(`SELECT ${columns.join(', ')} FROM ${from} ORDER BY codigo`), schema };
+    const members = schema.columns.map(({ name }) => ({ name, json: maestroJson(name) }));
+    return { select: `SELECT ${jsonObject(members)} AS fila FROM ${from} ORDER BY codigo`, schema };
   }
   return describeQuery(connection, tabla);
 }
 
 const ownColumns = ['codigo', 'nombre', 'activo'];
 
-function maestroColumn(name: string): string {
+/**
+ * jsonb of a column of the short form. SQL Server's names know no case, the keys of parametros_json do: a row that has
+ * not got the key as the schema spells it is looked through for another spelling.
+ */
+function maestroJson(name: string): string {
   const own = name.toLowerCase();
-  return ownColumns.includes(own) ? own : `parametros_json -> ${quoteLiteral(name)}`;
+  if (ownColumns.includes(own)) return `to_json(${own})`;
+  const key = quoteLiteral(name);
+  const otherwise = `SELECT value FROM jsonb_each(parametros_json) WHERE lower(key) = lower(${key}) ORDER BY key LIMIT 1`;
+  return `coalesce(parametros_json -> ${key}, (${otherwise}))`;
 }
 
-function selectJson(rows: string): string {
-  return `SELECT row_to_json(q)::text AS fila FROM (${rows}) q`;
+/**
+ * A JSON object as text, without line breaks. Written by hand, since PostgreSQL cuts the aliases that `row_to_json` takes
+ * for keys at 63 bytes, and a name of SQL Server has up to 128 characters; as fast, too.
+ */
+function jsonObject(members: readonly { name: string; json: string }[]): string {
+  const parts = members.map(({ name, json }, index) => {
+    const key = quoteLiteral(`${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
+    return `${key} || coalesce((${json})::text, 'null')`;
+  });
+  return parts.length === 0 ? `'{}'` : `${parts.join(' || ')} || '}'`;
 }
 
 /** Longest text, in characters, that surely fits NVARCHAR(4000), which counts a character outside the BMP as two. */
@@ -62,7 +80,7 @@ async function deriveSchema(connection: Connection, from: string): Promise<Esque
     escala: number;
     enteros: number;
   }>(`
-    SELECT name, CASE WHEN bool_and(tipo = 'boolean') THEN 'boolean' WHEN bool_and(tipo = 'number') THEN 'number' END
+    SELECT min(name COLLATE "C") AS name, CASE WHEN bool_and(tipo = 'boolean') THEN 'boolean' WHEN bool_and(tipo = 'number') THEN 'number' END
              AS clase,
            max(length(texto))::integer AS largo,
            coalesce(max(CASE WHEN tipo = 'number' THEN scale(texto::numeric) END), 0)::integer AS escala,
@@ -71,7 +89,7 @@ async function deriveSchema(connection: Connection, from: string): Promise<Esque
           FROM (SELECT parametros_json FROM ${from}) p, jsonb_each(p.parametros_json) k
           WHERE k.value <> 'null') valores
     WHERE NOT lower(name) = ANY ('{codigo,nombre,activo}')
-    GROUP BY name ORDER BY name COLLATE "C"`);
+    GROUP BY lower(name) ORDER BY 1`);
   const { rows: own } = await connection.query<{ codigo: number | null; nombre: number | null }>(
     `SELECT max(length(codigo)) AS codigo, max(length(nombre)) AS nombre FROM ${from}`,
   );
@@ -128,13 +146,14 @@ async function describeQuery(connection: Connection, tabla: TablaBajada): Promis
   const names = fields.map(({ name }) => name);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
   if (repeated !== undefined) throw refuse(`La consulta tiene dos columnas «${repeated}».`);
-  const columns = fields.map(({ name, dataTypeID }) => {
-    const column = quoteName(name);
-    // json keeps its line breaks, jsonb has none; bytes travel as base64, which PostgreSQL breaks into lines.
-    if (dataTypeID === oid.json) return `${column}::jsonb AS ${column}`;
-    if (dataTypeID === oid.bytea) return `translate(encode(${column}, 'base64'), E'\\n', '') AS ${column}`;
-    return column;
-  });
+  const asked = tabla.schema?.columns.map(({ name }) => ({ name, field: findField(name, fields) })) ?? [];
+  const missing = asked.find(({ field }) => field === undefined)?.name;
+  if (missing !== undefined) {
+    throw refuse(`La consulta no devuelve la columna «${missing}» de schema.columns (devuelve ${names.join(', ')}).`);
+  }
+  const taken = new Set(asked.map(({ field }) => field));
+  const rest = fields.filter((field) => !taken.has(field)).map((field) => ({ name: field.name, field }));
+  const members = [...asked, ...rest].map(({ name, field }) => ({ name, json: fieldJson(field!) }));
   const schema = tabla.schema ?? {
     columns: fields.map(({ name, dataTypeID, dataTypeModifier }) => ({
       name,
@@ -142,7 +161,34 @@ async function describeQuery(connection: Connection, tabla: TablaBajada): Promis
       nullable: true,
     })),
   };
-  return { select: selectJson(`SELECT ${columns.join(', ')} FROM (\n${query}\n) r`), schema };
+  return { select: `SELECT ${jsonObject(members)} AS fila FROM (\n${query}\n) r`, schema };
+}
+
+/**
+ * The field of a query that a column of the schema means: of its name, of its name as PostgreSQL cuts it, or else the only
+ * one that differs from it in case alone, as `SELECT Precio` does.
+ */
+function findField(name: string, fields: readonly FieldDef[]): FieldDef | undefined {
+  const exact = fields.find((field) => field.name === name) ?? fields.find((field) => field.name === cutName(name));
+  if (exact !== undefined) return exact;
+  const alike = fields.filter((field) => field.name.toLowerCase() === cutName(name).toLowerCase());
+  return alike.length === 1 ? alike[0] : undefined;
+}
+
+/** An identifier as PostgreSQL keeps it: 63 bytes of whole characters (NAMEDATALEN). */
+function cutName(name: string): string {
+  const bytes = Buffer.from(name);
+  let end = Math.min(bytes.length, 63);
+  while (end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--;
+  return bytes.toString('utf8', 0, end);
+}
+
+function fieldJson({ name, dataTypeID }: FieldDef): string {
+  const column = quoteName(name);
+  // json keeps its line breaks, jsonb has none; bytes travel as base64, which PostgreSQL breaks into lines.
+  if (dataTypeID === oid.json) return `${column}::jsonb`;
+  if (dataTypeID === oid.bytea) return `to_json(translate(encode(${column}, 'base64'), E'\\n', ''))`;
+  return `to_json(${column})`;
 }
 
 /** `modifier` holds length or precision and scale, plus the 4 bytes of a header (PostgreSQL's atttypmod). */
