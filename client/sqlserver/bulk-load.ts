@@ -44,8 +44,12 @@ export async function bulkLoad(
         loaded = rowCount;
         done(error);
       });
-      columns.forEach(({ name, type, nullable }, index) => {
-        const exact = exactType(loadType(type), { nullable, refuse: (value, rule) => refuse(value, rule, index) });
+      columns.forEach(({ name, type, nullable, codePage }, index) => {
+        const exact = exactType(loadType(type), {
+          nullable,
+          ...(codePage !== undefined && { codePage }),
+          refuse: (value, rule) => refuse(value, rule, index),
+        });
         // tedious puts the name between brackets as it is.
         load.addColumn(name.replaceAll(']', ']]'), exact, { nullable });
       });

@@ -1,5 +1,6 @@
+import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { type BulkLoadOptions, bulkLoad } from './bulk-load.ts';
-import type { BulkColumn } from './ddl.ts';
+import { type BulkColumn, quoteTable } from './ddl.ts';
 import { SqlServerError } from './errors.ts';
 import { type NdjsonBlock, type ReadRowsOptions, readRows } from './read-rows.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
@@ -97,6 +98,41 @@ export class SqlServer {
       );
     }
     return rows;
+  }
+
+  /**
+   * `columns`, each of characters with the code page of the char, varchar or text column of `table` that has its name;
+   * where the table has no such column, or shows none to this login, that of the database for the types that have one.
+   */
+  async withCodePages(
+    table: string,
+    columns: readonly BulkColumn[],
+    signal: AbortSignal,
+  ): Promise<readonly BulkColumn[]> {
+    const session = this.#session;
+    const found = new Map<string, string | undefined>();
+    const start = (done: (error?: Error | null) => void) => {
+      const request = makeRequest(`SELECT * FROM ${quoteTable(table)} WHERE 1 = 0`, [], done);
+      request.on('columnMetadata', (metadata: ColumnMetadata[] | { [name: string]: ColumnMetadata }) => {
+        for (const { colName, type, collation } of Object.values(metadata)) {
+          const codePage = /^(Char|VarChar|Text)$/.test(type.name) ? collation?.codepage : undefined;
+          found.set(colName.toLowerCase(), codePage);
+        }
+      });
+      return sendRequest(session.connection, request);
+    };
+    try {
+      await session.perform(start, { signal, watch: session.watch(session.stallTimeoutMs) });
+    } catch (error) {
+      if (!(error instanceof SqlServerError && error.code === 'PERMISOS')) throw error;
+    }
+    const own = session.connection.databaseCollation?.codepage;
+    return columns.map((column) => {
+      const key = column.name.toLowerCase();
+      const has = ['char', 'varchar', 'text'].includes(column.type.name);
+      const codePage = found.has(key) ? found.get(key) : has ? own : undefined;
+      return codePage === undefined ? column : { ...column, codePage };
+    });
   }
 
   /** The rows of the one result set of `sql` as NDJSON, at the consumer's pace; leaving the loop cancels the request. */

@@ -5,6 +5,8 @@ export interface BulkColumn {
   name: string;
   type: SqlTypeSpec;
   nullable: boolean;
+  /** Of the char, varchar or text column that the value is for, as tedious names it: what it lacks is refused. */
+  codePage?: string;
 }
 
 /** One part of a name in brackets, whatever it holds: `a]b` → `[a]]b]`. */
@@ -28,8 +30,8 @@ export function quoteTable(name: string): string {
 
 /**
  * The type that a value of `type` has on the wire and in `#temp`. tedious encodes varchar in the connection's
- * collation, which need not be the column's, so characters travel as NVARCHAR; SQL Server converts them when they reach
- * the target, and refuses what the target cannot hold.
+ * collation, which need not be the column's, so characters travel as NVARCHAR, and SQL Server converts them when they
+ * reach the target. It puts `?` for what the column's code page lacks: see `BulkColumn.codePage`.
  */
 export function loadType(type: SqlTypeSpec): SqlTypeSpec {
   const { name, length } = type;

@@ -116,8 +116,7 @@ function makeWriter(column: ColumnMetadata, text: (value: string) => string): Wr
     case 'Char':
     case 'VarChar':
     case 'Text':
-      // Of a collation that it does not know tedious reads the bytes as UTF-8.
-      return column.collation?.codepage === undefined ? () => undefined : (value) => text(value as string);
+      return codePageWriter(column.collation?.codepage, text);
     case 'NChar':
     case 'NVarChar':
     case 'NText':
@@ -140,6 +139,13 @@ function makeWriter(column: ColumnMetadata, text: (value: string) => string): Wr
       // DateTimeOffset comes without its offset; Variant without its base type.
       return () => undefined;
   }
+}
+
+/** Of a collation that it does not know tedious reads the bytes as UTF-8; of a byte it does not know it makes U+FFFD. */
+function codePageWriter(codepage: string | undefined, text: (value: string) => string): Writer {
+  if (codepage === undefined) return () => undefined;
+  if (codepage === 'utf-8') return (value) => text(value as string);
+  return (value) => ((value as string).includes('\uFFFD') ? undefined : text(value as string));
 }
 
 /** tedious gives a double; up to 15 digits name it, and those are the column's own. */

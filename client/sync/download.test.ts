@@ -70,6 +70,28 @@ test("the specification's plan de cuentas: created, merged, and what is gone dea
   expect(rows).toEqual([...once, ...once].map((fase) => ({ fase, estado: 'exitoso' })));
 });
 
+test.each([
+  ['VARCHAR of the schema', planCuentas, 'VARCHAR(200)'],
+  ['VARCHAR of the target alone', plain, 'NVARCHAR(200)'],
+])(
+  "a character that the target's code page lacks (%s) refuses the table, and names row and column",
+  async (_, tabla, type) => {
+    const columns = planCuentas.schema.columns.map((column) =>
+      column.name === 'nombre' ? { ...column, type } : column,
+    );
+    await world.setTables({ tablasBajada: [{ ...tabla, schema: { columns } }] });
+    await world.execute(create);
+    await store('1.1.01', 'Caja «€» Ñandú');
+    expect((await world.sync()).reason).toBe('exitoso');
+    await store('1.1.01', 'Caja');
+    await store('1.1.02', 'Banco Ω');
+    const { reason, log } = await world.sync();
+    expect(reason).not.toBe('exitoso');
+    expect(log).toMatch(/Fila 2 de la descarga, columna «nombre», valor «Banco Ω»: .*CP1252.*«Ω»/);
+    expect(await readTarget()).toEqual(['1.1.01 Caja «€» Ñandú Activo']);
+  },
+);
+
 test('without post_process: the target is created and rows are inserted or updated by key, none deleted', async () => {
   await world.setTables({ tablasBajada: [plain] });
   await store('1.1.01', 'Caja');

@@ -53,7 +53,7 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
 
 interface LoadedRows {
   temp: string;
-  columns: BulkColumn[];
+  columns: readonly BulkColumn[];
   rows: number;
 }
 
@@ -83,8 +83,9 @@ async function loadOnce(
 ): Promise<LoadedRows & { bytes: number }> {
   const { start, rows: lines } = await readFrame(await backend.openDownload(tabla.nombre, signal));
   try {
-    const columns = columnsOf(tabla, start.schema);
-    await createTargetIfMissing(db, tabla, columns, signal);
+    const wanted = columnsOf(tabla, start.schema);
+    await createTargetIfMissing(db, tabla, wanted, signal);
+    const columns = await db.withCodePages(tabla.nombre, wanted, signal);
     const temp = makeTempName(tabla.nombre);
     await db.execute(createTempTableSql(temp, columns), { signal });
     let bytes = 0;

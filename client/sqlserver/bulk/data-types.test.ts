@@ -10,14 +10,14 @@ type Out = Parameters<DataType['writeValue']>[0];
 const options = {} as Parameters<DataType['writeValue']>[2];
 const makeBuffer = () => new (WritableTrackingBuffer as unknown as new () => Out)();
 
-function typeOf(text: string, nullable = true): DataType {
+function typeOf(text: string, nullable = true, codePage?: string): DataType {
   const refuse = (value: string, rule: string) => new SqlServerError('VALOR', `${value}|${rule}`);
-  return exactType(parseSqlType(text), { nullable, refuse });
+  return exactType(parseSqlType(text), { nullable, refuse, ...(codePage !== undefined && { codePage }) });
 }
 
-function valueHex(text: string, value: Cell, nullable = true): string {
+function valueHex(text: string, value: Cell, nullable = true, codePage?: string): string {
   const out = makeBuffer();
-  typeOf(text, nullable).writeValue(out, { value }, options);
+  typeOf(text, nullable, codePage).writeValue(out, { value }, options);
   return Buffer.from(out.data).toString('hex');
 }
 
@@ -93,6 +93,8 @@ describe('the bytes of a value', () => {
     ['nchar(2)', 'a', '02006100'],
     ['varbinary(4)', 'AP8=', '020000ff'],
     ['varbinary(4)', '0x00fF', '020000ff'],
+    // Base64 of real bytes, though it looks like hexadecimal.
+    ['varbinary(4)', '0x12', '0300d31d76'],
     ['varbinary(4)', '\\x00ff', '020000ff'],
     ['varbinary(max)', 'AP8=', 'feffffffffffffff0200000000ff00000000'],
     ['binary(8)', '0x00000000000007D1', '080000000000000007d1'],
@@ -188,7 +190,6 @@ describe('a value that does not fit is refused, never rounded or cut', () => {
     ['varbinary(1)', 'AP8=', /2 bytes y caben 1/],
     ['varbinary(10)', 'AP8', /base64/],
     ['varbinary(10)', '0x0', /base64/],
-    ['varbinary(10)', '0x12', /puede ser base64 o hexadecimal/],
   ] as [string, Cell, RegExp][])('%s %j', (type, value, rule) => {
     const failed = expect(() => valueHex(type, value));
     failed.toThrow(SqlServerError);
@@ -197,6 +198,33 @@ describe('a value that does not fit is refused, never rounded or cut', () => {
 
   test('NULL where the column has none', () => {
     expect(() => valueHex('int', null, false)).toThrow(/no admite NULL/);
+  });
+});
+
+describe('text for a column of a code page', () => {
+  // What each page has and lacks: https://www.unicode.org/Public/MAPPINGS/VENDORS/MICSFT/.
+  test.each([
+    ['CP1252', 'Ñandú €', undefined],
+    ['CP1252', 'ÿ\x81\x9d', undefined],
+    ['CP1252', 'abcΩdșf', 'Ω'],
+    ['CP1252', 'emoji 😀', '😀'],
+    ['CP1252', 'a\u2212b', '\u2212'],
+    ['CP1252', '\uFFFD', '\uFFFD'],
+    ['CP1250', 'șț', 'ș'],
+    ['CP1250', 'şţ', undefined],
+    ['CP1251', 'Жук', undefined],
+    ['CP1251', 'caño', 'ñ'],
+    ['CP932', 'あア漢', undefined],
+    ['CP932', 'あé', 'é'],
+    ['CP936', '你好', undefined],
+    ['CP437', '─ñ', undefined],
+    ['CP437', '€', '€'],
+    ['utf-8', 'Ω😀\uFFFD', undefined],
+    [undefined, 'Ω😀', undefined],
+  ])('%s: %j', (codePage, text, unfit) => {
+    const write = () => valueHex('nvarchar(20)', text, true, codePage);
+    if (unfit === undefined) expect(write()).toBe(valueHex('nvarchar(20)', text));
+    else expect(write).toThrow(`la columna es de la página de códigos ${codePage}, que no tiene «${unfit}»`);
   });
 });
 

@@ -1,6 +1,7 @@
 import type { DataType } from 'tedious/lib/data-type.js';
 import { formatSqlType, type SqlTypeSpec } from '../../../protocol/sql-types.ts';
 import type { SqlServerError } from '../errors.ts';
+import { makeUnfitFinder } from '../transcoder/code-pages.ts';
 import { bytes, type Cell, type Codec, type Out, textOnly } from './codec.ts';
 import { dateTime2, dateTimeOffset, time, writeDate, writeDateTime, writeSmallDateTime } from './date-codecs.ts';
 import { readDecimal, readFloat, readInteger, UnfitValue } from './exact.ts';
@@ -14,13 +15,15 @@ import { readDecimal, readFloat, readInteger, UnfitValue } from './exact.ts';
 
 export interface ExactTypeOptions {
   nullable: boolean;
+  /** nchar, nvarchar: refuse characters that this code page, as tedious names it, lacks. */
+  codePage?: string;
   /** What to throw for a value that does not fit; `rule` is Spanish, without a full stop. */
   refuse: (value: string, rule: string) => SqlServerError;
 }
 
 /** The type object of a column or parameter of `type`, which is one that `loadType` answers. */
-export function exactType(type: SqlTypeSpec, { nullable, refuse }: ExactTypeOptions): DataType {
-  const codec = codecOf(type);
+export function exactType(type: SqlTypeSpec, { nullable, codePage, refuse }: ExactTypeOptions): DataType {
+  const codec = codecOf(type, codePage);
   const declaration = formatSqlType(type).toLowerCase();
   return {
     id: codec.id,
@@ -46,7 +49,7 @@ export function exactType(type: SqlTypeSpec, { nullable, refuse }: ExactTypeOpti
   };
 }
 
-function codecOf(type: SqlTypeSpec): Codec {
+function codecOf(type: SqlTypeSpec, codePage: string | undefined): Codec {
   switch (type.name) {
     case 'bit':
       return { id: 0x68, typeInfo: bytes(0x68, 1), write: writeBit };
@@ -84,9 +87,9 @@ function codecOf(type: SqlTypeSpec): Codec {
     case 'smalldatetime':
       return { id: 0x6f, typeInfo: bytes(0x6f, 4), write: writeSmallDateTime };
     case 'nchar':
-      return characters(0xef, type.length ?? 1);
+      return characters(0xef, type.length ?? 1, codePage);
     case 'nvarchar':
-      return characters(0xe7, type.length ?? 1);
+      return characters(0xe7, type.length ?? 1, codePage);
     case 'binary':
       return binary(0xad, type.length ?? 1);
     case 'varbinary':
@@ -213,7 +216,8 @@ function lengthPrefix(max: boolean) {
   };
 }
 
-function characters(id: number, length: number | 'max'): Codec {
+function characters(id: number, length: number | 'max', codePage: string | undefined): Codec {
+  const findUnfit = makeUnfitFinder(codePage);
   const { nil, open, close } = lengthPrefix(length === 'max');
   return {
     id,
@@ -227,6 +231,10 @@ function characters(id: number, length: number | 'max'): Codec {
       const text = String(value);
       if (length !== 'max' && text.length > length) {
         throw new UnfitValue(`tiene ${text.length} caracteres y caben ${length}`);
+      }
+      const unfit = findUnfit?.(text);
+      if (unfit !== undefined) {
+        throw new UnfitValue(`la columna es de la página de códigos ${codePage}, que no tiene «${unfit}»`);
       }
       open(out, text.length * 2);
       out.writeString(text, 'ucs2');
@@ -255,14 +263,11 @@ function binary(id: number, length: number | 'max'): Codec {
 }
 
 /**
- * Base64; hexadecimal after `0x` (SQL Server) or `\x` (PostgreSQL). A few texts are both base64 and `0x…`: which of the
- * two was meant cannot be known, so they are refused.
+ * Base64, which is how bytes leave SQL Server and PostgreSQL alike; else hexadecimal after `0x`, as a rowversion's is, or
+ * `\x`. A few texts are both, such as `0x12`: they are base64, since real bytes (D3 1D 76) are written so.
  */
 function readBinary(text: string): Buffer {
-  const isHex = /^[0\\][xX](?:[0-9a-fA-F]{2})*$/.test(text);
-  const isBase64 = text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
-  if (isHex && isBase64) throw new UnfitValue('puede ser base64 o hexadecimal: escríbalo como \\x…');
-  if (isHex) return Buffer.from(text.slice(2), 'hex');
-  if (isBase64) return Buffer.from(text, 'base64');
+  if (text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text)) return Buffer.from(text, 'base64');
+  if (/^[0\\][xX](?:[0-9a-fA-F]{2})*$/.test(text)) return Buffer.from(text.slice(2), 'hex');
   throw new UnfitValue('no es base64 ni hexadecimal (0x…)');
 }

@@ -15,9 +15,38 @@ export function makeCodePageWriter(codepage: string | undefined): PieceWriter | 
   if (codepage === undefined || !iconv.encodingExists(codepage)) return undefined;
   if (codepage === 'utf-8') return writeUtf8;
   if (doubleByte.has(codepage)) return makeDoubleByteWriter(codepage);
+  return makeSingleByteWriter(tableOf(codepage));
+}
+
+/**
+ * Finds the first character of a text that a code page, as tedious names it, lacks. Undefined where every character fits
+ * (UTF-8), and where nobody knows the code page.
+ */
+export function makeUnfitFinder(codepage: string | undefined): ((text: string) => string | undefined) | undefined {
+  if (codepage === undefined || codepage === 'utf-8' || !iconv.encodingExists(codepage)) return undefined;
+  const fits = doubleByte.has(codepage)
+    ? (character: string) => iconv.decode(iconv.encode(character, codepage), codepage) === character
+    : setOf(tableOf(codepage));
+  return (text) => {
+    if (isAscii.test(text)) return undefined;
+    for (const character of text) if (character > '\x7f' && !fits(character)) return character;
+    return undefined;
+  };
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
+const isAscii = /^[\x00-\x7f]*$/;
+
+function setOf(units: Uint16Array): (character: string) => boolean {
+  const known = new Set(Array.from(units, (unit) => String.fromCharCode(unit)));
+  known.delete('\uFFFD');
+  return (character) => known.has(character);
+}
+
+function tableOf(codepage: string): Uint16Array {
   const units = tables.get(codepage) ?? makeTable(codepage);
   tables.set(codepage, units);
-  return makeSingleByteWriter(units);
+  return units;
 }
 
 function makeTable(codepage: string): Uint16Array {
