@@ -1,16 +1,15 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Connection, Request, TYPES } from 'tedious';
 import { type SqlServer, withSqlServer } from '../client/sqlserver/connection.ts';
 import { type BulkColumn, createTableSql } from '../client/sqlserver/ddl.ts';
 import { startPostgres } from '../fixtures/postgres.ts';
-import { start } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
-import { hasFreeTds } from '../fixtures/sqlserver/freetds.ts';
 import type { SqlTypeSpec } from '../protocol/sql-types.ts';
+import { type Freebcp, openFreebcp } from './freebcp.ts';
 import { columns } from './rows.ts';
-import { releases, runBenchmark } from './run.ts';
+import { type Aim, printAims, releases, runBenchmark } from './run.ts';
 import { linesOf, openSource, type Source } from './source.ts';
 
 /**
@@ -21,15 +20,14 @@ import { linesOf, openSource, type Source } from './source.ts';
  * three repetitions the median counts. Rows come from a replay table and go into a sink, so that SQL Server costs next to
  * nothing. Prints a table for each direction; figures are ratios within a run.
  */
-const [ROWS = 1_000_000] = process.argv.slice(2).map(Number);
+const [ROWS = 1_000_000] = import.meta.main ? process.argv.slice(2).map(Number) : [];
 /** What is slow gets fewer rows: what counts is rows a second. */
 const SLICE = Math.max(1, Math.floor(ROWS / 5));
 const REPETITIONS = 3;
 const PROBE_MS = 20_000;
-/** For one run of freebcp. */
-const MAX_MS = 600_000;
 const AIM_ROW_EVENTS = 3.5;
-const AIM_FREEBCP = 1.5;
+const AIM_FREEBCP_OUT = 1.5;
+const AIM_FREEBCP_IN = 2;
 /** No replay table's name: `freebcp in` first asks for the columns by a SELECT, which must not answer with rows. */
 const SINK = 'replay.destino';
 const signal = new AbortController().signal;
@@ -49,9 +47,13 @@ interface Result extends Contender {
   bytes: number | undefined;
 }
 
-await runBenchmark(run);
+if (import.meta.main) printAims(await measureExtraction());
 
-async function run(): Promise<void> {
+export function measureExtraction(): Promise<Aim[]> {
+  return runBenchmark(run);
+}
+
+async function run(): Promise<Aim[]> {
   const postgres = await startPostgres();
   releases.push(postgres.stop);
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-extract-'));
@@ -60,11 +62,12 @@ async function run(): Promise<void> {
   releases.push(source.stop);
   await runSql(source.sql, 'CREATE SCHEMA replay');
   await runSql(source.sql, createTableSql(SINK, bulkColumns(), []));
-  // Without it freetds.ts has said so, loudly.
-  const bcp = hasFreeTds ? await openFreebcp(source, folder) : undefined;
+  const text = await writeText(source, folder);
   console.log(`\n${cpus()[0]?.model}, ${cpus().length} cores, Bun ${Bun.version}`);
-  print('out: rows of SQL Server to text', await race(outwards(source, bcp)));
-  print('in: text to INSERT BULK', await race(inwards(source, bcp)));
+  return [
+    ...print('out: rows of SQL Server to text', await race(outwards(source, text))),
+    ...print('in: text to INSERT BULK', await race(inwards(source, text))),
+  ];
 }
 
 /** Each once, and so on again: what disturbs the machine disturbs all of them. The first is what the others are held to. */
@@ -83,7 +86,7 @@ async function race(contenders: Contender[]): Promise<Result[]> {
   return results;
 }
 
-function outwards({ sql, table }: Source, bcp: Freebcp | undefined): Contender[] {
+function outwards({ sql, table }: Source, text: Text | undefined): Contender[] {
   const select = (rows: number) => `SELECT TOP (${rows}) * FROM ${table}`;
   const read = (rows: number, reader: 'transcoder' | 'row-events') => () =>
     withDb(sql, async (db) => {
@@ -123,15 +126,15 @@ function outwards({ sql, table }: Source, bcp: Freebcp | undefined): Contender[]
       },
     },
   ];
-  if (bcp === undefined) return contenders;
+  if (text === undefined) return contenders;
   const run = async () => {
-    await bcp.run([select(ROWS), 'queryout', '/dev/null']);
-    return bcp.bytes;
+    await text.bcp([select(ROWS), 'queryout', '/dev/null'], ROWS);
+    return text.bytes;
   };
-  return [...contenders, { name: 'freebcp queryout /dev/null -c', rows: ROWS, run, aim: AIM_FREEBCP }];
+  return [...contenders, { name: 'freebcp queryout /dev/null -c', rows: ROWS, run, aim: AIM_FREEBCP_OUT }];
 }
 
-function inwards({ sql }: Source, bcp: Freebcp | undefined): Contender[] {
+function inwards({ sql }: Source, text: Text | undefined): Contender[] {
   const all = [...linesOf(ROWS)];
   const some = [...linesOf(SLICE)];
   const contenders: Contender[] = [
@@ -153,14 +156,14 @@ function inwards({ sql }: Source, bcp: Freebcp | undefined): Contender[] {
       },
     },
   ];
-  if (bcp === undefined) return contenders;
+  if (text === undefined) return contenders;
   const copyIn = (...flags: string[]): Contender => ({
     name: ['freebcp in -c', ...flags].join(' '),
     rows: ROWS,
-    aim: AIM_FREEBCP,
+    aim: AIM_FREEBCP_IN,
     run: async () => {
-      await bcp.run([SINK, 'in', bcp.file, ...flags]);
-      return bcp.bytes;
+      await text.bcp([SINK, 'in', text.file, ...flags], ROWS);
+      return text.bytes;
     },
   });
   // Left to itself it begins a new INSERT BULK every 1000 rows.
@@ -250,38 +253,26 @@ function tediousType({ name }: SqlTypeSpec) {
   return type;
 }
 
-interface Freebcp {
+interface Text {
   /** The table as its text: dates with milliseconds, and no telling NULL from ''. */
   file: string;
   bytes: number;
-  /** Runs it to its end with `-c`; rejects when it did not copy all rows. */
-  run(args: string[]): Promise<void>;
+  bcp: Freebcp;
 }
 
-async function openFreebcp({ sql, table }: Source, folder: string): Promise<Freebcp | undefined> {
-  const settings = [`host = ${sql.host}`, `port = ${sql.port}`, 'tds version = 7.4', 'client charset = UTF-8'];
-  const configuration = join(folder, 'freetds.conf');
-  const encryption = sql.encrypt ? 'require' : 'off';
-  await writeFile(configuration, ['[origen]', ...settings, `encryption = ${encryption}`].join('\n'));
-  const login = ['-S', 'origen', '-U', sql.user, '-P', sql.password, '-D', sql.database];
-  const env = { FREETDSCONF: configuration, LC_ALL: 'C.UTF-8' };
-  const copy = async (args: string[], rows: number, ms: number) => {
-    const options = { env, signal: AbortSignal.timeout(ms) };
-    const { code, killedBy, stdout, stderr } = await start('freebcp', [...args, '-c', ...login], options).finished;
-    const copied = /(\d+) rows copied/.exec(stdout + stderr)?.[1];
-    if (code === 0 && Number(copied) === rows) return;
-    throw new Error(`freebcp ${args.join(' ')} ended with ${code ?? killedBy}: ${stdout}${stderr}`);
-  };
+async function writeText({ sql, table }: Source, folder: string): Promise<Text | undefined> {
+  const bcp = await openFreebcp(sql, folder);
+  if (bcp === undefined) return undefined;
   const file = join(folder, 'filas.tsv');
   // It asks for the columns by SET FMTONLY, and never ends where that answers with rows.
   try {
-    await copy([`SELECT TOP (1) * FROM ${table}`, 'queryout', file], 1, PROBE_MS);
+    await bcp([`SELECT TOP (1) * FROM ${table}`, 'queryout', file], 1, PROBE_MS);
   } catch (error) {
     console.warn(`SKIPPED: freebcp cannot read ${table}: ${(error as Error).message}`);
     return undefined;
   }
-  await copy([`SELECT TOP (${ROWS}) * FROM ${table}`, 'queryout', file], ROWS, MAX_MS);
-  return { file, bytes: (await stat(file)).size, run: (args) => copy(args, ROWS, MAX_MS) };
+  await bcp([`SELECT TOP (${ROWS}) * FROM ${table}`, 'queryout', file], ROWS);
+  return { file, bytes: (await stat(file)).size, bcp };
 }
 
 function bulkColumns(): BulkColumn[] {
@@ -300,7 +291,8 @@ function expectRows(count: number, rows: number): void {
   if (count !== rows) throw new Error(`${count} rows instead of ${rows}`);
 }
 
-function print(title: string, results: Result[]): void {
+function print(title: string, results: Result[]): Aim[] {
+  const aims: Aim[] = [];
   const median = ({ speeds }: Result) => speeds[speeds.length >> 1]!;
   const own = median(results[0]!);
   const thousands = (speed: number) => `${(speed / 1000).toFixed(1)} k`;
@@ -314,6 +306,10 @@ function print(title: string, results: Result[]): void {
     const spread = `${thousands(speeds[0]!)} – ${thousands(speeds.at(-1)!)}`;
     const mega = bytes === undefined ? '' : ((bytes / rows / 1e6) * speed).toFixed(1);
     const ratio = result === results[0] ? '' : (own / speed).toFixed(2);
+    if (aim !== undefined) {
+      aims.push({ what: `${results[0]!.name} × ${name}, ${ROWS} rows`, value: own / speed, atLeast: aim });
+    }
     console.log(`| ${name} | ${rows} | ${thousands(speed)} | ${spread} | ${mega} | ${ratio} | ${aim ?? ''} |`);
   }
+  return aims;
 }

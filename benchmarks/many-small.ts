@@ -5,28 +5,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { writeLocalConfig } from '../client/config/local.ts';
-import { assertValidConfig } from '../client/config/remote.ts';
-import { endsRun } from '../client/describe-error.ts';
-import { Backend } from '../client/http/backend.ts';
-import { BackendError } from '../client/http/client.ts';
-import { Journal } from '../client/log/journal.ts';
-import { Secrets } from '../client/log/secrets.ts';
-import { type RawChunk, sealChunks } from '../client/sync/chunks.ts';
-import { PhaseFailure, recordFailure, recordPhase } from '../client/sync/phases.ts';
-import { sendChunks } from '../client/sync/send.ts';
-import { makeRandom } from '../fixtures/chaos/faults.ts';
 import { startPostgres } from '../fixtures/postgres.ts';
 import { startAgent } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
 import { type ServerFixture, startServerFixture, startSqlServerFixture } from '../fixtures/system.ts';
 import type { TablaSubida } from '../protocol/config.ts';
-import { SyncError } from '../protocol/errors.ts';
 import { withDatabase } from '../server/commands/with-database.ts';
 import { loadConfig } from '../server/config.ts';
 import { createApiKey } from '../server/data/api-keys.ts';
 import { createConfiguration, updateTables } from '../server/data/configurations.ts';
-import { codigoOf, lineOf } from './rows.ts';
-import { releases, runBenchmark, useBuiltPrograms } from './run.ts';
+import { codigoOf } from './rows.ts';
+import { type Aim, printAims, releases, runBenchmark, useBuiltPrograms } from './run.ts';
+import {
+  below,
+  count,
+  countSent,
+  final,
+  KEYS,
+  MAX_CHANGED,
+  type Outcome,
+  retried,
+  simulateRun,
+  type Tenant,
+} from './simulated-agent.ts';
 
 /**
  * `npm run bench:many [-- tenants [seconds]] [--agents]`: many small tenants against one server process, ten tables each,
@@ -39,55 +40,23 @@ import { releases, runBenchmark, useBuiltPrograms } from './run.ts';
  * stay open from one run to the next, as behind a proxy. With `--agents` each run is a process of the real agent, which
  * reads a SQL Server (the stand-in, unless `SQLSERVER_URL` names one).
  */
-useBuiltPrograms();
-
-const { values: flags, positionals } = parseArgs({
-  options: { agents: { type: 'boolean', default: false } },
-  allowPositionals: true,
-});
+const { values: flags, positionals } = import.meta.main
+  ? parseArgs({ options: { agents: { type: 'boolean', default: false } }, allowPositionals: true })
+  : { values: { agents: false }, positionals: [] };
 const [TENANTS = 300, SECONDS = 120] = positionals.map(Number);
 const AT_A_TIME = Math.min(16, TENANTS);
 const TABLES = 10;
-const MAX_CHANGED = 50;
-/** Rows of a table that change now and then. */
-const KEYS = 500;
-const NEVER = 0;
-const SENT = 1;
-const CONFIRMED = 2;
 const SAMPLE_MS = 1000;
 const PASSWORD = 'Contraseña de prueba ñ 1';
-const signal = new AbortController().signal;
-const random = makeRandom(20_240_115);
-const below = (limit: number) => Math.floor(random() * limit);
 
-interface Tenant {
-  name: string;
-  key: string;
-  /** Of its install. */
-  folder: string;
-  etag: string | undefined;
-  tablas: TablaSubida[];
-  /** For each table and key: NEVER, SENT or CONFIRMED. */
-  sent: Uint8Array[];
+if (import.meta.main) printAims(await measureManySmall());
+
+export function measureManySmall(): Promise<Aim[]> {
+  useBuiltPrograms();
+  return runBenchmark(run);
 }
 
-/** What came of one run. */
-interface Outcome {
-  uploads: number;
-  rows: number;
-  failed: boolean;
-}
-
-/** Errors by code: those after which a request was made again, and those that a table or a run ended with. */
-const retried = new Map<string, number>();
-const final = new Map<string, number>();
-const count = (errors: Map<string, number>, code: string) => errors.set(code, (errors.get(code) ?? 0) + 1);
-let version = 0;
-const silentLog = { info: () => {}, warn: () => {}, error: () => {} };
-
-await runBenchmark(run);
-
-async function run(): Promise<void> {
+async function run(): Promise<Aim[]> {
   const postgres = await startPostgres();
   releases.push(postgres.stop);
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-muchos-'));
@@ -112,8 +81,9 @@ async function run(): Promise<void> {
     ended.abort();
     await sampling;
   }
-  print(work, samples);
+  const aims = print(work, samples);
   if (!flags.agents) await expectRows(observer, tenants);
+  return aims;
 }
 
 /** So many at a time, no tenant twice at once, for SECONDS; runs that have begun by then go on to their end. */
@@ -170,104 +140,6 @@ function tablaOf(n: number): TablaSubida {
   const nombre = `maestro_${n}`;
   const query = `SELECT * FROM ${nombre} WHERE modificado > @ultimaSync`;
   return { nombre, tipoCampo: nombre, primaryKey: 'codigo', incremental: true, process: { query } };
-}
-
-/** One run as the server sees it. */
-async function simulateRun(url: string, tenant: Tenant): Promise<Outcome> {
-  const backend = new Backend({
-    url,
-    tenant: tenant.name,
-    key: tenant.key,
-    onRetry: (error) => count(retried, codeOf(error)),
-  });
-  const outcome: Outcome = { uploads: 0, rows: 0, failed: false };
-  const fail = (error: unknown) => {
-    count(final, codeOf(error));
-    outcome.failed = true;
-  };
-  const records = { journal: new Journal(tenant.folder, new Secrets()), log: silentLog };
-  try {
-    const answer = await backend.fetchConfig(tenant.etag, signal);
-    if (answer !== 'unchanged') {
-      assertValidConfig(answer.config);
-      tenant.etag = answer.etag;
-      tenant.tablas = answer.config.configuracionTablas.tablasSubida ?? [];
-    }
-    for (const [n, { nombre }] of tenant.tablas.entries()) {
-      try {
-        const rows = await uploadChanges(backend, records, nombre, tenant.sent[n]!);
-        if (rows > 0) outcome.uploads++;
-        outcome.rows += rows;
-      } catch (error) {
-        if (!(error instanceof PhaseFailure)) throw error;
-        recordFailure(records, error);
-        fail(error.cause);
-        if (endsRun(error.cause)) break;
-      }
-    }
-    await records.journal.ship(backend, signal);
-  } catch (error) {
-    fail(error);
-  }
-  return outcome;
-}
-
-async function uploadChanges(
-  backend: Backend,
-  records: Parameters<typeof recordPhase>[0],
-  tabla: string,
-  sent: Uint8Array,
-): Promise<number> {
-  const place = { direccion: 'upload', tabla, fase: 'process', ejecutadoEn: 'origen' } as const;
-  const modo = 'incremental';
-  const changed = drawChanges();
-  const options = {
-    ...({ tabla, modo, signal } as const),
-    sendEmpty: false,
-    openStore: () => Promise.reject(new Error('so few rows fit one chunk')),
-    countReplaced: () => 0,
-    onWait: () => {},
-  };
-  return recordPhase(records, place, async () => {
-    for (const key of changed) if (sent[key] === NEVER) sent[key] = SENT;
-    const done = await sendChunks(backend, options, () => sealChunks(chunkOf(changed)));
-    for (const key of changed) sent[key] = CONFIRMED;
-    const filas = done?.rows ?? 0;
-    const ultimaSync = new Date().toISOString().slice(0, -1);
-    if (done === undefined) {
-      const message = 'Sin novedades: no hay filas que subir';
-      return { value: filas, rows: filas, message, metadata: { modo, ultimaSync, filas } };
-    }
-    const { registrosInsertados, registrosActualizados, registrosSinCambios, registrosDesactivados } = done.result;
-    const counts = { registrosInsertados, registrosActualizados, registrosSinCambios, registrosDesactivados };
-    const message =
-      `${filas} filas subidas: ${registrosInsertados} nuevas, ${registrosActualizados} actualizadas, ` +
-      `${registrosSinCambios} sin cambios, ${registrosDesactivados} desactivadas`;
-    const metadata = { modo, ultimaSync, filas, bytes: done.bytes, trozos: done.chunks, ...counts };
-    return { value: filas, rows: filas, message, metadata };
-  });
-}
-
-/** The keys of 0 to MAX_CHANGED rows. */
-function drawChanges(): number[] {
-  const first = below(KEYS);
-  return Array.from({ length: below(MAX_CHANGED + 1) }, (_, n) => (first + n) % KEYS);
-}
-
-async function* chunkOf(keys: readonly number[]): AsyncGenerator<RawChunk> {
-  if (keys.length === 0) return;
-  // Every codigo has the same length: the line of another row with this one's in its place.
-  const head = (codigo: string) => `{"codigo":"${codigo}"`;
-  const { length } = head(codigoOf(0));
-  const lines = keys.map((key) => head(codigoOf(key)) + lineOf(version++).slice(length));
-  yield { bytes: Buffer.from(lines.join('')), rows: keys.length };
-}
-
-/** Throws what is no answer of the backend: a fault of the benchmark itself. */
-function codeOf(error: unknown): string {
-  if (error instanceof SyncError) return error.code;
-  if (error instanceof BackendError) return error.status === undefined ? 'no answer' : `HTTP ${error.status}`;
-  throw error;
 }
 
 /** A SQL Server with the table that all tenants read. */
@@ -339,17 +211,14 @@ async function sampleUntil(
 async function expectRows(observer: pg.Client, tenants: readonly Tenant[]): Promise<void> {
   const { rows } = await observer.query<{ n: number }>('SELECT count(*)::integer AS n FROM parametros_maestros');
   const stored = rows[0]!.n;
-  const counts = [0, 0, 0];
-  for (const { sent } of tenants) for (const keys of sent) for (const state of keys) counts[state]!++;
-  const confirmed = counts[CONFIRMED]!;
-  const unsure = counts[SENT]!;
+  const { confirmed, unsure } = countSent(tenants);
   if (stored < confirmed || stored > confirmed + unsure) {
     throw new Error(`${stored} rows are stored, ${confirmed} were confirmed and ${unsure} more sent`);
   }
   console.log(`\n${confirmed} rows were confirmed, ${unsure} more sent, ${stored} are stored`);
 }
 
-function print({ outcomes, seconds }: Awaited<ReturnType<typeof runAll>>, samples: readonly Sample[]): void {
+function print({ outcomes, seconds }: Awaited<ReturnType<typeof runAll>>, samples: readonly Sample[]): Aim[] {
   const sorted = outcomes.map((outcome) => outcome.seconds).sort((a, b) => a - b);
   const percentile = (p: number) => sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * p) / 100))]!;
   const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
@@ -367,10 +236,10 @@ function print({ outcomes, seconds }: Awaited<ReturnType<typeof runAll>>, sample
     console.log(`| ${code} | ${retried.get(code) ?? 0} | ${final.get(code) ?? 0} |`);
   }
   if (retried.size + final.size === 0) console.log('| none | 0 | 0 |');
-  printGrowth(samples);
+  return printGrowth(samples);
 }
 
-function printGrowth(samples: readonly Sample[]): void {
+function printGrowth(samples: readonly Sample[]): Aim[] {
   const total = samples.at(-1)!.at;
   const window = Math.min(60, total / 2);
   const first = samples.filter(({ at }) => at <= window);
@@ -382,10 +251,15 @@ function printGrowth(samples: readonly Sample[]): void {
     const mean = (some: readonly Sample[]) => some.reduce((sum, sample) => sum + of(sample), 0) / some.length;
     const highest = Math.max(...samples.map(of));
     console.log(`| ${what} | ${[mean(first), mean(last), highest].map((n) => n.toFixed(digits)).join(' | ')} |`);
+    return mean(last) / mean(first);
   };
-  line('rows of pg_class', ({ pgClass }) => pgClass, 0);
+  const catalogue = line('rows of pg_class', ({ pgClass }) => pgClass, 0);
   line('pg_attribute, kB', ({ pgAttributeBytes }) => pgAttributeBytes / 1000, 0);
   line('server RssAnon, MB', ({ rssAnon }) => rssAnon / 1e6, 1);
-  line('server VmRSS, MB', ({ rss }) => rss / 1e6, 1);
+  const memory = line('server VmRSS, MB', ({ rss }) => rss / 1e6, 1);
   line('connections of PostgreSQL', ({ connections }) => connections, 1);
+  return [
+    { what: `${TENANTS} small tenants: rows of pg_class, last minute × first`, value: catalogue, atMost: 1.01 },
+    { what: `${TENANTS} small tenants: memory of the server, last minute × first`, value: memory, atMost: 1.05 },
+  ];
 }

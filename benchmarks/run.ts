@@ -6,12 +6,20 @@ import type { TenantFixture } from '../fixtures/system.ts';
 /** What ends with the benchmark, the last one first. */
 export const releases: (() => Promise<unknown>)[] = [];
 
+/** A figure that there is an aim for. */
+export interface Aim {
+  what: string;
+  value: number;
+  atMost?: number;
+  atLeast?: number;
+}
+
 /** Runs a benchmark and releases what it took, on every path. */
-export async function runBenchmark(run: () => Promise<void>): Promise<void> {
+export async function runBenchmark<T>(run: () => Promise<T>): Promise<T> {
   try {
-    await run();
+    return await run();
   } finally {
-    for (const release of releases.reverse()) await release().catch((error: unknown) => console.error(error));
+    for (const release of releases.splice(0).reverse()) await release().catch((error: unknown) => console.error(error));
   }
 }
 
@@ -26,4 +34,14 @@ export async function expectZero(tenant: TenantFixture, args: string[]): Promise
   const done = await tenant.agent(args);
   if (done.code !== 0) throw new Error(`ax-sync-client ${args.join(' ')}:\n${done.stdout}${done.stderr}`);
   return done;
+}
+
+/** Prints the figures beside their aims. */
+export function printAims(aims: readonly Aim[]): void {
+  console.log('\n| figure | measured | aim | met |\n|---|---:|---:|---|');
+  for (const { what, value, atMost, atLeast } of aims) {
+    const met = value <= (atMost ?? Infinity) && value >= (atLeast ?? 0);
+    const aim = atMost === undefined ? `≥ ${atLeast}` : `≤ ${atMost}`;
+    console.log(`| ${what} | ${value.toFixed(2)} | ${aim} | ${met ? 'yes' : 'no'} |`);
+  }
 }

@@ -1,13 +1,13 @@
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { createScratchDatabase, startPostgres } from '../fixtures/postgres.ts';
-import type { Finished } from '../fixtures/processes.ts';
+import { startPostgres } from '../fixtures/postgres.ts';
+import { startAgent } from '../fixtures/processes.ts';
 import {
   createTenant,
   initArguments,
@@ -15,17 +15,23 @@ import {
   startServerFixture,
   type TenantFixture,
 } from '../fixtures/system.ts';
-import { expectZero, releases, runBenchmark, useBuiltPrograms } from './run.ts';
+import { downloadSchema, type Floor, measureFloor } from './floor.ts';
+import { openFreebcp } from './freebcp.ts';
+import { drawMemory, type MemoryCurve, sampleMemory } from './memory.ts';
+import { type Aim, expectZero, printAims, releases, runBenchmark, useBuiltPrograms } from './run.ts';
 import { linesOf, openSource, type Source } from './source.ts';
 
 /**
- * `npm run bench [-- rows…]`: uploads and downloads whole, through every real part, beside their floor: the same rows by
- * COPY and MERGE alone, one after the other, from a file on this machine. Prints a table; figures are ratios within a run.
+ * `npm run bench [-- rows…] [--beside] [--draw FILE]`: uploads and downloads whole, through every real part, beside their
+ * floor: the same rows by each step alone, one after the other, from a file on this machine. Prints a table; figures are
+ * ratios within a run. `--beside`: the largest size once more, for a second tenant in the same table. `--draw`: memory
+ * over time, as an SVG.
  */
-useBuiltPrograms();
-
-const sizes = process.argv.slice(2).map(Number);
-const SIZES = sizes.length > 0 ? sizes : [100_000, 1_000_000];
+interface Options {
+  sizes: number[];
+  beside: boolean;
+  draw: string | undefined;
+}
 
 interface Line {
   filas: number;
@@ -37,143 +43,136 @@ interface Line {
   server?: number;
 }
 
-await runBenchmark(run);
+const FIRST = 'upload, empty table';
+const AGAIN = 'upload, nothing changed';
+const BESIDE = 'upload, beside as many of another tenant';
+const DOWNLOAD = 'download into #temp';
+const MAX_MEGABYTES = 150;
 
-async function run(): Promise<void> {
+if (import.meta.main) {
+  const { values, positionals } = parseArgs({
+    options: { beside: { type: 'boolean', default: false }, draw: { type: 'string' } },
+    allowPositionals: true,
+  });
+  const sizes = positionals.length > 0 ? positionals.map(Number) : [100_000, 1_000_000];
+  printAims(await measureSyncs({ sizes, beside: values.beside, draw: values.draw }));
+}
+
+export function measureSyncs(options: Options): Promise<Aim[]> {
+  useBuiltPrograms();
+  return runBenchmark(() => run(options));
+}
+
+async function run({ sizes, beside, draw }: Options): Promise<Aim[]> {
   const postgres = await startPostgres();
   releases.push(postgres.stop);
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-bench-'));
   releases.push(() => rm(folder, { recursive: true, force: true }));
-  const source = await openSource(postgres.url, Math.max(...SIZES));
+  const source = await openSource(postgres.url, Math.max(...sizes));
   releases.push(source.stop);
+  const bcp = await openFreebcp(source.sql, folder);
   const lines: Line[] = [];
-  for (const count of SIZES) {
-    const file = join(folder, `${count}.ndjson`);
-    await pipeline(Readable.from(linesOf(count)), createWriteStream(file));
+  const curves: MemoryCurve[] = [];
+  const aims: Aim[] = [];
+  for (const rows of sizes) {
+    const file = join(folder, 'filas.ndjson');
+    await pipeline(Readable.from(linesOf(rows)), createWriteStream(file));
     const bytes = (await stat(file)).size;
-    const floor = await measureFloor(postgres.url, file);
+    const floor = await measureFloor(postgres.url, source.sql, { file, rows, folder, bcp });
     // A server of its own for each size: its peak memory is that size's.
     const server = await startServerFixture(postgres.url);
     try {
-      lines.push(...(await measureSync(server, source, count, bytes, floor)));
+      const twice = beside && rows === Math.max(...sizes);
+      const own = await measureSize({ server, source, rows, bytes, floor, twice, curves });
+      lines.push(...own);
+      aims.push(...aimsOf(rows, own, floor));
     } finally {
       await server.stop();
     }
     print(lines);
   }
+  aims.push(...aimsOfGrowth(lines));
+  if (draw !== undefined) drawMemory(draw, curves);
+  return aims;
 }
 
-interface Floor {
-  first: number;
-  again: number;
-  download: number;
+interface Size {
+  server: ServerFixture;
+  source: Source;
+  rows: number;
+  bytes: number;
+  floor: Floor;
+  twice: boolean;
+  curves: MemoryCurve[];
 }
 
-/** COPY and MERGE alone, on one connection, nothing overlapped. */
-async function measureFloor(postgresUrl: string, file: string): Promise<Floor> {
-  const scratch = await createScratchDatabase(postgresUrl, 'piso');
-  const client = new pg.Client({ connectionString: scratch.url });
-  await client.connect();
+async function measureSize({ server, source, rows, bytes, floor, twice, curves }: Size): Promise<Line[]> {
+  const tenant = await openTenant(server, source, `bench-${rows}`, rows);
   try {
-    await client.query(`
-      CREATE TABLE piso (tenant text, tipo text, codigo text COLLATE "C", nombre text, activo boolean NOT NULL,
-        parametros_json jsonb NOT NULL, created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now(),
-        PRIMARY KEY (tenant, tipo, codigo));
-      CREATE UNLOGGED TABLE entrada (doc jsonb NOT NULL,
-        codigo text COLLATE "C" GENERATED ALWAYS AS (doc ->> 'codigo') STORED)`);
-    const upload = async () => {
-      await client.query('TRUNCATE entrada');
-      await client.query('CHECKPOINT');
-      const startedAt = performance.now();
-      const copy = client.query(
-        copyFrom(String.raw`COPY entrada(doc) FROM STDIN WITH (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')`),
-      );
-      await pipeline(createReadStream(file, { highWaterMark: 256 * 1024 }), copy);
-      await client.query(`
-        MERGE INTO piso p USING (
-          SELECT DISTINCT ON (codigo) codigo, coalesce(doc ->> 'nombre', doc ->> 'descripcion') AS nombre,
-                 coalesce((doc ->> 'activo')::boolean, true) AS activo, doc - '{codigo,nombre,activo}'::text[] AS resto
-          FROM entrada ORDER BY codigo
-        ) s ON p.tenant = 'uno' AND p.tipo = 'fila' AND p.codigo = s.codigo
-        WHEN MATCHED AND (p.nombre IS DISTINCT FROM s.nombre OR p.activo <> s.activo OR p.parametros_json <> s.resto)
-          THEN UPDATE SET nombre = s.nombre, activo = s.activo, parametros_json = s.resto, updated_at = now()
-        WHEN NOT MATCHED THEN INSERT (tenant, tipo, codigo, nombre, activo, parametros_json)
-          VALUES ('uno', 'fila', s.codigo, s.nombre, s.activo, s.resto)`);
-      return (performance.now() - startedAt) / 1000;
+    const measure = async (who: TenantFixture, what: string, flag: string, size: number, floorSeconds: number) => {
+      const line = await measureAgent(server, who, { what, rows, args: ['sync', flag], curves });
+      return { ...line, bytes: size, floor: floorSeconds };
     };
-    const first = await upload();
-    const again = await upload();
-    const startedAt = performance.now();
-    const rows = `SELECT row_to_json(q) FROM (SELECT codigo, nombre, activo, parametros_json -> 'precio' AS precio,
-      parametros_json -> 'fecha' AS fecha FROM piso ORDER BY codigo) q`;
-    const out = client.query(
-      copyTo(String.raw`COPY (${rows}) TO STDOUT WITH (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')`),
-    );
-    for await (const _ of out);
-    return { first, again, download: (performance.now() - startedAt) / 1000 };
-  } finally {
-    await client.end();
-    await scratch.drop();
-  }
-}
-
-async function measureSync(
-  server: ServerFixture,
-  { sql, table }: Source,
-  count: number,
-  bytes: number,
-  floor: Floor,
-): Promise<Line[]> {
-  const tenant = await createTenant(server, `bench-${count}`, sql);
-  try {
-    await tenant.configure({
-      tablasSubida: [
-        { nombre: 'filas', primaryKey: 'codigo', process: { query: `SELECT TOP (${count}) * FROM ${table}` } },
-      ],
-      tablasBajada: [
-        {
-          nombre: 'bajada',
-          primaryKey: 'codigo',
-          schema: {
-            columns: [
-              { name: 'codigo', type: 'VARCHAR(20)', nullable: false },
-              { name: 'nombre', type: 'NVARCHAR(200)', nullable: false },
-              { name: 'activo', type: 'BIT', nullable: false },
-              { name: 'precio', type: 'DECIMAL(18,4)', nullable: false },
-              { name: 'fecha', type: 'DATETIME2(7)', nullable: false },
-            ],
-          },
-          process: { query: 'parametros_maestros.tipo_campo=fila' },
-          // What the tenant's own SQL does with the rows is not ours to measure.
-          post_process: { enabled: true, ejecutarEn: 'destino', sql: 'SELECT COUNT(*) FROM {temp_table}' },
-        },
-      ],
-    });
-    await expectZero(tenant, initArguments(server, tenant, sql));
-    const upload = async (what: string, floorSeconds: number): Promise<Line> => {
-      const done = await expectZero(tenant, ['sync', '--upload-only']);
-      return { filas: count, what, bytes, floor: floorSeconds, ...figuresOf(done, server) };
-    };
-    const first = await upload('upload, empty table', floor.first);
-    await expectCount(server, count);
-    const again = await upload('upload, nothing changed', floor.again);
-    const downloaded = await expectZero(tenant, ['sync', '--download-only']);
-    const size = await downloadBytes(tenant);
-    const download: Line = {
-      filas: count,
-      what: 'download into #temp',
-      bytes: size,
-      floor: floor.download,
-      ...figuresOf(downloaded, server),
-    };
-    return [first, again, download];
+    const lines: Line[] = [await measure(tenant, FIRST, '--upload-only', bytes, floor.first)];
+    await expectCount(server, rows);
+    lines.push(await measure(tenant, AGAIN, '--upload-only', bytes, floor.again));
+    const slower = Math.max(floor.copyTo, floor.bulkLoad);
+    lines.push(await measure(tenant, DOWNLOAD, '--download-only', await downloadBytes(tenant), slower));
+    if (!twice) return lines;
+    const other = await openTenant(server, source, `bench-otro-${rows}`, rows);
+    try {
+      lines.push(await measure(other, BESIDE, '--upload-only', bytes, floor.first));
+      await expectCount(server, 2 * rows);
+    } finally {
+      await other.remove();
+    }
+    return lines;
   } finally {
     await tenant.remove();
   }
 }
 
-function figuresOf(done: Finished, server: ServerFixture) {
-  return { seconds: done.seconds, agent: done.peakRss, server: server.running.peakRss() };
+async function openTenant(
+  server: ServerFixture,
+  { sql, table }: Source,
+  name: string,
+  rows: number,
+): Promise<TenantFixture> {
+  const tenant = await createTenant(server, name, sql);
+  await tenant.configure({
+    tablasSubida: [
+      { nombre: 'filas', primaryKey: 'codigo', process: { query: `SELECT TOP (${rows}) * FROM ${table}` } },
+    ],
+    tablasBajada: [
+      {
+        nombre: 'bajada',
+        primaryKey: 'codigo',
+        schema: downloadSchema,
+        process: { query: 'parametros_maestros.tipo_campo=fila' },
+        // What the tenant's own SQL does with the rows is not ours to measure.
+        post_process: { enabled: true, ejecutarEn: 'destino', sql: 'SELECT COUNT(*) FROM {temp_table}' },
+      },
+    ],
+  });
+  await expectZero(tenant, initArguments(server, tenant, sql));
+  return tenant;
+}
+
+/** A run of the agent, from the start of its process to its end. */
+async function measureAgent(
+  server: ServerFixture,
+  { folder, password }: TenantFixture,
+  { what, rows, args, curves }: { what: string; rows: number; args: string[]; curves: MemoryCurve[] },
+): Promise<Omit<Line, 'bytes'>> {
+  const env = { SYNC_CONFIG_PASSWORD: password };
+  const agent = startAgent([...args, '--carpeta', folder], { cwd: folder, env });
+  const memory = { agent: sampleMemory(agent.child.pid), server: sampleMemory(server.running.child.pid) };
+  const { code, seconds, peakRss } = await agent.finished;
+  for (const process of ['agent', 'server'] as const) {
+    curves.push({ process, what, rows, samples: memory[process].stop() });
+  }
+  if (code !== 0) throw new Error(`ax-sync-client ${args.join(' ')}:\n${agent.output()}`);
+  return { filas: rows, what, seconds, agent: peakRss, server: server.running.peakRss() };
 }
 
 async function expectCount(server: ServerFixture, count: number): Promise<void> {
@@ -192,7 +191,52 @@ async function downloadBytes(tenant: TenantFixture): Promise<number> {
   return total;
 }
 
-function print(lines: Line[]): void {
+/** Below this the process itself is what costs: no aims for time. */
+const MANY_ROWS = 1_000_000;
+
+function aimsOf(rows: number, lines: readonly Line[], { freebcp }: Floor): Aim[] {
+  const ratio = (what: string) => {
+    const { seconds, floor } = lines.find((line) => line.what === what)!;
+    return seconds / floor!;
+  };
+  const download = lines.find(({ what }) => what === DOWNLOAD)!;
+  const aims: Aim[] = [];
+  for (const process of ['agent', 'server'] as const) {
+    const peak = Math.max(...lines.map((line) => line[process]!)) / 1e6;
+    aims.push({ what: `peak of the ${process}, ${rows} rows, MB`, value: peak, atMost: MAX_MEGABYTES });
+  }
+  if (rows < MANY_ROWS) return aims;
+  aims.push(
+    { what: `${FIRST}, ${rows} rows, × floor`, value: ratio(FIRST), atMost: 1.2 },
+    { what: `${AGAIN}, ${rows} rows, × floor`, value: ratio(AGAIN), atMost: 1.3 },
+    { what: `${DOWNLOAD}, ${rows} rows, × its slower half alone`, value: ratio(DOWNLOAD), atMost: 1.5 },
+  );
+  if (freebcp !== undefined) {
+    aims.push({ what: `${DOWNLOAD}, ${rows} rows, × freebcp in`, value: freebcp / download.seconds, atLeast: 2 });
+  }
+  return aims;
+}
+
+/** Seconds a row, the largest size against the smallest: of all three, and of a table that holds another tenant's rows. */
+function aimsOfGrowth(lines: readonly Line[]): Aim[] {
+  const sizes = [...new Set(lines.map(({ filas }) => filas))];
+  const smallest = Math.min(...sizes);
+  const largest = Math.max(...sizes);
+  if (smallest === largest) return [];
+  const cost = (what: string, rows: number) => {
+    const line = lines.find((candidate) => candidate.what === what && candidate.filas === rows);
+    return line === undefined ? undefined : line.seconds / rows;
+  };
+  const growth = (what: string, base: string): Aim[] => {
+    const value = cost(what, largest);
+    if (value === undefined) return [];
+    const name = `${what}: cost of a row at ${largest} rows × that of ${base} at ${smallest}`;
+    return [{ what: name, value: value / cost(base, smallest)!, atMost: 1.15 }];
+  };
+  return [...[FIRST, AGAIN, DOWNLOAD].flatMap((what) => growth(what, what)), ...growth(BESIDE, FIRST)];
+}
+
+function print(lines: readonly Line[]): void {
   const mega = (n: number | undefined) => (n === undefined ? '' : String(Math.round(n / 1e6)));
   console.log(
     `\n${cpus()[0]?.model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Bun ${Bun.version}\n`,
