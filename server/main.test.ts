@@ -53,10 +53,10 @@ test('two that migrate at once do it once, a third finds nothing to do', async (
   expect(both.map(({ code }) => code)).toEqual([0, 0]);
   expect(both.map(({ stdout }) => stdout).sort()).toEqual([
     'La base ya está al día.\n',
-    'Migraciones aplicadas: 001_tablas, 002_funciones, 003_roles\n',
+    'Migraciones aplicadas: 001_tablas, 002_funciones, 003_roles, 004_claves_y_auditoria\n',
   ]);
   expect((await runServer(['migrate'], env)).stdout).toBe('La base ya está al día.\n');
-  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(3);
+  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(4);
 });
 
 test('tenant create, key create, config set and config show', async () => {
@@ -66,7 +66,7 @@ test('tenant create, key create, config set and config show', async () => {
   expect(twice).toMatchObject({ code: 1, stdout: '', stderr: 'ax-sync-server: el tenant «acme-001» ya existe\n' });
 
   const made = await runServer(['key', 'create', '--tenant', tenant, '--nombre', 'agente'], env);
-  expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sk_live_[\w-]{32}\n$/) });
+  expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sk_live_[\w-]{43}\n$/) });
   key = made.stdout.trim();
   expect(await query('SELECT nombre, "tenantId" FROM sync_api_keys')).toEqual([{ nombre: 'agente', tenantId: tenant }]);
   expect((await runServer(['key', 'create', '--tenant', 'nadie'], env)).code).toBe(1);
