@@ -81,6 +81,20 @@ test('tenant create, key create, config set and config show', async () => {
   expect(shown.stdout).not.toContain('p4ss-secreta');
 });
 
+test('key list shows the keys, audit who changed what', async () => {
+  const keys = await runServer(['key', 'list', '--tenant', tenant], env);
+  expect(keys).toMatchObject({
+    code: 0,
+    stderr: '',
+    stdout: expect.stringMatching(/^ID .*\nc\w{24} +acme-001 +agente /),
+  });
+  const changes = await runServer(['audit', '--tenant', tenant, '--limite', '2'], env);
+  expect(changes).toMatchObject({ code: 0, stderr: '' });
+  expect(changes.stdout).toMatch(/^\S+Z INSERT sync_api_keys c\w{24} de «acme-001», por \S+@\S+ desde \S+ \(/);
+  expect(changes.stdout).toMatch(/\n {4}configuracionTablas\.tablasSubida\[clientes\]: ∅ → \{/);
+  for (const secret of [key, 'p4ss-secreta']) expect(changes.stdout + keys.stdout).not.toContain(secret);
+});
+
 test('config set names every fault and stores nothing', async () => {
   const file = join(folder, 'mala.json');
   await writeFile(file, JSON.stringify({ tablasSubida: [{ nombre: 'x' }], tablasBajada: 5 }));
