@@ -193,6 +193,28 @@ describe('rotation', () => {
     expect(await keysOf(old.tenant)).toHaveLength(2);
   });
 
+  test("somebody's open transaction on the keys or the tenant keeps no request waiting for it", async () => {
+    const old = await newTenant();
+    const next = { ...old, key: makeApiKey() };
+    expect((await rotate(old, next.key)).status).toBe(200);
+    const client = await server.sql.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query(`SELECT FROM sync_api_keys WHERE "tenantId" = $1 FOR UPDATE`, [old.tenant]);
+      await client.query(`SELECT FROM sync_configurations WHERE "tenantId" = $1 FOR UPDATE`, [old.tenant]);
+      for (const as of [old, next]) expect((await fetchConfig(as)).status).toBe(200);
+      const refused = await rotate(old, makeApiKey());
+      expect([refused.status, await refused.json()]).toMatchObject([503, { code: 'OCUPADO' }]);
+      await client.query('ROLLBACK');
+    } finally {
+      client.release();
+    }
+    const [held, unnoted] = await keysOf(old.tenant);
+    expect([held.graceUntil, unnoted.lastUsedAt]).toEqual([null, null]);
+    await fetchConfig(next);
+    expect((await keysOf(old.tenant))[0].graceUntil).toBeInstanceOf(Date);
+  });
+
   test('a key that is being revoked is in force to its end, and puts no other in its place', async () => {
     const old = await newTenant();
     const [{ id }] = await keysOf(old.tenant);

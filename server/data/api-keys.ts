@@ -1,13 +1,17 @@
 import { timingSafeEqual } from 'node:crypto';
 import { hashApiKey, makeApiKey } from '../../protocol/api-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import { isDatabaseError } from '../postgres/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
-import { commitDurably } from '../postgres/tenant.ts';
+import { commitDurably, setTimeouts } from '../postgres/tenant.ts';
 import { type Author, setAuthor } from './audit.ts';
 import { type Configuration, configurationColumns } from './configurations.ts';
 
 /** Keys of one tenant that may be in force at a time. */
 export const KEYS_MAX = 20;
+
+/** The few connections for short work are not to wait long for somebody's open transaction. */
+const LOCK_MS = 5000;
 
 /** A key is renewed when so much of its time is left, or a third of its life if that is less. */
 const RENEW_DAYS = 14;
@@ -52,7 +56,9 @@ export async function createApiKey(
 ): Promise<string> {
   const key = makeApiKey();
   return inTransaction(connection, async () => {
-    await lockTenant(connection, tenant);
+    if (!(await lockTenant(connection, tenant))) {
+      throw new SyncError('CONFIG_NO_ENCONTRADA', `El tenant «${tenant}» no existe.`);
+    }
     await assertRoomForKey(connection, tenant);
     await connection.query(
       `INSERT INTO sync_api_keys ("tenantId", nombre, hash, "expiresAt")
@@ -63,13 +69,17 @@ export async function createApiKey(
   });
 }
 
-/** Keys of a tenant are counted, added and revoked by one transaction at a time. Throws CONFIG_NO_ENCONTRADA. */
-async function lockTenant(connection: Connection, tenant: string): Promise<void> {
+/**
+ * Keys of a tenant are counted, added and revoked by one transaction at a time. Returns whether the tenant exists. Throws
+ * PostgreSQL's 55P03 when others take too long.
+ */
+async function lockTenant(connection: Connection, tenant: string): Promise<boolean> {
+  await setTimeouts(connection, { lockMs: LOCK_MS });
   const { rowCount } = await connection.query(
     'SELECT FROM sync_configurations WHERE "tenantId" = $1 FOR NO KEY UPDATE',
     [tenant],
   );
-  if (rowCount === 0) throw new SyncError('CONFIG_NO_ENCONTRADA', `El tenant «${tenant}» no existe.`);
+  return rowCount === 1;
 }
 
 async function assertRoomForKey(connection: Connection, tenant: string): Promise<void> {
@@ -119,8 +129,8 @@ export interface UseOfKey {
 }
 
 /**
- * Notes the use of a key: one write a minute at most, and none that another request is about to do. At its first use the
- * key in whose place it came gets its grace period, `graceHours`.
+ * Notes the use of a key: one write a minute at most, and none that would wait for another's. At its first use the key in
+ * whose place it came gets its grace period, `graceHours`; while somebody holds that one, the use counts as not noted.
  */
 export async function noteUse(
   connection: Connection,
@@ -141,16 +151,23 @@ export async function noteUse(
     await note();
     return;
   }
-  await inTransaction(connection, async () => {
-    await setAuthor(connection, author, 'transaction');
-    await connection.query(
-      `UPDATE sync_api_keys SET "graceUntil" = now() + make_interval(hours => $2)
-       WHERE id = $1 AND "graceUntil" IS NULL`,
-      [rotatedFrom, graceHours],
-    );
-    await note();
-  });
+  try {
+    await inTransaction(connection, async () => {
+      await setAuthor(connection, author, 'transaction');
+      await connection.query('SELECT FROM sync_api_keys WHERE id = $1 FOR UPDATE NOWAIT', [rotatedFrom]);
+      await connection.query(
+        `UPDATE sync_api_keys SET "graceUntil" = now() + make_interval(hours => $2)
+         WHERE id = $1 AND "graceUntil" IS NULL`,
+        [rotatedFrom, graceHours],
+      );
+      await note();
+    });
+  } catch (error) {
+    if (!isDatabaseError(error) || error.code !== LOCK_NOT_AVAILABLE) throw error;
+  }
 }
+
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Puts the key whose SHA-256 is `hash`, made by the agent, in the place of the key `id`: same name, same length of life.
@@ -217,11 +234,8 @@ export async function revokeApiKey(
 ): Promise<{ revoked: ApiKey[]; left: ApiKey[] }> {
   return inTransaction(connection, async () => {
     // So that no key comes in the place of one of these meanwhile.
-    await connection.query(
-      `SELECT FROM sync_configurations
-       WHERE "tenantId" = (SELECT "tenantId" FROM sync_api_keys WHERE id = $1) FOR NO KEY UPDATE`,
-      [id],
-    );
+    const { rows: owner } = await connection.query('SELECT "tenantId" FROM sync_api_keys WHERE id = $1', [id]);
+    if (owner[0] !== undefined) await lockTenant(connection, owner[0].tenantId);
     const { rows: family } = await connection.query<ApiKey>(
       `WITH RECURSIVE familia AS (
          SELECT id FROM sync_api_keys WHERE id = $1

@@ -9,7 +9,7 @@ export function up(pgm: MigrationBuilder): void {
   pgm.sql(`
 -- "graceUntil": set when the key that came in its place ("rotatedFrom" of that one) was first used.
 ALTER TABLE sync_api_keys ADD COLUMN "rotatedFrom" text, ADD COLUMN "graceUntil" timestamptz(3);
-CREATE INDEX idx_sync_api_keys_busqueda ON sync_api_keys (substr(hash, 1, 8));
+CREATE INDEX idx_sync_api_keys_busqueda ON sync_api_keys (substr(hash, 1, 8), "tenantId");
 
 CREATE TABLE sync_audit (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
