@@ -31,7 +31,7 @@ async function startCountingProxy(postgresUrl: string) {
   const target = new URL(postgresUrl);
   const total = { sent: 0, received: 0 };
   const listener = createServer((client) => {
-    const upstream = connect(Number(target.port), target.hostname);
+    const upstream = connect(Number(target.port || 5432), target.hostname);
     for (const [from, to, way] of [
       [client, upstream, 'sent'],
       [upstream, client, 'received'],
