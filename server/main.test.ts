@@ -11,7 +11,7 @@ import { API_PREFIX, headers } from '../protocol/constants.ts';
 import { runServer, startServerProcess } from './testing/run-cli.ts';
 
 /** The server's commands as an operator runs them: real processes, which start slowly on a busy machine. */
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 240_000 });
 
 let scratch: Awaited<ReturnType<typeof createScratchDatabase>>;
 let env: { DATABASE_URL: string };
