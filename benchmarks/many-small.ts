@@ -62,7 +62,10 @@ async function run(): Promise<Aim[]> {
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-muchos-'));
   releases.push(() => rm(folder, { recursive: true, force: true }));
   // A tenant's runs of an hour are made in a minute here: that bound is not what is measured.
-  const server = await startServerFixture(postgres.url, { RATE_LIMIT_PER_MINUTE: '1000000' });
+  const server = await startServerFixture(postgres.url, {
+    RATE_LIMIT_PER_MINUTE: '1000000',
+    RATE_LIMIT_ADDRESS_PER_MINUTE: '1000000',
+  });
   releases.push(server.stop);
   const sql = flags.agents ? await openSqlServer(postgres.url) : undefined;
   const tenants = await createTenants(server, folder, sql);
@@ -122,7 +125,7 @@ async function createTenants(server: ServerFixture, folder: string, sql: SqlTarg
       const name = `tenant-${n}`;
       await createConfiguration(connection, { tenantId: name, host, port, database, user, password });
       await updateTables(connection, name, { tablasSubida: tablas, tablasBajada: [] });
-      const key = await createApiKey(connection, name, null);
+      const key = await createApiKey(connection, name);
       const sent = tablas.map(() => new Uint8Array(KEYS));
       tenants.push({ name, key, folder: join(folder, name), etag: undefined, tablas: [], sent });
     }

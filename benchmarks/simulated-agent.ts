@@ -65,11 +65,11 @@ export async function simulateRun(url: string, tenant: Tenant): Promise<Outcome>
   };
   const records = { journal: new Journal(tenant.folder, new Secrets()), log: silentLog };
   try {
-    const answer = await backend.fetchConfig(tenant.etag, signal);
-    if (answer !== 'unchanged') {
-      assertValidConfig(answer.config);
-      tenant.etag = answer.etag;
-      tenant.tablas = answer.config.configuracionTablas.tablasSubida ?? [];
+    const { changed } = await backend.fetchConfig(tenant.etag, signal);
+    if (changed !== undefined) {
+      assertValidConfig(changed.config);
+      tenant.etag = changed.etag;
+      tenant.tablas = changed.config.configuracionTablas.tablasSubida ?? [];
     }
     for (const [n, { nombre }] of tenant.tablas.entries()) {
       try {

@@ -63,7 +63,7 @@ export function endsRun(error: unknown): boolean {
 }
 
 function kindOfCode(code: SyncError['code']): AgentErrorKind {
-  if (isCredentialCode(code)) return 'credenciales';
+  if (isCredentialCode(code) || code === 'CLAVE_RETIRADA') return 'credenciales';
   return code === 'CONFIG_NO_ENCONTRADA' || code === 'CONFIG_INVALIDA' ? 'configuracion' : 'backend';
 }
 

@@ -111,6 +111,9 @@ test('without SYNC_CONFIG_PASSWORD, and without init, it says what to do', async
   expect(noPassword).toMatchObject({ code: 3, output: expect.stringContaining('SYNC_CONFIG_PASSWORD') });
   const noInit = await run(['sync']);
   expect(noInit).toMatchObject({ code: 3, output: expect.stringContaining('Ejecute init') });
+  const noKey = await run(['rotate-key']);
+  expect(noKey).toMatchObject({ code: 3, output: expect.stringContaining('Ejecute init') });
+  expect(await readdir(folder)).toEqual([]);
 });
 
 test('init writes the sealed configuration, in the folder of --carpeta, once the backend takes the key', async () => {

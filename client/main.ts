@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 import yargs from 'yargs';
 import { runInit } from './commands/init.ts';
+import { runRotateKey } from './commands/rotate-key.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
 import { findInstallFolder } from './config/environment.ts';
@@ -120,7 +121,17 @@ const cli = yargs(process.argv.slice(2))
       );
     },
   )
-  .demandCommand(1, 'Falta el comando: init, test o sync.')
+  .command(
+    'rotate-key',
+    'Cambia la clave de API por otra nueva (sync lo hace solo antes de que caduque)',
+    (command) => command,
+    (args) =>
+      finish(async () => {
+        await runRotateKey({ folder: findInstallFolder(args.carpeta), print, signal });
+        return 'exitoso';
+      }),
+  )
+  .demandCommand(1, 'Falta el comando: init, test, sync o rotate-key.')
   .strict()
   .version(version)
   .alias('h', 'help')

@@ -99,6 +99,25 @@ export interface RunPhaseResponse {
   registrosAfectados: number;
 }
 
+/** POST /keys/:tenantId: puts a key that the agent has made in the place of the one that the request brings. */
+export const RotateKeySchema = Type.Object(
+  {
+    /** SHA-256 of the new key, base64. */
+    huella: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }),
+  },
+  { additionalProperties: false },
+);
+
+export interface RotateKeyResponse {
+  success: true;
+  /** Of the new key. */
+  id: string;
+  /** When it ends; null: never. */
+  expira: string | null;
+  /** How long the old one is in force after the first use of the new one. */
+  graciaHoras: number;
+}
+
 /** First line of a framed download. */
 export interface DownloadStart {
   $inicio: {
@@ -142,4 +161,5 @@ export type Modo = Type.Static<typeof ModoSchema>;
 export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
 export type Commit = Type.Static<typeof CommitSchema>;
 export type RunPhase = Type.Static<typeof RunPhaseSchema>;
+export type RotateKey = Type.Static<typeof RotateKeySchema>;
 export type LogEntry = Type.Static<typeof LogEntrySchema>;

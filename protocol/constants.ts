@@ -13,12 +13,17 @@ export const paths = {
   commit: (tenant: string, id: string) => `${paths.uploadById(tenant, id)}/commit`,
   download: (tenant: string) => `/download/${encodeURIComponent(tenant)}`,
   phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
+  keys: (tenant: string) => `/keys/${encodeURIComponent(tenant)}`,
   logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
 } as const;
 
 export const headers = {
   tenant: 'x-tenant-id',
   apiKey: 'x-api-key',
+  /** On answers of GET /config: when the key of the request ends, ISO 8601; absent when it never does. */
+  apiKeyExpires: 'x-api-key-expires',
+  /** On answers of GET /config: `true` when the agent should rotate its key now. */
+  apiKeyRenew: 'x-api-key-renew',
   /** RFC 9530: `sha-256=:<base64>:`, over the body as it was sent (compressed). */
   contentDigest: 'content-digest',
   /** A UUID of the client's choice: the same key again answers the first result and applies nothing. */

@@ -10,6 +10,18 @@ export const errorTable = {
     title: 'Credenciales rechazadas',
     action: 'Revise el tenant y la clave (X-Tenant-Id, X-API-Key); pida una clave nueva al administrador.',
   },
+  CLAVE_RETIRADA: {
+    status: 403,
+    retryable: false,
+    title: 'La clave está retirada y no se puede rotar',
+    action: 'Pida una clave nueva al administrador y ejecute init con ella.',
+  },
+  DEMASIADAS_CLAVES: {
+    status: 409,
+    retryable: false,
+    title: 'El tenant tiene demasiadas claves en vigor',
+    action: 'El administrador debe retirar las que no se usan: ax-sync-server key list, key revoke.',
+  },
   TENANT_INACTIVO: {
     status: 403,
     retryable: false,

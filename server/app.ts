@@ -10,6 +10,7 @@ import fastify, {
 import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
 import type { Config } from './config.ts';
+import { findAuditGaps } from './data/audit.ts';
 import { auth } from './plugins/auth.ts';
 import { docs } from './plugins/docs.ts';
 import { guards } from './plugins/guards.ts';
@@ -21,6 +22,7 @@ import { assertRoles } from './postgres/tenant.ts';
 import { configRoutes } from './routes/config.ts';
 import { downloadRoutes } from './routes/download.ts';
 import { healthRoutes } from './routes/health.ts';
+import { keysRoutes } from './routes/keys.ts';
 import { logsRoutes } from './routes/logs.ts';
 import { phasesRoutes } from './routes/phases.ts';
 import { uploadRoutes } from './routes/upload.ts';
@@ -48,7 +50,8 @@ export async function buildApp(config: Config, destination?: DestinationStream):
   const app = fastify({
     logger: { level: config.LOG_LEVEL, ...(destination === undefined ? {} : { stream: destination }) },
     logController: new LogController({ disableRequestLogging: true }),
-    trustProxy: config.TRUST_PROXY,
+    // Never all of X-Forwarded-For: its first address is whatever the client wrote there.
+    trustProxy: config.TRUST_PROXY && ((_address, hop) => hop < config.TRUST_PROXY_HOPS),
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 300 },
   }).withTypeProvider<TypeBoxTypeProvider>();
@@ -59,6 +62,9 @@ export async function buildApp(config: Config, destination?: DestinationStream):
   const context: Context = { config, database, log: app.log };
   try {
     await database.withConnection(assertRoles);
+    const gaps = await database.withConnection(findAuditGaps);
+    if (gaps.length > 0)
+      app.log.error({ tablas: gaps }, 'la auditoría no está completa: hay disparadores desactivados');
     await app.register(problems);
     await app.register(metrics, context);
     await app.register(guards, context);
@@ -76,6 +82,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
             downloadRoutes,
             phasesRoutes,
             logsRoutes,
+            keysRoutes,
           ];
           for (const routes of groups) await tenants.register(routes, context);
         });

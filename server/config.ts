@@ -36,10 +36,19 @@ const ConfigSchema = Type.Object(
     UPLOADS_OPEN_MAX: Type.Integer({ minimum: 1, maximum: 10_000, default: 64 }),
     /** An upload is forgotten so long after its last chunk; results are kept as long. */
     UPLOAD_EXPIRE_HOURS: Type.Integer({ minimum: 1, maximum: 720, default: 24 }),
-    /** Requests per minute of one tenant (or, without a tenant, of one address). */
+    /** Requests per minute with one key, in one process. */
     RATE_LIMIT_PER_MINUTE: Type.Integer({ minimum: 1, default: 3000 }),
+    /** Requests per minute from one address (IPv6: from one /64), in one process. */
+    RATE_LIMIT_ADDRESS_PER_MINUTE: Type.Integer({ minimum: 1, default: 30_000 }),
+    /** Refused credentials from one address within LOCKOUT_SECONDS that lock it out for the rest of them. */
+    LOCKOUT_FAILURES: Type.Integer({ minimum: 1, maximum: 100_000, default: 30 }),
+    LOCKOUT_SECONDS: Type.Integer({ minimum: 1, maximum: 86_400, default: 300 }),
+    /** How long a key that was rotated is still in force after the first use of the new one. */
+    KEY_GRACE_HOURS: Type.Integer({ minimum: 1, maximum: 720, default: 168 }),
     /** Whether X-Forwarded-For is believed: only behind a proxy of one's own. */
     TRUST_PROXY: Type.Boolean({ default: false }),
+    /** How many proxies of one's own stand in a row: so many addresses of X-Forwarded-For, from its end, are theirs. */
+    TRUST_PROXY_HOPS: Type.Integer({ minimum: 1, maximum: 10, default: 1 }),
     /** How long a shutdown lets running requests finish. */
     SHUTDOWN_SECONDS: Type.Integer({ minimum: 0, maximum: 3600, default: 30 }),
     LOG_LEVEL: Type.Union(

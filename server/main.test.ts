@@ -11,7 +11,7 @@ import { API_PREFIX, headers } from '../protocol/constants.ts';
 import { runServer, startServerProcess } from './testing/run-cli.ts';
 
 /** The server's commands as an operator runs them: real processes, which start slowly on a busy machine. */
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 240_000 });
 
 let scratch: Awaited<ReturnType<typeof createScratchDatabase>>;
 let env: { DATABASE_URL: string };
@@ -53,10 +53,10 @@ test('two that migrate at once do it once, a third finds nothing to do', async (
   expect(both.map(({ code }) => code)).toEqual([0, 0]);
   expect(both.map(({ stdout }) => stdout).sort()).toEqual([
     'La base ya está al día.\n',
-    'Migraciones aplicadas: 001_tablas, 002_funciones, 003_roles\n',
+    'Migraciones aplicadas: 001_tablas, 002_funciones, 003_roles, 004_claves_y_auditoria\n',
   ]);
   expect((await runServer(['migrate'], env)).stdout).toBe('La base ya está al día.\n');
-  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(3);
+  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(4);
 });
 
 test('tenant create, key create, config set and config show', async () => {
@@ -66,7 +66,7 @@ test('tenant create, key create, config set and config show', async () => {
   expect(twice).toMatchObject({ code: 1, stdout: '', stderr: 'ax-sync-server: el tenant «acme-001» ya existe\n' });
 
   const made = await runServer(['key', 'create', '--tenant', tenant, '--nombre', 'agente'], env);
-  expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sk_live_[\w-]{32}\n$/) });
+  expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sk_live_[\w-]{43}\n$/) });
   key = made.stdout.trim();
   expect(await query('SELECT nombre, "tenantId" FROM sync_api_keys')).toEqual([{ nombre: 'agente', tenantId: tenant }]);
   expect((await runServer(['key', 'create', '--tenant', 'nadie'], env)).code).toBe(1);
@@ -79,6 +79,20 @@ test('tenant create, key create, config set and config show', async () => {
   const shown = await runServer(['config', 'show', '--tenant', tenant], env);
   expect(JSON.parse(shown.stdout)).toMatchObject({ tenantId: tenant, configuracionTablas: tables, version: 2 });
   expect(shown.stdout).not.toContain('p4ss-secreta');
+});
+
+test('key list shows the keys, audit who changed what', async () => {
+  const keys = await runServer(['key', 'list', '--tenant', tenant], env);
+  expect(keys).toMatchObject({
+    code: 0,
+    stderr: '',
+    stdout: expect.stringMatching(/^ID .*\nc\w{24} +acme-001 +agente /),
+  });
+  const changes = await runServer(['audit', '--tenant', tenant, '--limite', '2'], env);
+  expect(changes).toMatchObject({ code: 0, stderr: '' });
+  expect(changes.stdout).toMatch(/^\S+Z INSERT sync_api_keys c\w{24} de «acme-001», por \S+@\S+ desde \S+ \(/);
+  expect(changes.stdout).toMatch(/\n {4}configuracionTablas\.tablasSubida\[clientes\]: ∅ → \{/);
+  for (const secret of [key, 'p4ss-secreta']) expect(changes.stdout + keys.stdout).not.toContain(secret);
 });
 
 test('config set names every fault and stores nothing', async () => {

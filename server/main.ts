@@ -2,9 +2,12 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { SyncError } from '../protocol/errors.ts';
+import { audit } from './commands/audit.ts';
 import { configSet } from './commands/config-set.ts';
 import { configShow } from './commands/config-show.ts';
 import { keyCreate } from './commands/key-create.ts';
+import { keyList } from './commands/key-list.ts';
+import { keyRevoke } from './commands/key-revoke.ts';
 import { serve } from './commands/serve.ts';
 import { tenantCreate } from './commands/tenant-create.ts';
 import { CommandError } from './commands/with-database.ts';
@@ -51,10 +54,30 @@ const cli = yargs(hideBin(process.argv))
       .command(
         'create',
         'Crea una clave y la muestra esta única vez',
-        { tenant: tenantOption, nombre: { type: 'string', describe: 'Para reconocerla' } },
-        async ({ tenant, nombre }) => print(await keyCreate(loadConfig(), tenant, nombre ?? null)),
+        {
+          tenant: tenantOption,
+          nombre: { type: 'string', requiresArg: true, describe: 'Para reconocerla' },
+          dias: { type: 'number', requiresArg: true, describe: 'Días que vale (por omisión, sin límite)' },
+        },
+        async ({ tenant, nombre, dias }) => print(await keyCreate(loadConfig(), tenant, { nombre, dias })),
       )
-      .demandCommand(1, 'Falta la orden: key create'),
+      .command(
+        'list',
+        'Muestra las claves: uso, caducidad y estado',
+        { tenant: { ...tenantOption, demandOption: false, requiresArg: true } },
+        async ({ tenant }) => print(await keyList(loadConfig(), tenant)),
+      )
+      .command(
+        'revoke',
+        'Retira una clave, ya o pasado un plazo de gracia',
+        {
+          id: { type: 'string', demandOption: true, requiresArg: true, describe: 'ID de la clave (key list)' },
+          gracia: { type: 'number', default: 0, requiresArg: true, describe: 'Horas que todavía vale' },
+          derivadas: { type: 'boolean', default: false, describe: 'También las que salieron de ella por rotación' },
+        },
+        async ({ id, gracia, derivadas }) => print(await keyRevoke(loadConfig(), id, { gracia, derivadas })),
+      )
+      .demandCommand(1, 'Falta la orden: key create, key list o key revoke'),
   )
   .command('config', 'Tablas que sincroniza un tenant', (y) =>
     y
@@ -68,6 +91,17 @@ const cli = yargs(hideBin(process.argv))
         print(await configShow(loadConfig(), tenant)),
       )
       .demandCommand(1, 'Falta la orden: config set o config show'),
+  )
+  .command(
+    'audit',
+    'Muestra los cambios de configuraciones, claves y secretos: quién, cuándo, desde dónde y qué',
+    {
+      tenant: { ...tenantOption, demandOption: false, requiresArg: true },
+      desde: { type: 'string', requiresArg: true, describe: 'Fecha, por ejemplo 2026-01-31 o 2026-01-31T10:00:00Z' },
+      limite: { type: 'number', default: 100, requiresArg: true, describe: 'Cuántos, los últimos' },
+      json: { type: 'boolean', default: false, describe: 'Un objeto JSON por línea' },
+    },
+    ({ tenant, desde, limite, json }) => audit(loadConfig(), { tenant, desde, limite, json }, print),
   )
   .demandCommand(1, 'Falta la orden.')
   .recommendCommands()

@@ -2,15 +2,16 @@ import { limits } from '../../protocol/constants.ts';
 import { connectBackend } from '../agent.ts';
 import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
-import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { sqlServerSettings } from '../config/remote.ts';
+import { describeRotation, type Install, refreshWithAnyKey, rotateKey } from '../config/rotation.ts';
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
-import type { Backend } from '../http/backend.ts';
+import type { Backend, KeyState } from '../http/backend.ts';
 import { Journal } from '../log/journal.ts';
 import { type Log, withLog } from '../log/log.ts';
 import type { Progress } from '../log/progress.ts';
 import { Secrets } from '../log/secrets.ts';
-import { type RetryPolicy, retryPolicy } from '../retry.ts';
+import { interactivePolicy, type RetryPolicy, retryPolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 import { Spool, type SpoolOptions } from '../spool/spool.ts';
 import { withLock } from '../sync/lock.ts';
@@ -40,7 +41,9 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
   const password = readConfigPassword();
   const local = await readLocalConfig(folder, password);
   const secrets = new Secrets();
-  for (const secret of [password, local.key, local.sqlServer.password]) secrets.add(secret);
+  for (const secret of [password, local.key, local.nextKey, local.previousKey, local.sqlServer.password]) {
+    secrets.add(secret);
+  }
   return withLog(folder, secrets, echo, async (log) => {
     try {
       return await withLock(folder, () => runLocked(options, local, { log, secrets, password }));
@@ -61,14 +64,15 @@ async function runLocked(
 ): Promise<ExitReason> {
   const { folder, progress, signal, usesSpool, policy = retryPolicy } = options;
   const startedAt = performance.now();
-  const backend = connectBackend(local, { policy, onRetry: log.warn });
-  const current = await refreshConfig(backend, local, signal);
+  const connect = (key: string) => connectBackend({ ...local, key }, { policy, onRetry: log.warn });
+  const current = await refreshWithAnyKey({ folder, password, connect }, local, signal);
   if (current.changed) log.info(`Configuración nueva del backend: versión ${current.config.version}`);
   // An install folder of an earlier version has no key for its spool yet.
   const spoolKey = local.spoolKey ?? makeSpoolKey();
   if (current.changed || local.spoolKey === undefined) {
     await writeLocalConfig(folder, password, { ...current.local, spoolKey });
   }
+  const backend = connect(await renewKey({ folder, password }, current, { log, secrets, signal }));
   const sqlServer = sqlServerSettings(current.local, current.config);
   secrets.add(sqlServer.password);
   const marks = await Marks.open(folder, (aside) =>
@@ -90,6 +94,38 @@ async function runLocked(
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   return summary.reason;
+}
+
+/** When a key ends that the agent cannot renew by itself, the operator is told from so many days before. */
+const WARN_DAYS = 14;
+
+/**
+ * The key to go on with. Rotates it when the backend says that it is time, or when an earlier run began to; where that fails
+ * the old one stays in force, and the next run tries again.
+ */
+async function renewKey(
+  { folder, password }: Omit<Install, 'connect'>,
+  { local, key: { end, renew } }: { local: LocalConfig; key: KeyState },
+  { log, secrets, signal }: { log: Log; secrets: Secrets; signal: AbortSignal },
+): Promise<string> {
+  const until = end === undefined ? '' : ` (caduca el ${end.toISOString()})`;
+  if (!renew && local.nextKey === undefined) {
+    if (end !== undefined && end.getTime() - Date.now() < WARN_DAYS * 86_400_000) {
+      log.warn(`La clave de API se termina${until}: pida otra al administrador y ejecute init con ella`);
+    }
+    return local.key;
+  }
+  try {
+    const connect = (key: string) => connectBackend({ ...local, key }, { policy: interactivePolicy });
+    const { key, answer } = await rotateKey({ folder, password, connect }, signal);
+    secrets.add(key);
+    log.info(`Clave de API renovada: ${describeRotation(answer)}`);
+    return key;
+  } catch (error) {
+    signal.throwIfAborted();
+    log.warn(`No se pudo renovar la clave de API${until}: ${describeError(error).text}`);
+    return local.key;
+  }
 }
 
 async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undefined> {

@@ -40,6 +40,12 @@ test('all in order: a line for each check, and nothing is changed', async () => 
   expect(await world.query("SELECT name FROM sys.tables WHERE name = 'cuentas'")).toEqual([]);
   const { rows } = await world.backend.sql.query('SELECT 1 FROM parametros_maestros');
   expect(rows).toEqual([]);
+  await world.backend.sql.query(`UPDATE sync_api_keys SET "expiresAt" = '2099-01-31T00:00:00Z'`);
+  expect((await check()).lines).toContainEqual(
+    expect.stringMatching(
+      /^✔ Credenciales y configuración: tenant «acme-001», .*, la clave vale hasta el 2099-01-31T00:00/,
+    ),
+  );
 });
 
 test('each fault is a line with what to do, and the other checks still run', async () => {

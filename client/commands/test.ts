@@ -56,8 +56,9 @@ export async function runTest({ folder, print, signal }: TestOptions): Promise<E
   const config = await check('Credenciales y configuración', async () => {
     // Without the ETag of the copy: what is to be seen is what the backend says now.
     const { remote: _, ...fresh } = local;
-    const { config } = await refreshConfig(backend, fresh, signal);
-    return { value: config, note: `tenant «${local.tenant}», versión ${config.version}` };
+    const { config, key } = await refreshConfig(backend, fresh, signal);
+    const until = key.end === undefined ? '' : `, la clave vale hasta el ${key.end.toISOString()}`;
+    return { value: config, note: `tenant «${local.tenant}», versión ${config.version}${until}` };
   });
   if (config !== undefined) {
     const settings = sqlServerSettings(local, config);

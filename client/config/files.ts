@@ -22,6 +22,17 @@ export async function writeFileAtomically(path: string, content: string | Uint8A
   }
 }
 
+/** So that the names in it survive a power cut. Windows keeps them in the file system's own journal. */
+export async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
 /** Whether `error` says that a file or folder does not exist. */
 export function isMissingFile(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOENT';

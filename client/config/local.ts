@@ -5,7 +5,7 @@ import { Compile } from 'typebox/compile';
 import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/config.ts';
 import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
 import { AgentError } from '../exit-codes.ts';
-import { isMissingFile, writeFileAtomically } from './files.ts';
+import { isMissingFile, syncFolder, writeFileAtomically } from './files.ts';
 
 /** `sync-config.enc`: what `init` was told, and the last configuration that the backend answered, sealed. */
 
@@ -13,6 +13,10 @@ const LocalConfigSchema = Type.Object({
   url: Type.String(),
   tenant: Type.String(),
   key: Type.String(),
+  /** While a rotation is under way: the key that will come in the place of `key` (rotation.ts). */
+  nextKey: Type.Optional(Type.String()),
+  /** The key before `key`, for as long as it may still be needed. */
+  previousKey: Type.Optional(Type.String()),
   /** Given at `init`, each wins over what the backend says. */
   sqlServer: Type.Object({
     host: Type.Optional(Type.String()),
@@ -60,12 +64,13 @@ export async function readLocalConfig(folder: string, password: string): Promise
   return value as LocalConfig;
 }
 
-/** Seals and writes `sync-config.enc`, the whole file or nothing. */
+/** Seals and writes `sync-config.enc`, the whole file or nothing; it is on the disk when this resolves. */
 export async function writeLocalConfig(folder: string, password: string, config: LocalConfig): Promise<void> {
   const sealed = sealEnvelope(Buffer.from(JSON.stringify(config)), password);
   const path = join(folder, FILE_NAME);
   try {
     await writeFileAtomically(path, sealed);
+    await syncFolder(folder);
   } catch (cause) {
     throw new AgentError(
       'configuracion',

@@ -1,12 +1,12 @@
 import { type ConfigResponse, findConfigProblems } from '../../protocol/config.ts';
 import { AgentError } from '../exit-codes.ts';
-import type { Backend } from '../http/backend.ts';
+import type { Backend, KeyState } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
 import type { LocalConfig } from './local.ts';
 
 /**
  * The configuration that holds for this run: the backend's, or the sealed copy where the backend says that it has not
- * changed. `changed` says that `local` (returned anew) is to be written.
+ * changed. `changed` says that `local` (returned anew) is to be written, `key` until when the key holds.
  *
  * Throws AgentError `configuracion` that names every problem of an invalid configuration; the old copy is then kept.
  */
@@ -14,14 +14,14 @@ export async function refreshConfig(
   backend: Backend,
   local: LocalConfig,
   signal: AbortSignal,
-): Promise<{ local: LocalConfig; config: ConfigResponse; changed: boolean }> {
-  const answer = await backend.fetchConfig(local.remote?.etag, signal);
-  if (answer === 'unchanged') {
+): Promise<{ local: LocalConfig; config: ConfigResponse; changed: boolean; key: KeyState }> {
+  const { key, changed } = await backend.fetchConfig(local.remote?.etag, signal);
+  if (changed === undefined) {
     if (local.remote === undefined) throw new Error('304 without If-None-Match');
-    return { local, config: local.remote.config, changed: false };
+    return { local, config: local.remote.config, changed: false, key };
   }
-  assertValidConfig(answer.config);
-  return { local: { ...local, remote: answer }, config: answer.config, changed: true };
+  assertValidConfig(changed.config);
+  return { local: { ...local, remote: changed }, config: changed.config, changed: true, key };
 }
 
 /** Throws AgentError `configuracion` with one line for each problem. */

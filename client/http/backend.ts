@@ -5,11 +5,14 @@ import type {
   Modo,
   OpenUpload,
   OpenUploadResponse,
+  RotateKey,
+  RotateKeyResponse,
   RunPhase,
   RunPhaseResponse,
   UploadResult,
   UploadStateResponse,
 } from '../../protocol/api.ts';
+import { hashApiKey } from '../../protocol/api-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
 import { API_PREFIX, headers, mediaTypes, paths } from '../../protocol/constants.ts';
 import { formatContentDigest } from '../../protocol/digest.ts';
@@ -33,6 +36,14 @@ export interface BackendOptions {
   key: string;
   retryPolicy?: RetryPolicy;
   onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
+}
+
+/** What the backend says of the key that it was asked with. */
+export interface KeyState {
+  /** When it ends; undefined: never. */
+  end: Date | undefined;
+  /** Whether it is time to rotate it. */
+  renew: boolean;
 }
 
 /** Time limits by what is asked: an answer of a page, a body of some MB over a slow line, SQL over a large table. */
@@ -61,18 +72,19 @@ export class Backend {
     }
   }
 
-  /** `'unchanged'` when the backend's configuration is still the one of `etag`. */
+  /** `changed` is not there when the backend's configuration is still the one of `etag`. */
   async fetchConfig(
     etag: string | undefined,
     signal: AbortSignal,
-  ): Promise<'unchanged' | { etag: string; config: ConfigResponse }> {
+  ): Promise<{ key: KeyState; changed?: { etag: string; config: ConfigResponse } }> {
     const answer = await this.#json('GET', paths.config(this.#options.tenant), {
       timeoutMs: QUICK_MS,
       signal,
       ...(etag === undefined || etag === '' ? {} : { headers: { 'if-none-match': etag } }),
     });
-    if (answer.status === 304) return 'unchanged';
-    return { etag: answer.headers.get('etag') ?? '', config: answer.body as ConfigResponse };
+    const key = keyStateOf(answer.headers);
+    if (answer.status === 304) return { key };
+    return { key, changed: { etag: answer.headers.get('etag') ?? '', config: answer.body as ConfigResponse } };
   }
 
   /** One request, all or nothing. `idempotencyKey` makes its repetition harmless. */
@@ -165,6 +177,12 @@ export class Backend {
     return (await this.#postJson(path, { logs }, { signal, when: isRefusal })) as LogsResponse;
   }
 
+  /** Puts `next`, of which only the hash is sent, in the place of this backend's key. Repeating it does no harm. */
+  async rotateKey(next: string, signal: AbortSignal): Promise<RotateKeyResponse> {
+    const body: RotateKey = { huella: hashApiKey(next).toString('base64') };
+    return (await this.#postJson(paths.keys(this.#options.tenant), body, { signal })) as RotateKeyResponse;
+  }
+
   #credentials(): Record<string, string> {
     return credentialHeaders(this.#options.tenant, this.#options.key, userAgent);
   }
@@ -202,6 +220,14 @@ export class Backend {
       retry,
     );
   }
+}
+
+function keyStateOf(answered: Headers): KeyState {
+  const end = new Date(answered.get(headers.apiKeyExpires) ?? Number.NaN);
+  return {
+    end: Number.isNaN(end.getTime()) ? undefined : end,
+    renew: answered.get(headers.apiKeyRenew) === 'true',
+  };
 }
 
 /** `https://host/` and `https://host/api/sync` are the same backend. Throws a TypeError for what is not an HTTP URL. */

@@ -174,8 +174,8 @@ test('If-None-Match is sent and 304 means unchanged', async () => {
     else response.writeHead(200, { etag: '"7"', 'content-type': 'application/json' }).end('{"success":true}');
   });
   const backend = backendAt(url);
-  expect(await backend.fetchConfig(undefined, never)).toMatchObject({ etag: '"7"' });
-  expect(await backend.fetchConfig('"7"', never)).toBe('unchanged');
+  expect(await backend.fetchConfig(undefined, never)).toMatchObject({ changed: { etag: '"7"' } });
+  expect(await backend.fetchConfig('"7"', never)).toEqual({ key: { end: undefined, renew: false } });
 });
 
 test('a gzip stream is read inflated; one that is cut fails instead of ending', async () => {

@@ -44,17 +44,6 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
   }
 }
 
-/** So that the names in it survive a power cut. Windows keeps them in the file system's own journal. */
-export async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
-
 /** The names in a folder; none where it does not exist. */
 export async function namesIn(path: string): Promise<string[]> {
   try {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isMissingFile } from '../config/files.ts';
-import { namesIn, onDisk, syncFolder } from './disk.ts';
+import { isMissingFile, syncFolder } from '../config/files.ts';
+import { namesIn, onDisk } from './disk.ts';
 import { Manifest, type UploadHead } from './manifest.ts';
 import { chunkBytesIn, type Room, SpooledUpload } from './spooled-upload.ts';
 

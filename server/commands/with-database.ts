@@ -1,11 +1,15 @@
 import type { Config } from '../config.ts';
+import { operatorHere, setAuthor } from '../data/audit.ts';
 import { type Connection, openDatabase } from '../postgres/pool.ts';
 
-/** Lends a command one connection and closes it. */
+/** Lends a command one connection, under the operator's name for the audit, and closes it. */
 export async function withDatabase<T>(config: Config, fn: (connection: Connection) => Promise<T>): Promise<T> {
   const database = openDatabase({ ...config, DATABASE_CONTROL_POOL_MAX: 1 }, () => {});
   try {
-    return await database.withConnection(fn);
+    return await database.withConnection(async (connection) => {
+      await setAuthor(connection, operatorHere(), 'session');
+      return fn(connection);
+    });
   } finally {
     await database.close();
   }
@@ -14,4 +18,9 @@ export async function withDatabase<T>(config: Config, fn: (connection: Connectio
 /** What keeps a command from its end, in words for an operator. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
+}
+
+/** `text` from the database without what a terminal would obey. */
+export function printable(text: string): string {
+  return text.replace(/\p{C}/gu, '�');
 }

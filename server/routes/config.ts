@@ -1,4 +1,5 @@
 import type { ConfigResponse } from '../../protocol/config.ts';
+import { headers } from '../../protocol/constants.ts';
 import type { Routes } from '../app.ts';
 import { TenantParams } from './params.ts';
 
@@ -8,6 +9,9 @@ export const configRoutes: Routes = async (app) => {
     const { tenant } = request;
     const etag = `"${tenant.id}-${tenant.version}"`;
     reply.header('etag', etag).header('cache-control', 'no-cache');
+    const { end, renew } = request.apiKey;
+    if (end !== null) reply.header(headers.apiKeyExpires, end.toISOString());
+    if (renew) reply.header(headers.apiKeyRenew, 'true');
     const known = (request.headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
     if (known.includes(etag) || known.includes('*')) return reply.code(304).send();
     return {

@@ -69,7 +69,7 @@ export async function startTestServer(
         };
         await createConfiguration(connection, { tenantId: tenant, ...server });
         await setTables(next, tenant);
-        return await createApiKey(connection, tenant, 'prueba');
+        return await createApiKey(connection, tenant, { nombre: 'prueba' });
       } finally {
         connection.release();
       }

@@ -1,0 +1,58 @@
+import type { Config } from '../config.ts';
+import { type AuditEntry, findAuditEntries, findAuditGaps } from '../data/audit.ts';
+import { CommandError, printable, withDatabase } from './with-database.ts';
+
+const LIMIT_MAX = 10_000;
+/** A value longer than this is cut in the text for a person; `--json` has all of it. */
+const SHOWN_LENGTH = 200;
+
+export interface AuditOptions {
+  tenant: string | undefined;
+  desde: string | undefined;
+  limite: number;
+  json: boolean;
+}
+
+/**
+ * Prints the newest entries of the audit, oldest first: text for a person, or a JSON object a line. Throws CommandError,
+ * also (after printing) when a trigger of the audit is missing or switched off: what was listed is then not everything.
+ */
+export async function audit(config: Config, options: AuditOptions, print: (line: string) => void): Promise<void> {
+  const { tenant, desde, limite, json } = options;
+  if (!(Number.isInteger(limite) && limite >= 1 && limite <= LIMIT_MAX)) {
+    throw new CommandError(`--limite «${limite}» no vale: debe ser un número entero entre 1 y ${LIMIT_MAX}`);
+  }
+  const since = desde === undefined ? undefined : new Date(desde);
+  if (since !== undefined && Number.isNaN(since.getTime())) {
+    throw new CommandError(`--desde «${printable(desde!)}» no es una fecha, por ejemplo 2026-01-31`);
+  }
+  const { entries, gaps } = await withDatabase(config, async (connection) => ({
+    entries: await findAuditEntries(connection, { tenant, since, limit: limite }),
+    gaps: await findAuditGaps(connection),
+  }));
+  for (const entry of entries) for (const line of json ? [JSON.stringify(entry)] : linesOf(entry)) print(line);
+  if (entries.length === 0 && !json) print('No hay cambios anotados.');
+  if (gaps.length > 0) {
+    throw new CommandError(
+      `la auditoría no está completa: los disparadores de ${gaps.join(', ')} faltan o están desactivados`,
+    );
+  }
+}
+
+function linesOf(entry: AuditEntry): string[] {
+  const { createdAt, actor, origen, login, direccion, operacion, tabla, registro, tenantId, cambios } = entry;
+  const whose = tenantId === null ? '' : ` de «${tenantId}»`;
+  const session = `${login}@${direccion ?? 'local'}`;
+  return [
+    printable(
+      `${createdAt.toISOString()} ${operacion} ${tabla} ${registro}${whose}, por ${actor} desde ${origen} (${session})`,
+    ),
+    ...cambios.map(({ campo, antes, despues }) => `    ${printable(campo)}: ${show(antes)} → ${show(despues)}`),
+  ];
+}
+
+function show(value: unknown): string {
+  if (value === null || value === undefined) return '∅';
+  const text = printable(JSON.stringify(value));
+  return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH - 1)}…` : text;
+}
