@@ -137,6 +137,12 @@ export const errorTable = {
     title: 'El servidor está ocupado',
     action: 'Espere lo que dice Retry-After.',
   },
+  SECRETO_ILEGIBLE: {
+    status: 500,
+    retryable: false,
+    title: 'Un secreto guardado no se puede abrir',
+    action: 'Avise al administrador: SYNC_MASTER_KEY (o SYNC_MASTER_KEY_PREVIOUS) no es la clave con la que se selló.',
+  },
   BASE_NO_DISPONIBLE: {
     status: 503,
     retryable: true,

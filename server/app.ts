@@ -10,11 +10,13 @@ import fastify, {
 import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
 import type { Config } from './config.ts';
+import { readMasterKeys } from './data/master-keys.ts';
 import { auth } from './plugins/auth.ts';
 import { docs } from './plugins/docs.ts';
 import { guards } from './plugins/guards.ts';
 import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
+import { sealPasswords } from './plugins/passwords.ts';
 import { problems } from './plugins/problems.ts';
 import { openDatabase } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
@@ -54,11 +56,13 @@ export async function buildApp(config: Config, destination?: DestinationStream):
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 
+  const masterKeys = readMasterKeys(config);
   const database = openDatabase(config, (error) => app.log.warn({ err: error }, 'se perdió una conexión a la base'));
   app.addHook('onClose', () => database.close());
-  const context: Context = { config, database, log: app.log };
+  const context: Context = { config, database, masterKeys, log: app.log };
   try {
     await database.withConnection(assertRoles);
+    await sealPasswords(context, app.log);
     await app.register(problems);
     await app.register(metrics, context);
     await app.register(guards, context);
