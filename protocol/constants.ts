@@ -13,12 +13,18 @@ export const paths = {
   commit: (tenant: string, id: string) => `${paths.uploadById(tenant, id)}/commit`,
   download: (tenant: string) => `/download/${encodeURIComponent(tenant)}`,
   phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
+  agents: (tenant: string) => `/agents/${encodeURIComponent(tenant)}`,
   logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
 } as const;
+
+/** How the agent calls itself, before its version: `ax-sync-client/1.0.0`. */
+export const AGENT_NAME = 'ax-sync-client';
 
 export const headers = {
   tenant: 'x-tenant-id',
   apiKey: 'x-api-key',
+  /** Which registered agent asks (agent-key.ts, agentIdOf): secrets in the answer are sealed for it. */
+  agent: 'x-sync-agent',
   /** RFC 9530: `sha-256=:<base64>:`, over the body as it was sent (compressed). */
   contentDigest: 'content-digest',
   /** A UUID of the client's choice: the same key again answers the first result and applies nothing. */

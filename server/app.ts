@@ -20,6 +20,7 @@ import { sealPasswords } from './plugins/passwords.ts';
 import { problems } from './plugins/problems.ts';
 import { openDatabase } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
+import { agentsRoutes } from './routes/agents.ts';
 import { configRoutes } from './routes/config.ts';
 import { downloadRoutes } from './routes/download.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -74,6 +75,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
         await api.register(async (tenants) => {
           await tenants.register(auth, context);
           const groups: Routes[] = [
+            agentsRoutes,
             configRoutes,
             uploadRoutes,
             uploadsRoutes,

@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
+import { agentIdOf, makeAgentKeyPair, openAsAgent } from '../protocol/agent-key.ts';
+import type { RegisterAgentResponse } from '../protocol/api.ts';
 import { buildApp } from './app.ts';
+import { agentAuthorize, agentList, agentRevoke } from './commands/agents.ts';
 import { configShow } from './commands/config-show.ts';
 import { tenantCreate } from './commands/tenant-create.ts';
 import { loadConfig } from './config.ts';
@@ -12,7 +15,7 @@ import { MasterKeys, readMasterKeys } from './data/master-keys.ts';
 import { passwordPlace } from './data/passwords.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
-/** SQL Server's passwords in the database: what is sealed when, and under which key. */
+/** SQL Server's passwords: sealed in the database, and on their way to the agent. */
 
 const makeKey = () => randomBytes(32).toString('base64');
 const place = passwordPlace('acme-001');
@@ -49,6 +52,11 @@ async function startOnce(env: Record<string, string>, use?: (app: FastifyInstanc
   }
   return log;
 }
+
+const register = async ({ publica }: { publica: string }): Promise<RegisterAgentResponse> => {
+  const answer = await server!.call('/agents/acme-001', { method: 'POST', json: { clavePublica: publica } });
+  return (await answer.json()) as RegisterAgentResponse;
+};
 
 test('a sealed password opens under its key and in its own row alone', () => {
   const keys = new MasterKeys([makeKey()]);
@@ -134,4 +142,61 @@ test('the master key comes from a file, or from the environment, not from both; 
     /^SYNC_MASTER_KEY: \(oculto\) no vale: deben ser 32 bytes en base64/,
   );
   expect(() => readMasterKeys(loadConfig({ ...base, SYNC_MASTER_KEY_PREVIOUS: key }))).toThrow(/falta SYNC_MASTER_KEY/);
+});
+
+test('the password travels sealed to the registered agent; without its id it is not told any more', async () => {
+  server = await startTestServer(inject('postgresUrl'), { settings: { SYNC_MASTER_KEY: makeKey() } });
+  const config = (sent: Record<string, string> = {}) => server!.call('/config/acme-001', { headers: sent });
+  const before = await config({ 'user-agent': 'ax-sync-client/0.9' });
+  expect(await before.json()).toMatchObject({ sqlServerPassword: 'secreto' });
+
+  const agent = makeAgentKeyPair();
+  const registered = await register(agent);
+  expect(registered).toEqual({ success: true, agente: agentIdOf(agent.publica), autorizado: true });
+  const answer = await config({ 'x-sync-agent': registered.agente });
+  const { sqlServerPassword } = (await answer.json()) as { sqlServerPassword: string };
+  expect(openAsAgent(agent, 'acme-001', sqlServerPassword)).toBe('secreto');
+  const etag = answer.headers.get('etag')!;
+  expect((await config({ 'x-sync-agent': registered.agente, 'if-none-match': etag })).status).toBe(304);
+
+  const oldAgent = await config({ 'user-agent': 'ax-sync-client/0.9', 'if-none-match': before.headers.get('etag')! });
+  expect(oldAgent.status).toBe(403);
+  expect(await oldAgent.json()).toMatchObject({
+    code: 'AGENTE_NO_AUTORIZADO',
+    mensaje: expect.stringMatching(/Actualice el agente/),
+  });
+  const operator = await config({ 'user-agent': 'curl/8', 'if-none-match': etag });
+  expect(await operator.json()).toMatchObject({ sqlServerPassword: 'encrypted' });
+});
+
+test('a second agent is told the password once an administrator authorises it, and no longer when that is taken back', async () => {
+  server = await startTestServer(inject('postgresUrl'));
+  const first = await register(makeAgentKeyPair());
+  const thief = makeAgentKeyPair();
+  const second = await register(thief);
+  expect([first.autorizado, second.autorizado]).toEqual([true, false]);
+  const status = async () => {
+    const answer = await server!.call('/config/acme-001', { headers: { 'x-sync-agent': second.agente } });
+    return answer.status;
+  };
+  expect(await status()).toBe(403);
+  expect(await agentList(configOf({}), 'acme-001')).toMatch(new RegExp(`${second.agente} {2}sin autorizar`));
+  await agentAuthorize(configOf({}), 'acme-001', second.agente);
+  expect(await status()).toBe(200);
+  await agentRevoke(configOf({}), 'acme-001', second.agente);
+  expect(await status()).toBe(403);
+  expect(await register(thief)).toMatchObject({ autorizado: false });
+  await expect(agentAuthorize(configOf({}), 'otro', second.agente)).rejects.toThrow(/no tiene un agente/);
+});
+
+test('of two agents that register at once one is the first; what is no public key is refused; their number is bounded', async () => {
+  server = await startTestServer(inject('postgresUrl'));
+  const both = await Promise.all([register(makeAgentKeyPair()), register(makeAgentKeyPair())]);
+  expect(both.map(({ autorizado }) => autorizado).sort()).toEqual([false, true]);
+  const bad = (clavePublica: string) =>
+    server!.call('/agents/acme-001', { method: 'POST', json: { clavePublica } }).then((answer) => answer.json());
+  expect(await bad('corta')).toMatchObject({ code: 'CUERPO_INVALIDO' });
+  expect(await bad('A'.repeat(43))).toMatchObject({ code: 'CUERPO_INVALIDO', campo: 'clavePublica' });
+  for (let n = both.length; n < 50; n++) await register(makeAgentKeyPair());
+  expect(await register(makeAgentKeyPair())).toMatchObject({ code: 'AGENTE_NO_AUTORIZADO' });
 });

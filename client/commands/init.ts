@@ -1,7 +1,9 @@
 import { connectBackend, parseBackendUrl } from '../agent.ts';
+import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
 import { readConfigPassword } from '../config/environment.ts';
-import { type LocalConfig, writeLocalConfig } from '../config/local.ts';
+import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { AgentError } from '../exit-codes.ts';
 import { interactivePolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 
@@ -16,8 +18,9 @@ export interface InitOptions {
 }
 
 /**
- * `init`: checks the backend and the key, then writes `sync-config.enc` with them and the configuration that the
- * backend answered. Nothing is written when a check fails. Throws AgentError, SyncError or BackendError.
+ * `init`: checks the backend and the key, registers the agent's public key, then writes `sync-config.enc` with them and
+ * the configuration that the backend answered. Nothing is written when a check fails, but for an agent that waits to be
+ * authorised: its key pair must outlive the wait. Throws AgentError, SyncError or BackendError.
  */
 export async function runInit({ folder, sqlServer, print, signal, ...given }: InitOptions): Promise<void> {
   const password = readConfigPassword();
@@ -28,16 +31,43 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   }
   const backend = connectBackend({ url, tenant, key }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
-  const { local, config } = await refreshConfig(
+  const kept = await readKept(folder, password, tenant);
+  const registered = await registerAgentKey(
     backend,
-    { url, tenant, key, sqlServer, spoolKey: makeSpoolKey() },
+    { url, tenant, key, sqlServer, spoolKey: makeSpoolKey(), ...kept },
     signal,
   );
+  if (!registered.autorizado) {
+    await writeLocalConfig(folder, password, registered.local);
+    const id = agentIdIn(registered.local)!;
+    throw new AgentError(
+      'credenciales',
+      `El agente ${id} está registrado, pero el tenant «${tenant}» ya tiene otro y este no está autorizado.`,
+      `Pida al administrador: ax-sync-server agent authorize --tenant ${tenant} --id ${id}; después ejecute test.`,
+    );
+  }
+  const { local, config } = await refreshConfig(backend, registered.local, signal);
   await writeLocalConfig(folder, password, local);
   const { host, port, database, user } = sqlServerSettings(local, config);
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   print(`Backend ${url}: tenant «${tenant}» aceptado, configuración versión ${config.version}.`);
+  if (registered.note !== undefined) print(registered.note);
   print(`SQL Server: ${user}@${host}:${port}/${database}.`);
   print(`Tablas: ${tablasSubida.length} de subida, ${tablasBajada.length} de bajada.`);
   print(`Escrito sync-config.enc en ${folder}. Compruebe ahora todo con: test`);
+}
+
+/**
+ * What a new `init` takes over from the one before, where that was of the same tenant and under the same password: an
+ * agent with another key pair would have to be authorised anew.
+ */
+async function readKept(folder: string, password: string, tenant: string): Promise<Pick<LocalConfig, 'agentKey'>> {
+  let earlier: LocalConfig;
+  try {
+    earlier = await readLocalConfig(folder, password);
+  } catch {
+    return {};
+  }
+  const { agentKey } = earlier;
+  return earlier.tenant === tenant && agentKey !== undefined ? { agentKey } : {};
 }

@@ -1,5 +1,6 @@
 import { limits } from '../../protocol/constants.ts';
 import { connectBackend } from '../agent.ts';
+import { registerAgentKey } from '../config/agent-key.ts';
 import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
@@ -62,7 +63,8 @@ async function runLocked(
   const { folder, progress, signal, usesSpool, policy = retryPolicy } = options;
   const startedAt = performance.now();
   const backend = connectBackend(local, { policy, onRetry: log.warn });
-  const current = await refreshConfig(backend, local, signal);
+  const keyed = await ensureAgentKey(backend, local, { folder, password, log, signal });
+  const current = await refreshConfig(backend, keyed, signal);
   if (current.changed) log.info(`Configuración nueva del backend: versión ${current.config.version}`);
   // An install folder of an earlier version has no key for its spool yet.
   const spoolKey = local.spoolKey ?? makeSpoolKey();
@@ -90,6 +92,19 @@ async function runLocked(
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   return summary.reason;
+}
+
+/** An install folder of an earlier version has no key pair yet: it is made and written before it is used. */
+async function ensureAgentKey(
+  backend: Backend,
+  local: LocalConfig,
+  { folder, password, log, signal }: { folder: string; password: string; log: Log; signal: AbortSignal },
+): Promise<LocalConfig> {
+  if (local.agentKey !== undefined) return local;
+  const registered = await registerAgentKey(backend, local, signal);
+  if (registered.note !== undefined) log.warn(registered.note);
+  if (registered.local.agentKey !== undefined) await writeLocalConfig(folder, password, registered.local);
+  return registered.local;
 }
 
 async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undefined> {

@@ -25,6 +25,8 @@ const LocalConfigSchema = Type.Object({
   }),
   /** Of `spool/` (spool/sealed.ts): a new `init` makes a new one, and what waits there is read again. */
   spoolKey: Type.Optional(Type.String()),
+  /** X25519 (protocol/agent-key.ts). An install folder of an earlier version gets one at its next `sync`. */
+  agentKey: Type.Optional(Type.Object({ publica: Type.String(), privada: Type.String() })),
   remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),
 });
 

@@ -1,7 +1,9 @@
+import { isSealedForAgent, openAsAgent } from '../../protocol/agent-key.ts';
 import { type ConfigResponse, findConfigProblems } from '../../protocol/config.ts';
 import { AgentError } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import { agentIdIn } from './agent-key.ts';
 import type { LocalConfig } from './local.ts';
 
 /**
@@ -15,7 +17,7 @@ export async function refreshConfig(
   local: LocalConfig,
   signal: AbortSignal,
 ): Promise<{ local: LocalConfig; config: ConfigResponse; changed: boolean }> {
-  const answer = await backend.fetchConfig(local.remote?.etag, signal);
+  const answer = await backend.fetchConfig(local.remote?.etag, signal, agentIdIn(local));
   if (answer === 'unchanged') {
     if (local.remote === undefined) throw new Error('304 without If-None-Match');
     return { local, config: local.remote.config, changed: false };
@@ -36,7 +38,7 @@ export function assertValidConfig(config: ConfigResponse): void {
   );
 }
 
-/** Where SQL Server is: what `init` was given, else what the backend says. */
+/** Where SQL Server is: what `init` was given, else what the backend says. Throws AgentError `configuracion`. */
 export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): SqlServerSettings {
   const own = local.sqlServer;
   return {
@@ -44,8 +46,20 @@ export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): S
     port: own.port ?? config.sqlServerPort,
     database: own.database ?? config.sqlServerDatabase,
     user: own.user ?? config.sqlServerUser,
-    password: own.password ?? config.sqlServerPassword,
+    password: own.password ?? openPassword(local, config),
     encrypt: own.encrypt,
     trustServerCertificate: own.trustServerCertificate,
   };
+}
+
+/** The copy on the disk keeps it sealed; one that a backend without agents' keys answered is plain. */
+function openPassword({ agentKey }: LocalConfig, { tenantId, sqlServerPassword }: ConfigResponse): string {
+  if (!isSealedForAgent(sqlServerPassword)) return sqlServerPassword;
+  const password = agentKey === undefined ? undefined : openAsAgent(agentKey, tenantId, sqlServerPassword);
+  if (password !== undefined) return password;
+  throw new AgentError(
+    'configuracion',
+    'La contraseña de SQL Server que envió el backend está sellada para otro agente.',
+    'Ejecute init de nuevo.',
+  );
 }

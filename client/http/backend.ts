@@ -5,6 +5,7 @@ import type {
   Modo,
   OpenUpload,
   OpenUploadResponse,
+  RegisterAgentResponse,
   RunPhase,
   RunPhaseResponse,
   UploadResult,
@@ -61,15 +62,25 @@ export class Backend {
     }
   }
 
-  /** `'unchanged'` when the backend's configuration is still the one of `etag`. */
+  /** Registers the public half of the agent's key pair. Throws SyncError RUTA_DESCONOCIDA: a backend that knows none. */
+  async registerAgent(clavePublica: string, signal: AbortSignal): Promise<RegisterAgentResponse> {
+    const path = paths.agents(this.#options.tenant);
+    return (await this.#postJson(path, { clavePublica }, { signal })) as RegisterAgentResponse;
+  }
+
+  /** `'unchanged'` when the backend's configuration is still the one of `etag`. `agentId`: whom its secrets are sealed for. */
   async fetchConfig(
     etag: string | undefined,
     signal: AbortSignal,
+    agentId?: string,
   ): Promise<'unchanged' | { etag: string; config: ConfigResponse }> {
     const answer = await this.#json('GET', paths.config(this.#options.tenant), {
       timeoutMs: QUICK_MS,
       signal,
-      ...(etag === undefined || etag === '' ? {} : { headers: { 'if-none-match': etag } }),
+      headers: {
+        ...(etag === undefined || etag === '' ? {} : { 'if-none-match': etag }),
+        ...(agentId === undefined ? {} : { [headers.agent]: agentId }),
+      },
     });
     if (answer.status === 304) return 'unchanged';
     return { etag: answer.headers.get('etag') ?? '', config: answer.body as ConfigResponse };
