@@ -1,5 +1,7 @@
 #!/usr/bin/env bun
+import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
+import { runApprove } from './commands/approve.ts';
 import { runInit } from './commands/init.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
@@ -60,6 +62,35 @@ const cli = yargs(process.argv.slice(2))
           type: 'boolean',
           default: false,
           describe: 'Acepta el certificado de SQL Server sin comprobarlo',
+        })
+        .option('sql-ca', {
+          type: 'string',
+          requiresArg: true,
+          coerce: readPem('--sql-ca'),
+          describe: 'Archivo PEM de la autoridad que firma el certificado de SQL Server',
+        })
+        .option('sql-nombre-certificado', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Nombre que lleva el certificado de SQL Server, si no es el del servidor',
+        })
+        .conflicts('sql-sin-cifrado', ['sql-ca', 'sql-nombre-certificado'])
+        .conflicts('sql-confiar-certificado', ['sql-ca', 'sql-nombre-certificado'])
+        .option('ca', {
+          type: 'string',
+          requiresArg: true,
+          coerce: readPem('--ca'),
+          describe: 'Archivo PEM de la autoridad que firma el certificado del backend; ninguna otra vale',
+        })
+        .option('permitir-http', {
+          type: 'boolean',
+          default: false,
+          describe: 'Acepta una dirección http: la clave y los datos viajan sin cifrar',
+        })
+        .option('aprobar-sql', {
+          type: 'boolean',
+          default: false,
+          describe: 'Ejecuta solo el SQL que se apruebe en este equipo con approve',
         }),
     (args) =>
       finish(async () => {
@@ -71,9 +102,17 @@ const cli = yargs(process.argv.slice(2))
           ...(args['sql-password'] === undefined ? {} : { password: args['sql-password'] }),
           encrypt: !args['sql-sin-cifrado'],
           trustServerCertificate: args['sql-confiar-certificado'],
+          ...(args['sql-ca'] === undefined ? {} : { ca: args['sql-ca'] }),
+          ...(args['sql-nombre-certificado'] === undefined ? {} : { certificateName: args['sql-nombre-certificado'] }),
         };
         const { url, tenant, key } = args;
-        await runInit({ folder: findInstallFolder(args.carpeta), url, tenant, key, sqlServer, print, signal });
+        await runInit({
+          folder: findInstallFolder(args.carpeta),
+          ...{ url, tenant, key, sqlServer, print, signal },
+          ...(args.ca === undefined ? {} : { ca: args.ca }),
+          allowsHttp: args['permitir-http'],
+          requiresApproval: args['aprobar-sql'],
+        });
         return 'exitoso';
       }),
   )
@@ -103,6 +142,11 @@ const cli = yargs(process.argv.slice(2))
           default: false,
           describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee de nuevo',
         })
+        .option('aprobar-sql', {
+          type: 'boolean',
+          default: false,
+          describe: 'Ejecuta solo el SQL aprobado en este equipo con approve',
+        })
         .conflicts('upload-only', 'download-only'),
     (args) => {
       const terminal = process.stdout.isTTY === true;
@@ -113,6 +157,7 @@ const cli = yargs(process.argv.slice(2))
           download: args['upload-only'] !== true,
           tablas: args.tabla,
           usesSpool: !args['sin-spool'],
+          requiresApproval: args['aprobar-sql'],
           echo: (line, level) => (level === 'info' ? console.log(line) : console.error(line)),
           progress: terminal ? createTerminalProgress() : silentProgress,
           signal,
@@ -120,7 +165,18 @@ const cli = yargs(process.argv.slice(2))
       );
     },
   )
-  .demandCommand(1, 'Falta el comando: init, test o sync.')
+  .command(
+    'approve',
+    'Muestra el SQL del backend que falta aprobar en este equipo, y lo aprueba',
+    (command) =>
+      command.option('huella', { type: 'string', requiresArg: true, describe: 'Aprueba el SQL de esta huella' }),
+    (args) =>
+      finish(async () => {
+        await runApprove({ folder: findInstallFolder(args.carpeta), huella: args.huella, print, signal });
+        return 'exitoso';
+      }),
+  )
+  .demandCommand(1, 'Falta el comando: init, test, approve o sync.')
   .strict()
   .version(version)
   .alias('h', 'help')
@@ -137,6 +193,21 @@ try {
   const { message } = error as Error;
   console.error(`${message}${suggestionFor(message)}\nMire ax-sync-client --help.`);
   process.exitCode = exitCodes.configuracion;
+}
+
+/** Reads the file that an option names. Throws UsageError where it holds no certificate. */
+function readPem(option: string): (file: string | undefined) => string | undefined {
+  return (file) => {
+    if (file === undefined) return undefined;
+    let text: string;
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch (error) {
+      throw new UsageError(`${option}: no se puede leer ${file}: ${(error as Error).message}`);
+    }
+    if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+    throw new UsageError(`${option}: ${file} no contiene un certificado PEM (-----BEGIN CERTIFICATE-----)`);
+  };
 }
 
 /** Throws UsageError. */

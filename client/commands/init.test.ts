@@ -84,3 +84,26 @@ test('an install folder of an earlier version registers a key pair at its next r
   expect((await world.sync()).log).not.toContain('clave pública');
   expect(await runTest({ folder: world.folder, print: () => {}, signal })).toBe('exitoso');
 });
+
+test('plain http to another machine is refused before anything is sent, unless asked for', async () => {
+  // Another spelling of this machine, which the agent does not take for it.
+  const url = world.backend.url.replace('127.0.0.1', '[::ffff:127.0.0.1]');
+  const { tenant, key } = world.backend;
+  const sqlServer = { encrypt: false, trustServerCertificate: false };
+  const lines: string[] = [];
+  const options = {
+    folder: world.folder,
+    url,
+    tenant,
+    key,
+    sqlServer,
+    print: (line: string) => lines.push(line),
+    signal,
+  };
+  await expect(runInit(options)).rejects.toMatchObject({
+    kind: 'configuracion',
+    action: expect.stringMatching(/--permitir-http/),
+  });
+  await runInit({ ...options, allowsHttp: true });
+  expect(lines[0]).toMatch(/^AVISO: la dirección no es https/);
+});

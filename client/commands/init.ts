@@ -1,4 +1,4 @@
-import { connectBackend, parseBackendUrl } from '../agent.ts';
+import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
 import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
@@ -13,6 +13,12 @@ export interface InitOptions {
   tenant: string;
   key: string;
   sqlServer: LocalConfig['sqlServer'];
+  /** `--ca`: PEM. */
+  ca?: string;
+  /** `--permitir-http` */
+  allowsHttp?: boolean;
+  /** `--aprobar-sql` */
+  requiresApproval?: boolean;
   print: (line: string) => void;
   signal: AbortSignal;
 }
@@ -26,15 +32,27 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   const password = readConfigPassword();
   const { tenant, key } = given;
   const url = parseBackendUrl(given.url);
-  if (url.startsWith('http:') && !/^http:\/\/(localhost|127\.|\[::1\])/.test(url)) {
+  const trust = {
+    ...(given.ca === undefined ? {} : { ca: given.ca }),
+    ...(given.allowsHttp ? { allowsHttp: true } : {}),
+    ...(given.requiresApproval ? { requiresApproval: true } : {}),
+  };
+  if (isReadableOnTheWay(url)) {
+    if (given.allowsHttp !== true) {
+      throw new AgentError(
+        'configuracion',
+        `--url ${url} no es https: la clave y los datos viajarían sin cifrar. No se ha enviado nada.`,
+        'Use https, con --ca si la autoridad es propia. Para aceptar el riesgo: --permitir-http.',
+      );
+    }
     print('AVISO: la dirección no es https: la clave y los datos viajarán sin cifrar.');
   }
-  const backend = connectBackend({ url, tenant, key }, { policy: interactivePolicy });
+  const backend = connectBackend({ url, tenant, key, ...trust }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
   const kept = await readKept(folder, password, tenant);
   const registered = await registerAgentKey(
     backend,
-    { url, tenant, key, sqlServer, spoolKey: makeSpoolKey(), ...kept },
+    { url, tenant, key, sqlServer, spoolKey: makeSpoolKey(), ...trust, ...kept },
     signal,
   );
   if (!registered.autorizado) {
@@ -54,20 +72,22 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   if (registered.note !== undefined) print(registered.note);
   print(`SQL Server: ${user}@${host}:${port}/${database}.`);
   print(`Tablas: ${tablasSubida.length} de subida, ${tablasBajada.length} de bajada.`);
+  if (given.requiresApproval) print('Se ejecutará solo el SQL que se apruebe en este equipo. Revíselo con: approve');
   print(`Escrito sync-config.enc en ${folder}. Compruebe ahora todo con: test`);
 }
 
 /**
  * What a new `init` takes over from the one before, where that was of the same tenant and under the same password: an
- * agent with another key pair would have to be authorised anew.
+ * agent with another key pair would have to be authorised anew, and SQL approved.
  */
-async function readKept(folder: string, password: string, tenant: string): Promise<Pick<LocalConfig, 'agentKey'>> {
+async function readKept(folder: string, password: string, tenant: string): Promise<Partial<LocalConfig>> {
   let earlier: LocalConfig;
   try {
     earlier = await readLocalConfig(folder, password);
   } catch {
     return {};
   }
-  const { agentKey } = earlier;
-  return earlier.tenant === tenant && agentKey !== undefined ? { agentKey } : {};
+  if (earlier.tenant !== tenant) return {};
+  const { agentKey, approvedSql } = earlier;
+  return { ...(agentKey === undefined ? {} : { agentKey }), ...(approvedSql === undefined ? {} : { approvedSql }) };
 }

@@ -1,8 +1,8 @@
 import { type ConfigResponse, isPhaseAt, type TablaBajada, type TablaSubida } from '../../protocol/config.ts';
 import { connectBackend } from '../agent.ts';
 import { readConfigPassword } from '../config/environment.ts';
-import { readLocalConfig } from '../config/local.ts';
-import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { type LocalConfig, readLocalConfig } from '../config/local.ts';
+import { refreshConfig, sqlServerEndpoint, sqlServerSettings } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
 import { AgentError, type ExitReason } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
@@ -11,6 +11,7 @@ import { interactivePolicy } from '../retry.ts';
 import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
 import { quoteTable } from '../sqlserver/ddl.ts';
 import { findRangeKey } from '../sqlserver/range-key.ts';
+import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { readFrame } from '../sync/frame.ts';
 import { boundMark, mentionsMark, readServerClock } from '../sync/marks.ts';
 import { columnsOf, keyNames } from '../sync/target.ts';
@@ -62,10 +63,32 @@ export async function runTest({ folder, print, signal }: TestOptions): Promise<E
   if (config !== undefined) {
     const settings = sqlServerSettings(local, config);
     secrets.add(settings.password);
+    await check('SQL del backend', async () => ({ value: undefined, note: checkSql(local, config) }));
     await checkSqlServer({ settings, config, backend, check, signal });
   }
   print(first === undefined ? 'Todo en orden.' : 'Hay comprobaciones que fallan.');
   return first === undefined ? 'exitoso' : 'error';
+}
+
+/** What the SQL of the backend is since the last run; where it has to be approved, throws AgentError unless all of it is. */
+function checkSql(local: LocalConfig, config: ConfigResponse): string {
+  const sql = sqlByPlace(sqlServerEndpoint(local, config), config.configuracionTablas);
+  const huella = `huella ${fingerprintOfSql(sql)}`;
+  if (local.requiresApproval === true) {
+    const changes = describeChanges(local.approvedSql ?? {}, sql);
+    if (changes.length === 0) return `${huella}, aprobado`;
+    throw new AgentError(
+      'configuracion',
+      `${huella}: hay SQL sin aprobar en este equipo:\n${changes.join('\n')}`,
+      'Apruébelo con ax-sync-client approve.',
+    );
+  }
+  const earlier = local.remote?.config;
+  if (earlier === undefined) return `${huella}, todavía no se ejecutó ninguno`;
+  const changes = describeChanges(sqlByPlace(sqlServerEndpoint(local, earlier), earlier.configuracionTablas), sql);
+  return changes.length === 0
+    ? `${huella}, el mismo de la última vez`
+    : `${huella}, cambió desde la última vez:\n${changes.join('\n')}`;
 }
 
 type Check = <T>(title: string, work: () => Promise<{ value: T; note: string }>) => Promise<T | undefined>;

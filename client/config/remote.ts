@@ -3,6 +3,7 @@ import { type ConfigResponse, findConfigProblems } from '../../protocol/config.t
 import { AgentError } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import type { Endpoint } from '../sync/approval.ts';
 import { agentIdIn } from './agent-key.ts';
 import type { LocalConfig } from './local.ts';
 
@@ -38,17 +39,26 @@ export function assertValidConfig(config: ConfigResponse): void {
   );
 }
 
-/** Where SQL Server is: what `init` was given, else what the backend says. Throws AgentError `configuracion`. */
-export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): SqlServerSettings {
-  const own = local.sqlServer;
+/** Which SQL Server, and as whom: what `init` was given, else what the backend says. */
+export function sqlServerEndpoint({ sqlServer: own }: LocalConfig, config: ConfigResponse): Endpoint {
   return {
     host: own.host ?? config.sqlServerHost,
     port: own.port ?? config.sqlServerPort,
     database: own.database ?? config.sqlServerDatabase,
     user: own.user ?? config.sqlServerUser,
+  };
+}
+
+/** Where SQL Server is: what `init` was given, else what the backend says. Throws AgentError `configuracion`. */
+export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): SqlServerSettings {
+  const own = local.sqlServer;
+  return {
+    ...sqlServerEndpoint(local, config),
     password: own.password ?? openPassword(local, config),
     encrypt: own.encrypt,
     trustServerCertificate: own.trustServerCertificate,
+    ...(own.ca === undefined ? {} : { ca: own.ca }),
+    ...(own.certificateName === undefined ? {} : { certificateName: own.certificateName }),
   };
 }
 

@@ -32,6 +32,8 @@ export interface BackendOptions {
   url: string;
   tenant: string;
   key: string;
+  /** PEM; see HttpRequest. */
+  ca?: string;
   retryPolicy?: RetryPolicy;
   onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
 }
@@ -142,6 +144,7 @@ export class Backend {
       method: 'DELETE',
       url: this.#base + paths.uploadById(this.#options.tenant, id),
       headers: this.#credentials(),
+      ...this.#trust(),
       timeoutMs: QUICK_MS,
       signal,
     });
@@ -159,6 +162,7 @@ export class Backend {
       headers: { ...this.#credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
       timeoutMs: SQL_MS,
       stallTimeoutMs: STALL_MS,
+      ...this.#trust(),
       signal,
     });
     return body;
@@ -174,6 +178,11 @@ export class Backend {
   async sendLogs(logs: LogEntry[], signal: AbortSignal): Promise<LogsResponse> {
     const path = paths.logs(this.#options.tenant);
     return (await this.#postJson(path, { logs }, { signal, when: isRefusal })) as LogsResponse;
+  }
+
+  #trust(): { ca?: string } {
+    const { ca } = this.#options;
+    return ca === undefined ? {} : { ca };
   }
 
   #credentials(): Record<string, string> {
@@ -209,7 +218,14 @@ export class Backend {
       ...(when === undefined ? {} : { when }),
     };
     return withRetries(
-      () => exchangeJson({ ...request, method, url: this.#base + path, headers: { ...this.#credentials(), ...own } }),
+      () =>
+        exchangeJson({
+          ...request,
+          ...this.#trust(),
+          method,
+          url: this.#base + path,
+          headers: { ...this.#credentials(), ...own },
+        }),
       retry,
     );
   }
