@@ -76,6 +76,11 @@ const cli = yargs(process.argv.slice(2))
         })
         .conflicts('sql-sin-cifrado', ['sql-ca', 'sql-nombre-certificado'])
         .conflicts('sql-confiar-certificado', ['sql-ca', 'sql-nombre-certificado'])
+        .option('dpapi', {
+          type: 'boolean',
+          default: false,
+          describe: 'La contraseña de sync-config.enc la crea init y la guarda Windows, para este equipo',
+        })
         .option('ca', {
           type: 'string',
           requiresArg: true,
@@ -112,6 +117,7 @@ const cli = yargs(process.argv.slice(2))
           ...(args.ca === undefined ? {} : { ca: args.ca }),
           allowsHttp: args['permitir-http'],
           requiresApproval: args['aprobar-sql'],
+          usesDpapi: args.dpapi,
         });
         return 'exitoso';
       }),

@@ -53,6 +53,7 @@ const words = [
   'sql-ca',
   'sql-nombre-certificado',
   'ca',
+  'dpapi',
   'permitir-http',
   'aprobar-sql',
   'huella',

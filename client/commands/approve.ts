@@ -1,6 +1,6 @@
 import { connectBackend } from '../agent.ts';
-import { readConfigPassword } from '../config/environment.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerEndpoint } from '../config/remote.ts';
 import { AgentError } from '../exit-codes.ts';
 import { interactivePolicy } from '../retry.ts';
@@ -21,7 +21,7 @@ export interface ApproveOptions {
  * Throws AgentError `configuracion` for another fingerprint, SyncError or BackendError.
  */
 export async function runApprove({ folder, huella, print, signal }: ApproveOptions): Promise<void> {
-  const password = readConfigPassword();
+  const password = await readConfigPassword(folder);
   const before = await readLocalConfig(folder, password);
   const { local, config } = await refreshConfig(connectBackend(before, { policy: interactivePolicy }), before, signal);
   const approved = local.approvedSql ?? {};

@@ -1,7 +1,7 @@
 import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
-import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
+import { makeMachinePassword, readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
 import { AgentError } from '../exit-codes.ts';
 import { interactivePolicy } from '../retry.ts';
@@ -17,6 +17,8 @@ export interface InitOptions {
   ca?: string;
   /** `--permitir-http` */
   allowsHttp?: boolean;
+  /** `--dpapi`: the password of `sync-config.enc` is made here and kept by Windows. */
+  usesDpapi?: boolean;
   /** `--aprobar-sql` */
   requiresApproval?: boolean;
   print: (line: string) => void;
@@ -29,7 +31,9 @@ export interface InitOptions {
  * authorised: its key pair must outlive the wait. Throws AgentError, SyncError or BackendError.
  */
 export async function runInit({ folder, sqlServer, print, signal, ...given }: InitOptions): Promise<void> {
-  const password = readConfigPassword();
+  const { password, store } = given.usesDpapi
+    ? await makeMachinePassword(folder)
+    : { password: await readConfigPassword(folder), store: undefined };
   const { tenant, key } = given;
   const url = parseBackendUrl(given.url);
   const trust = {
@@ -56,6 +60,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     signal,
   );
   if (!registered.autorizado) {
+    await store?.();
     await writeLocalConfig(folder, password, registered.local);
     const id = agentIdIn(registered.local)!;
     throw new AgentError(
@@ -65,6 +70,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     );
   }
   const { local, config } = await refreshConfig(backend, registered.local, signal);
+  await store?.();
   await writeLocalConfig(folder, password, local);
   const { host, port, database, user } = sqlServerSettings(local, config);
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;

@@ -2,8 +2,8 @@ import type { ConfigResponse } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
 import { connectBackend, isReadableOnTheWay } from '../agent.ts';
 import { registerAgentKey } from '../config/agent-key.ts';
-import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerEndpoint, sqlServerSettings } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
@@ -44,7 +44,7 @@ const LOGGED_LINES = 40;
  */
 export async function runSync(options: SyncOptions): Promise<ExitReason> {
   const { folder, echo } = options;
-  const password = readConfigPassword();
+  const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
   const secrets = new Secrets();
   for (const secret of [password, local.key, local.sqlServer.password]) secrets.add(secret);

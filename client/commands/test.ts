@@ -1,7 +1,7 @@
 import { type ConfigResponse, isPhaseAt, type TablaBajada, type TablaSubida } from '../../protocol/config.ts';
 import { connectBackend } from '../agent.ts';
-import { readConfigPassword } from '../config/environment.ts';
 import { type LocalConfig, readLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerEndpoint, sqlServerSettings } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
 import { AgentError, type ExitReason } from '../exit-codes.ts';
@@ -30,7 +30,7 @@ const SMALL_BLOCK_BYTES = 4096;
  * of each upload (its first rows are read and thrown away), each download and its target. One line a check.
  */
 export async function runTest({ folder, print, signal }: TestOptions): Promise<ExitReason> {
-  const password = readConfigPassword();
+  const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
   const secrets = new Secrets();
   for (const secret of [password, local.key, local.sqlServer.password]) secrets.add(secret);
