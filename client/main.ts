@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { runApprove } from './commands/approve.ts';
+import { createDataKey, exportDataKey, importDataKey } from './commands/data-key.ts';
 import { runInit } from './commands/init.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
@@ -182,7 +183,43 @@ const cli = yargs(process.argv.slice(2))
         return 'exitoso';
       }),
   )
-  .demandCommand(1, 'Falta el comando: init, test, approve o sync.')
+  .command('data-key', 'Clave de datos del tenant, para camposSensibles', (command) => {
+    const archivo = { type: 'string', demandOption: true, requiresArg: true } as const;
+    const folderOf = (args: { carpeta?: string | undefined }) => ({ folder: findInstallFolder(args.carpeta), print });
+    return command
+      .command(
+        'create',
+        'La crea, en el primer agente del tenant',
+        (y) => y,
+        (args) =>
+          finish(async () => {
+            await createDataKey(folderOf(args));
+            return 'exitoso';
+          }),
+      )
+      .command(
+        'export',
+        'La escribe en un archivo sellado con SYNC_DATA_KEY_PASSWORD',
+        (y) => y.option('archivo', { ...archivo, describe: 'Archivo que se escribe' }),
+        (args) =>
+          finish(async () => {
+            await exportDataKey({ ...folderOf(args), file: args.archivo });
+            return 'exitoso';
+          }),
+      )
+      .command(
+        'import',
+        'La toma de un archivo de data-key export',
+        (y) => y.option('archivo', { ...archivo, describe: 'Archivo que se lee' }),
+        (args) =>
+          finish(async () => {
+            await importDataKey({ ...folderOf(args), file: args.archivo });
+            return 'exitoso';
+          }),
+      )
+      .demandCommand(1, 'Falta el comando: data-key create, data-key export o data-key import.');
+  })
+  .demandCommand(1, 'Falta el comando: init, test, approve, data-key o sync.')
   .strict()
   .version(version)
   .alias('h', 'help')

@@ -57,6 +57,7 @@ const words = [
   'permitir-http',
   'aprobar-sql',
   'huella',
+  'archivo',
 ];
 
 /** ` ¿Quiso decir …?` when a word of `message` looks like one that exists, else nothing. */

@@ -84,7 +84,8 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
 
 /**
  * What a new `init` takes over from the one before, where that was of the same tenant and under the same password: an
- * agent with another key pair would have to be authorised anew, and SQL approved.
+ * agent with another key pair would have to be authorised anew, SQL approved, and without the data key what was encrypted under
+ * it is lost.
  */
 async function readKept(folder: string, password: string, tenant: string): Promise<Partial<LocalConfig>> {
   let earlier: LocalConfig;
@@ -94,6 +95,10 @@ async function readKept(folder: string, password: string, tenant: string): Promi
     return {};
   }
   if (earlier.tenant !== tenant) return {};
-  const { agentKey, approvedSql } = earlier;
-  return { ...(agentKey === undefined ? {} : { agentKey }), ...(approvedSql === undefined ? {} : { approvedSql }) };
+  const { agentKey, approvedSql, dataKey } = earlier;
+  return {
+    ...(dataKey === undefined ? {} : { dataKey }),
+    ...(agentKey === undefined ? {} : { agentKey }),
+    ...(approvedSql === undefined ? {} : { approvedSql }),
+  };
 }

@@ -47,7 +47,7 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
   const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
   const secrets = new Secrets();
-  for (const secret of [password, local.key, local.sqlServer.password]) secrets.add(secret);
+  for (const secret of [password, local.key, local.sqlServer.password, local.dataKey]) secrets.add(secret);
   return withLog(folder, secrets, echo, async (log) => {
     try {
       return await withLock(folder, () => runLocked(options, local, { log, secrets, password }));
@@ -100,6 +100,7 @@ async function runLocked(
   const chunkBytes = tables.trozoKb === undefined ? limits.chunkTargetBytes : tables.trozoKb * 1024;
   const context = {
     ...{ backend, sqlServer, endpoints, marks, spool, usesSpool, chunkBytes, approvedSql },
+    dataKey: local.dataKey,
     ...{ journal, log, progress, policy, signal },
   };
   const summary = await runTables(context, tables, options);

@@ -14,6 +14,7 @@ import { findRangeKey } from '../sqlserver/range-key.ts';
 import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { readFrame } from '../sync/frame.ts';
 import { boundMark, mentionsMark, readServerClock } from '../sync/marks.ts';
+import { encryptLine, sensitiveColumnsOf } from '../sync/sensitive.ts';
 import { columnsOf, keyNames } from '../sync/target.ts';
 
 export interface TestOptions {
@@ -64,7 +65,7 @@ export async function runTest({ folder, print, signal }: TestOptions): Promise<E
     const settings = sqlServerSettings(local, config);
     secrets.add(settings.password);
     await check('SQL del backend', async () => ({ value: undefined, note: checkSql(local, config) }));
-    await checkSqlServer({ settings, config, backend, check, signal });
+    await checkSqlServer({ settings, config, dataKey: local.dataKey, backend, check, signal });
   }
   print(first === undefined ? 'Todo en orden.' : 'Hay comprobaciones que fallan.');
   return first === undefined ? 'exitoso' : 'error';
@@ -96,12 +97,14 @@ type Check = <T>(title: string, work: () => Promise<{ value: T; note: string }>)
 async function checkSqlServer({
   settings,
   config,
+  dataKey,
   backend,
   check,
   signal,
 }: {
   settings: SqlServerSettings;
   config: ConfigResponse;
+  dataKey: string | undefined;
   backend: Backend;
   check: Check;
   signal: AbortSignal;
@@ -115,7 +118,7 @@ async function checkSqlServer({
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   for (const tabla of connected === true ? tablasSubida : []) {
     // A connection for each: a query that is left halfway must not disturb the next check.
-    await check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, signal)));
+    await check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, dataKey, signal)));
   }
   for (const tabla of tablasBajada) {
     const columns = await check(`Bajada ${tabla.nombre}`, () => checkDownload(backend, tabla, signal));
@@ -125,7 +128,8 @@ async function checkSqlServer({
   }
 }
 
-async function checkUpload(db: SqlServer, tabla: TablaSubida, signal: AbortSignal) {
+async function checkUpload(db: SqlServer, tabla: TablaSubida, dataKey: string | undefined, signal: AbortSignal) {
+  const sensitive = sensitiveColumnsOf(tabla, dataKey);
   const { query } = tabla.process;
   const value = boundMark(tabla, undefined, await readServerClock(db, signal));
   const parameters = mentionsMark(query) ? [{ name: 'ultimaSync', type: 'datetime2' as const, value }] : [];
@@ -134,12 +138,15 @@ async function checkUpload(db: SqlServer, tabla: TablaSubida, signal: AbortSigna
   let columns: string[] = [];
   for await (const block of db.readRows(query, { parameters, signal, blockBytes: SMALL_BLOCK_BYTES })) {
     const text = Buffer.from(block.bytes).toString('utf8');
-    columns = Object.keys(JSON.parse(text.slice(0, text.indexOf('\n'))) as object);
+    const line = text.slice(0, text.indexOf('\n'));
+    if (sensitive !== undefined) encryptLine(line, tabla.nombre, sensitive);
+    columns = Object.keys(JSON.parse(line) as object);
     break;
   }
   const note = columns.length === 0 ? 'la consulta funciona y no da filas' : `la consulta da ${columns.join(', ')}`;
   const ranges = particion === undefined ? '' : `; se lee por rangos de ${particion.columna}`;
-  return { value: undefined, note: `${note}${ranges}` };
+  const encrypted = sensitive === undefined ? '' : `; salen cifradas ${sensitive.names.join(', ')}`;
+  return { value: undefined, note: `${note}${ranges}${encrypted}` };
 }
 
 async function checkDownload(backend: Backend, tabla: TablaBajada, signal: AbortSignal) {

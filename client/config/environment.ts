@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path';
+import { AgentError } from '../exit-codes.ts';
 
 /** The only place that reads the environment and the place of the program. */
 
@@ -6,6 +7,17 @@ import { dirname, resolve } from 'node:path';
 export function readPasswordSettings(): { password: string | undefined; file: string | undefined } {
   const given = (text: string | undefined) => (text === '' ? undefined : text);
   return { password: given(process.env.SYNC_CONFIG_PASSWORD), file: given(process.env.SYNC_CONFIG_PASSWORD_FILE) };
+}
+
+/** The password of a file of `data-key export`. Throws AgentError `configuracion` when it is not set. */
+export function readTransferPassword(): string {
+  const password = process.env.SYNC_DATA_KEY_PASSWORD;
+  if (password !== undefined && password !== '') return password;
+  throw new AgentError(
+    'configuracion',
+    'Falta la variable de entorno SYNC_DATA_KEY_PASSWORD, que sella el archivo de la clave de datos.',
+    'Defínala con la misma contraseña al exportar y al importar.',
+  );
 }
 
 /**

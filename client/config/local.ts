@@ -37,6 +37,8 @@ const LocalConfigSchema = Type.Object({
   requiresApproval: Type.Optional(Type.Boolean()),
   /** What a person has approved (sync/approval.ts). */
   approvedSql: Type.Optional(Type.Record(Type.String(), Type.String())),
+  /** Of `camposSensibles` (sync/sensitive.ts): all agents of a tenant have the same one, the server never. */
+  dataKey: Type.Optional(Type.String()),
   /** X25519 (protocol/agent-key.ts). An install folder of an earlier version gets one at its next `sync`. */
   agentKey: Type.Optional(Type.Object({ publica: Type.String(), privada: Type.String() })),
   remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),

@@ -21,6 +21,8 @@ export interface SyncContext {
   usesSpool: boolean;
   /** NDJSON bytes at which a chunk is closed. */
   chunkBytes: number;
+  /** The tenant's, for `camposSensibles`. */
+  dataKey: string | undefined;
   /** What may be run at SQL Server; undefined: whatever the backend says. */
   approvedSql: SqlByPlace | undefined;
   journal: Journal;
