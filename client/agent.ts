@@ -6,13 +6,14 @@ import type { RetryPolicy } from './retry.ts';
 
 /** The backend that `local` names; `onRetry` is told of attempts that failed, a sentence each. */
 export function connectBackend(
-  { url, tenant, key }: Pick<LocalConfig, 'url' | 'tenant' | 'key'>,
+  { url, tenant, key, ca }: Pick<LocalConfig, 'url' | 'tenant' | 'key' | 'ca'>,
   { policy, onRetry }: { policy?: RetryPolicy; onRetry?: (text: string) => void } = {},
 ): Backend {
   return new Backend({
     url,
     tenant,
     key,
+    ...(ca === undefined ? {} : { ca }),
     ...(policy === undefined ? {} : { retryPolicy: policy }),
     onRetry: (error, attempt, delayMs) =>
       onRetry?.(`${describeError(error).message} Intento ${attempt}; otro en ${(delayMs / 1000).toFixed(1)} s`),
@@ -31,4 +32,10 @@ export function parseBackendUrl(text: string): string {
       cause,
     );
   }
+}
+
+/** Whether what is sent there can be read on the way: plain http to another machine. */
+export function isReadableOnTheWay(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'http:' && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }

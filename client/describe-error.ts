@@ -69,7 +69,7 @@ function kindOfCode(code: SyncError['code']): AgentErrorKind {
 
 /** Whether it is the key or the tenant that was refused. */
 export function isCredentialCode(code: SyncError['code']): boolean {
-  return code === 'NO_AUTORIZADO' || code === 'TENANT_INACTIVO';
+  return code === 'NO_AUTORIZADO' || code === 'TENANT_INACTIVO' || code === 'AGENTE_NO_AUTORIZADO';
 }
 
 function isAbort(error: unknown): boolean {

@@ -69,6 +69,8 @@ async function startBackend(): Promise<string> {
     if (request.headers['x-api-key'] !== KEY) {
       return answer(401, { success: false, code: 'NO_AUTORIZADO', detail: 'Clave desconocida.' });
     }
+    // It is of a version that knows no agents' keys.
+    if (request.url?.startsWith('/api/sync/agents/')) return answer(404, { code: 'RUTA_DESCONOCIDA', detail: 'No.' });
     if (request.url === '/api/sync/logs/acme-corp-001') return answer(200, { success: true, logsInsertados: 1 });
     if (request.headers['if-none-match'] === '"4"') return response.writeHead(304).end();
     return answer(200, config);
@@ -131,6 +133,9 @@ test('init writes the sealed configuration, in the folder of --carpeta, once the
   const accepted = await run([...initArgs(url), '--carpeta', folder]);
   expect(accepted.code).toBe(0);
   expect(accepted.output).toContain('sync_user@127.0.0.1:1/EmpresaDB');
+  expect(accepted.output).toContain(
+    'El backend es de una versión anterior: entrega la contraseña de SQL Server sin sellar',
+  );
   expect(await readdir(folder)).toEqual(['sync-config.enc']);
   for (const secret of [KEY, 'Clave_SQL_9', PASSWORD]) expect(accepted.output).not.toContain(secret);
 });

@@ -1,5 +1,8 @@
 #!/usr/bin/env bun
+import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
+import { runApprove } from './commands/approve.ts';
+import { createDataKey, exportDataKey, importDataKey } from './commands/data-key.ts';
 import { runInit } from './commands/init.ts';
 import { runRotateKey } from './commands/rotate-key.ts';
 import { runSync } from './commands/sync.ts';
@@ -61,6 +64,40 @@ const cli = yargs(process.argv.slice(2))
           type: 'boolean',
           default: false,
           describe: 'Acepta el certificado de SQL Server sin comprobarlo',
+        })
+        .option('sql-ca', {
+          type: 'string',
+          requiresArg: true,
+          coerce: readPem('--sql-ca'),
+          describe: 'Archivo PEM de la autoridad que firma el certificado de SQL Server',
+        })
+        .option('sql-nombre-certificado', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Nombre que lleva el certificado de SQL Server, si no es el del servidor',
+        })
+        .conflicts('sql-sin-cifrado', ['sql-ca', 'sql-nombre-certificado'])
+        .conflicts('sql-confiar-certificado', ['sql-ca', 'sql-nombre-certificado'])
+        .option('dpapi', {
+          type: 'boolean',
+          default: false,
+          describe: 'La contraseña de sync-config.enc la crea init y la guarda Windows, para este equipo',
+        })
+        .option('ca', {
+          type: 'string',
+          requiresArg: true,
+          coerce: readPem('--ca'),
+          describe: 'Archivo PEM de la autoridad que firma el certificado del backend; ninguna otra vale',
+        })
+        .option('permitir-http', {
+          type: 'boolean',
+          default: false,
+          describe: 'Acepta una dirección http: la clave y los datos viajan sin cifrar',
+        })
+        .option('aprobar-sql', {
+          type: 'boolean',
+          default: false,
+          describe: 'Ejecuta solo el SQL que se apruebe en este equipo con approve',
         }),
     (args) =>
       finish(async () => {
@@ -72,9 +109,18 @@ const cli = yargs(process.argv.slice(2))
           ...(args['sql-password'] === undefined ? {} : { password: args['sql-password'] }),
           encrypt: !args['sql-sin-cifrado'],
           trustServerCertificate: args['sql-confiar-certificado'],
+          ...(args['sql-ca'] === undefined ? {} : { ca: args['sql-ca'] }),
+          ...(args['sql-nombre-certificado'] === undefined ? {} : { certificateName: args['sql-nombre-certificado'] }),
         };
         const { url, tenant, key } = args;
-        await runInit({ folder: findInstallFolder(args.carpeta), url, tenant, key, sqlServer, print, signal });
+        await runInit({
+          folder: findInstallFolder(args.carpeta),
+          ...{ url, tenant, key, sqlServer, print, signal },
+          ...(args.ca === undefined ? {} : { ca: args.ca }),
+          allowsHttp: args['permitir-http'],
+          requiresApproval: args['aprobar-sql'],
+          usesDpapi: args.dpapi,
+        });
         return 'exitoso';
       }),
   )
@@ -104,6 +150,11 @@ const cli = yargs(process.argv.slice(2))
           default: false,
           describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee de nuevo',
         })
+        .option('aprobar-sql', {
+          type: 'boolean',
+          default: false,
+          describe: 'Ejecuta solo el SQL aprobado en este equipo con approve',
+        })
         .conflicts('upload-only', 'download-only'),
     (args) => {
       const terminal = process.stdout.isTTY === true;
@@ -114,6 +165,7 @@ const cli = yargs(process.argv.slice(2))
           download: args['upload-only'] !== true,
           tablas: args.tabla,
           usesSpool: !args['sin-spool'],
+          requiresApproval: args['aprobar-sql'],
           echo: (line, level) => (level === 'info' ? console.log(line) : console.error(line)),
           progress: terminal ? createTerminalProgress() : silentProgress,
           signal,
@@ -131,7 +183,54 @@ const cli = yargs(process.argv.slice(2))
         return 'exitoso';
       }),
   )
-  .demandCommand(1, 'Falta el comando: init, test, sync o rotate-key.')
+  .command(
+    'approve',
+    'Muestra el SQL del backend que falta aprobar en este equipo, y lo aprueba',
+    (command) =>
+      command.option('huella', { type: 'string', requiresArg: true, describe: 'Aprueba el SQL de esta huella' }),
+    (args) =>
+      finish(async () => {
+        await runApprove({ folder: findInstallFolder(args.carpeta), huella: args.huella, print, signal });
+        return 'exitoso';
+      }),
+  )
+  .command('data-key', 'Clave de datos del tenant, para camposSensibles', (command) => {
+    const archivo = { type: 'string', demandOption: true, requiresArg: true } as const;
+    const folderOf = (args: { carpeta?: string | undefined }) => ({ folder: findInstallFolder(args.carpeta), print });
+    return command
+      .command(
+        'create',
+        'La crea, en el primer agente del tenant',
+        (y) => y,
+        (args) =>
+          finish(async () => {
+            await createDataKey(folderOf(args));
+            return 'exitoso';
+          }),
+      )
+      .command(
+        'export',
+        'La escribe en un archivo sellado con SYNC_DATA_KEY_PASSWORD',
+        (y) => y.option('archivo', { ...archivo, describe: 'Archivo que se escribe' }),
+        (args) =>
+          finish(async () => {
+            await exportDataKey({ ...folderOf(args), file: args.archivo });
+            return 'exitoso';
+          }),
+      )
+      .command(
+        'import',
+        'La toma de un archivo de data-key export',
+        (y) => y.option('archivo', { ...archivo, describe: 'Archivo que se lee' }),
+        (args) =>
+          finish(async () => {
+            await importDataKey({ ...folderOf(args), file: args.archivo });
+            return 'exitoso';
+          }),
+      )
+      .demandCommand(1, 'Falta el comando: data-key create, data-key export o data-key import.');
+  })
+  .demandCommand(1, 'Falta el comando: init, test, approve, data-key, sync o rotate-key.')
   .strict()
   .version(version)
   .alias('h', 'help')
@@ -148,6 +247,21 @@ try {
   const { message } = error as Error;
   console.error(`${message}${suggestionFor(message)}\nMire ax-sync-client --help.`);
   process.exitCode = exitCodes.configuracion;
+}
+
+/** Reads the file that an option names. Throws UsageError where it holds no certificate. */
+function readPem(option: string): (file: string | undefined) => string | undefined {
+  return (file) => {
+    if (file === undefined) return undefined;
+    let text: string;
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch (error) {
+      throw new UsageError(`${option}: no se puede leer ${file}: ${(error as Error).message}`);
+    }
+    if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+    throw new UsageError(`${option}: ${file} no contiene un certificado PEM (-----BEGIN CERTIFICATE-----)`);
+  };
 }
 
 /** Throws UsageError. */

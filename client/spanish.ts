@@ -34,6 +34,7 @@ export const spanish = { ...plain, ...(Object.fromEntries(plurals) as Record<str
 const words = [
   'init',
   'test',
+  'approve',
   'sync',
   'rotate-key',
   'url',
@@ -50,6 +51,14 @@ const words = [
   'sql-password',
   'sql-sin-cifrado',
   'sql-confiar-certificado',
+  'sql-ca',
+  'sql-nombre-certificado',
+  'ca',
+  'dpapi',
+  'permitir-http',
+  'aprobar-sql',
+  'huella',
+  'archivo',
 ];
 
 /** ` ¿Quiso decir …?` when a word of `message` looks like one that exists, else nothing. */
@@ -58,7 +67,8 @@ export function suggestionFor(message: string): string {
   const given = message.slice(message.lastIndexOf(':') + 1).match(/[\p{L}\d-]+/gu) ?? [];
   for (const word of given) {
     const near = words.find((known) => known !== word && (distance(word, known) <= 2 || known.startsWith(word)));
-    if (near !== undefined) return ` ¿Quiso decir ${/^(init|test|sync|rotate-key)$/.test(near) ? near : `--${near}`}?`;
+    if (near !== undefined)
+      return ` ¿Quiso decir ${/^(init|test|approve|sync|rotate-key)$/.test(near) ? near : `--${near}`}?`;
   }
   return '';
 }

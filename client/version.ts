@@ -1,4 +1,5 @@
 import manifest from '../package.json' with { type: 'json' };
+import { AGENT_NAME } from '../protocol/constants.ts';
 
 export const version: string = manifest.version;
-export const userAgent = `ax-sync-client/${version}`;
+export const userAgent = `${AGENT_NAME}/${version}`;

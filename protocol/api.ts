@@ -132,6 +132,20 @@ export interface DownloadEnd {
   $fin: { filas: number };
 }
 
+/** POST /agents/:tenantId: the public half of an agent's key pair (agent-key.ts). */
+export const RegisterAgentSchema = Type.Object(
+  { clavePublica: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }) },
+  { additionalProperties: false },
+);
+
+export interface RegisterAgentResponse {
+  success: true;
+  /** agentIdOf the key: what the agent names itself by in X-Sync-Agent. */
+  agente: string;
+  /** Otherwise an administrator has to authorise it before it is told secrets. */
+  autorizado: boolean;
+}
+
 export const LogEntrySchema = Type.Object({
   direccion: Type.Union([Type.Literal('upload'), Type.Literal('download')]),
   tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),

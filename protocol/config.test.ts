@@ -133,3 +133,19 @@ test('primaryKeyOf lists one, several or no columns', () => {
   expect(primaryKeyOf({ primaryKey: ['a', 'b'] })).toEqual(['a', 'b']);
   expect(primaryKeyOf({})).toEqual([]);
 });
+
+test('the key, nombre and activo cannot be sensitive, in any spelling; other columns can', () => {
+  const tabla = (camposSensibles: string[]) => ({
+    tablasSubida: [
+      { nombre: 'clientes', primaryKey: ['Empresa', 'id'], process: { query: 'SELECT 1' }, camposSensibles },
+    ],
+  });
+  const refused = (camposSensibles: string[]) =>
+    findConfigProblems(tabla(camposSensibles)).map(({ campo, valor }) => `${campo} ${valor}`);
+  expect(refused(['cuit', 'email'])).toEqual([]);
+  for (const name of ['codigo', 'CODIGO', 'nombre', 'Activo', 'empresa', 'ID']) {
+    expect(refused(['cuit', name])).toEqual([`configuracionTablas.tablasSubida[0].camposSensibles[1] ${name}`]);
+  }
+  const bajada = { nombre: 'b', primaryKey: 'clave', process: { query: 'SELECT 1' }, camposSensibles: ['Clave'] };
+  expect(findConfigProblems({ tablasBajada: [bajada] })).toHaveLength(1);
+});

@@ -30,6 +30,9 @@ const FaseSchema = Type.Object(
 const ProcessSchema = Type.Object({ query: Sql }, Strict);
 const PrimaryKeySchema = Type.Union([ColumnName, Type.Array(ColumnName, { minItems: 1, maxItems: 16 })]);
 
+/** Columns that the agent encrypts before they leave the tenant's machine, and decrypts when they come down. */
+const CamposSensiblesSchema = Type.Optional(Type.Array(ColumnName, { minItems: 1, maxItems: 256 }));
+
 export const TablaSubidaSchema = Type.Object(
   {
     nombre: TableName,
@@ -49,6 +52,7 @@ export const TablaSubidaSchema = Type.Object(
     particion: Type.Optional(
       Type.Object({ columna: ColumnName, filas: Type.Integer({ minimum: 1, maximum: 100_000_000 }) }, Strict),
     ),
+    camposSensibles: CamposSensiblesSchema,
     pre_process: Type.Optional(FaseSchema),
     process: ProcessSchema,
     post_process: Type.Optional(FaseSchema),
@@ -70,6 +74,7 @@ export const TablaBajadaSchema = Type.Object(
     nombre: TableName,
     primaryKey: Type.Optional(PrimaryKeySchema),
     schema: Type.Optional(EsquemaSchema),
+    camposSensibles: CamposSensiblesSchema,
     pre_process: Type.Optional(FaseSchema),
     process: ProcessSchema,
     post_process: Type.Optional(FaseSchema),
@@ -208,6 +213,11 @@ function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
       const at = `configuracionTablas.${list}[${index}]`;
       if (seen.has(tabla.nombre)) problems.push({ campo: `${at}.nombre`, valor: tabla.nombre, regla: 'está repetido' });
       seen.add(tabla.nombre);
+      for (const [number, campo] of (tabla.camposSensibles ?? []).entries()) {
+        if (!namesOfTheServer(tabla).includes(campo.toLowerCase())) continue;
+        const regla = 'no puede ser sensible: el servidor la necesita legible (clave, nombre o activo)';
+        problems.push({ campo: `${at}.camposSensibles[${number}]`, valor: campo, regla });
+      }
       for (const fase of ['pre_process', 'post_process'] as const) {
         if (tabla[fase]?.enabled === true && !tabla[fase].sql) {
           problems.push({
@@ -254,6 +264,11 @@ function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
     }
   }
   return problems;
+}
+
+/** Columns that the server itself works with, in small letters (SPEC.md, R2 and R3). */
+function namesOfTheServer(tabla: { primaryKey?: string | string[] }): string[] {
+  return [...primaryKeyOf(tabla), 'codigo', 'nombre', 'activo'].map((name) => name.toLowerCase());
 }
 
 function pathOf(pointer: string): string {

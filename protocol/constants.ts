@@ -14,8 +14,12 @@ export const paths = {
   download: (tenant: string) => `/download/${encodeURIComponent(tenant)}`,
   phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
   keys: (tenant: string) => `/keys/${encodeURIComponent(tenant)}`,
+  agents: (tenant: string) => `/agents/${encodeURIComponent(tenant)}`,
   logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
 } as const;
+
+/** How the agent calls itself, before its version: `ax-sync-client/1.0.0`. */
+export const AGENT_NAME = 'ax-sync-client';
 
 export const headers = {
   tenant: 'x-tenant-id',
@@ -24,6 +28,8 @@ export const headers = {
   apiKeyExpires: 'x-api-key-expires',
   /** On answers of GET /config: `true` when the agent should rotate its key now. */
   apiKeyRenew: 'x-api-key-renew',
+  /** Which registered agent asks (agent-key.ts, agentIdOf): secrets in the answer are sealed for it. */
+  agent: 'x-sync-agent',
   /** RFC 9530: `sha-256=:<base64>:`, over the body as it was sent (compressed). */
   contentDigest: 'content-digest',
   /** A UUID of the client's choice: the same key again answers the first result and applies nothing. */

@@ -28,6 +28,12 @@ export const errorTable = {
     title: 'La sincronización de este tenant está desactivada',
     action: 'Pida al administrador que la active (columna «activo» de sync_configurations).',
   },
+  AGENTE_NO_AUTORIZADO: {
+    status: 403,
+    retryable: false,
+    title: 'Este agente no está autorizado a recibir los secretos del tenant',
+    action: 'Pida al administrador que lo autorice: ax-sync-server agent authorize --tenant … --id ….',
+  },
   RUTA_DESCONOCIDA: { status: 404, retryable: false, title: 'La dirección no existe', action: 'Revise la URL.' },
   CONFIG_NO_ENCONTRADA: {
     status: 404,
@@ -148,6 +154,12 @@ export const errorTable = {
     retryable: true,
     title: 'El servidor está ocupado',
     action: 'Espere lo que dice Retry-After.',
+  },
+  SECRETO_ILEGIBLE: {
+    status: 500,
+    retryable: false,
+    title: 'Un secreto guardado no se puede abrir',
+    action: 'Avise al administrador: SYNC_MASTER_KEY (o SYNC_MASTER_KEY_PREVIOUS) no es la clave con la que se selló.',
   },
   BASE_NO_DISPONIBLE: {
     status: 503,

@@ -11,14 +11,17 @@ import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
 import type { Config } from './config.ts';
 import { findAuditGaps } from './data/audit.ts';
+import { readMasterKeys } from './data/master-keys.ts';
 import { auth } from './plugins/auth.ts';
 import { docs } from './plugins/docs.ts';
 import { guards } from './plugins/guards.ts';
 import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
+import { sealPasswords } from './plugins/passwords.ts';
 import { problems } from './plugins/problems.ts';
 import { openDatabase } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
+import { agentsRoutes } from './routes/agents.ts';
 import { configRoutes } from './routes/config.ts';
 import { downloadRoutes } from './routes/download.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -57,14 +60,16 @@ export async function buildApp(config: Config, destination?: DestinationStream):
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 
+  const masterKeys = readMasterKeys(config);
   const database = openDatabase(config, (error) => app.log.warn({ err: error }, 'se perdió una conexión a la base'));
   app.addHook('onClose', () => database.close());
-  const context: Context = { config, database, log: app.log };
+  const context: Context = { config, database, masterKeys, log: app.log };
   try {
     await database.withConnection(assertRoles);
     const gaps = await database.withConnection(findAuditGaps);
     if (gaps.length > 0)
       app.log.error({ tablas: gaps }, 'la auditoría no está completa: hay disparadores desactivados');
+    await sealPasswords(context, app.log);
     await app.register(problems);
     await app.register(metrics, context);
     await app.register(guards, context);
@@ -76,6 +81,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
         await api.register(async (tenants) => {
           await tenants.register(auth, context);
           const groups: Routes[] = [
+            agentsRoutes,
             configRoutes,
             uploadRoutes,
             uploadsRoutes,

@@ -2,6 +2,9 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { limits } from '../protocol/constants.ts';
 
+const MASTER_KEY = '[A-Za-z0-9+/]{43}=';
+const MasterKey = Type.String({ pattern: `^${MASTER_KEY}$` });
+
 /**
  * The server's settings: one environment variable each, validated once, frozen. Names are what an operator writes;
  * units are in the names.
@@ -10,6 +13,11 @@ const ConfigSchema = Type.Object(
   {
     /** postgres:// URL of the central database. */
     DATABASE_URL: Type.String({ pattern: '^postgres(ql)?://' }),
+    /** Seals SQL Server's passwords in the database: 32 bytes, base64 (`openssl rand -base64 32`). Or a file with it. */
+    SYNC_MASTER_KEY: Type.Optional(MasterKey),
+    SYNC_MASTER_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
+    /** Other keys that still open what they sealed, separated by commas; what they sealed is sealed anew. */
+    SYNC_MASTER_KEY_PREVIOUS: Type.Optional(Type.String({ pattern: `^${MASTER_KEY}(,${MASTER_KEY})*$` })),
     HOST: Type.String({ minLength: 1, default: '0.0.0.0' }),
     PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 3000 }),
     /** Connections for uploads and downloads, in one process. */
@@ -80,11 +88,15 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
   }
   if (!Value.Check(ConfigSchema, given)) {
     const faults = Object.entries(ConfigSchema.properties).filter(
-      ([name, schema]) => !Value.Check(schema, given[name]),
+      ([name, schema]) => (given[name] !== undefined || isRequired(name)) && !Value.Check(schema, given[name]),
     );
     throw new ConfigError(faults.map(([name, schema]) => describeFault(name, given[name], schema)).join('\n'));
   }
   return Object.freeze(given);
+}
+
+function isRequired(name: string): boolean {
+  return (ConfigSchema.required as readonly string[]).includes(name);
 }
 
 /** Text as the type that `schema` names; left as it is where it is none. */
@@ -95,10 +107,12 @@ function readValue(schema: object, text: string): unknown {
   return text;
 }
 
+/** A URL may carry a password. */
+const SECRET_NAMES = /^(DATABASE_URL|SYNC_MASTER_KEY.*)$/;
+
 function describeFault(name: string, value: unknown, schema: object): string {
   if (value === undefined) return `${name}: falta; es obligatorio`;
-  // A URL may carry a password.
-  const shown = name === 'DATABASE_URL' ? '(oculto)' : `«${String(value).slice(0, 80)}»`;
+  const shown = SECRET_NAMES.test(name) ? '(oculto)' : `«${String(value).slice(0, 80)}»`;
   return `${name}: ${shown} no vale: ${ruleOf(schema)}`;
 }
 
@@ -111,5 +125,8 @@ function ruleOf(schema: object): string {
     return `debe ser un número entero${from}${to}`;
   }
   if (type === 'boolean') return 'debe ser true o false';
-  return pattern === undefined ? 'no puede estar vacío' : 'debe ser una URL postgres://usuario:clave@host:puerto/base';
+  if (pattern === undefined) return 'no puede estar vacío';
+  return String(pattern).includes(MASTER_KEY)
+    ? 'deben ser 32 bytes en base64 (openssl rand -base64 32)'
+    : 'debe ser una URL postgres://usuario:clave@host:puerto/base';
 }

@@ -2,6 +2,7 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { SyncError } from '../protocol/errors.ts';
+import { agentAuthorize, agentList, agentRevoke } from './commands/agents.ts';
 import { audit } from './commands/audit.ts';
 import { configSet } from './commands/config-set.ts';
 import { configShow } from './commands/config-show.ts';
@@ -78,6 +79,25 @@ const cli = yargs(hideBin(process.argv))
         async ({ id, gracia, derivadas }) => print(await keyRevoke(loadConfig(), id, { gracia, derivadas })),
       )
       .demandCommand(1, 'Falta la orden: key create, key list o key revoke'),
+  )
+  .command('agent', 'Agentes y sus claves', (y) =>
+    y
+      .command('list', 'Muestra los agentes de un tenant', { tenant: tenantOption }, async ({ tenant }) =>
+        print(await agentList(loadConfig(), tenant)),
+      )
+      .command(
+        'authorize',
+        'Autoriza a un agente a recibir la contraseña de SQL Server',
+        { tenant: tenantOption, id: text('Identificador que muestra init') },
+        async ({ tenant, id }) => print(await agentAuthorize(loadConfig(), tenant, id)),
+      )
+      .command(
+        'revoke',
+        'Retira esa autorización',
+        { tenant: tenantOption, id: text('Identificador del agente') },
+        async ({ tenant, id }) => print(await agentRevoke(loadConfig(), tenant, id)),
+      )
+      .demandCommand(1, 'Falta la orden: agent list, agent authorize o agent revoke'),
   )
   .command('config', 'Tablas que sincroniza un tenant', (y) =>
     y

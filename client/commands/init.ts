@@ -1,7 +1,9 @@
-import { connectBackend, parseBackendUrl } from '../agent.ts';
-import { readConfigPassword } from '../config/environment.ts';
-import { type LocalConfig, writeLocalConfig } from '../config/local.ts';
+import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
+import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
+import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
+import { makeMachinePassword, readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { AgentError } from '../exit-codes.ts';
 import { interactivePolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 
@@ -11,33 +13,92 @@ export interface InitOptions {
   tenant: string;
   key: string;
   sqlServer: LocalConfig['sqlServer'];
+  /** `--ca`: PEM. */
+  ca?: string;
+  /** `--permitir-http` */
+  allowsHttp?: boolean;
+  /** `--dpapi`: the password of `sync-config.enc` is made here and kept by Windows. */
+  usesDpapi?: boolean;
+  /** `--aprobar-sql` */
+  requiresApproval?: boolean;
   print: (line: string) => void;
   signal: AbortSignal;
 }
 
 /**
- * `init`: checks the backend and the key, then writes `sync-config.enc` with them and the configuration that the
- * backend answered. Nothing is written when a check fails. Throws AgentError, SyncError or BackendError.
+ * `init`: checks the backend and the key, registers the agent's public key, then writes `sync-config.enc` with them and
+ * the configuration that the backend answered. Nothing is written when a check fails, but for an agent that waits to be
+ * authorised: its key pair must outlive the wait. Throws AgentError, SyncError or BackendError.
  */
 export async function runInit({ folder, sqlServer, print, signal, ...given }: InitOptions): Promise<void> {
-  const password = readConfigPassword();
+  const { password, store } = given.usesDpapi
+    ? await makeMachinePassword(folder)
+    : { password: await readConfigPassword(folder), store: undefined };
   const { tenant, key } = given;
   const url = parseBackendUrl(given.url);
-  if (url.startsWith('http:') && !/^http:\/\/(localhost|127\.|\[::1\])/.test(url)) {
+  const trust = {
+    ...(given.ca === undefined ? {} : { ca: given.ca }),
+    ...(given.allowsHttp ? { allowsHttp: true } : {}),
+    ...(given.requiresApproval ? { requiresApproval: true } : {}),
+  };
+  if (isReadableOnTheWay(url)) {
+    if (given.allowsHttp !== true) {
+      throw new AgentError(
+        'configuracion',
+        `--url ${url} no es https: la clave y los datos viajarían sin cifrar. No se ha enviado nada.`,
+        'Use https, con --ca si la autoridad es propia. Para aceptar el riesgo: --permitir-http.',
+      );
+    }
     print('AVISO: la dirección no es https: la clave y los datos viajarán sin cifrar.');
   }
-  const backend = connectBackend({ url, tenant, key }, { policy: interactivePolicy });
+  const backend = connectBackend({ url, tenant, key, ...trust }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
-  const { local, config } = await refreshConfig(
+  const kept = await readKept(folder, password, tenant);
+  const registered = await registerAgentKey(
     backend,
-    { url, tenant, key, sqlServer, spoolKey: makeSpoolKey() },
+    { url, tenant, key, sqlServer, spoolKey: makeSpoolKey(), ...trust, ...kept },
     signal,
   );
+  if (!registered.autorizado) {
+    await store?.();
+    await writeLocalConfig(folder, password, registered.local);
+    const id = agentIdIn(registered.local)!;
+    throw new AgentError(
+      'credenciales',
+      `El agente ${id} está registrado, pero el tenant «${tenant}» ya tiene otro y este no está autorizado.`,
+      `Pida al administrador: ax-sync-server agent authorize --tenant ${tenant} --id ${id}; después ejecute test.`,
+    );
+  }
+  const { local, config } = await refreshConfig(backend, registered.local, signal);
+  await store?.();
   await writeLocalConfig(folder, password, local);
   const { host, port, database, user } = sqlServerSettings(local, config);
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   print(`Backend ${url}: tenant «${tenant}» aceptado, configuración versión ${config.version}.`);
+  if (registered.note !== undefined) print(registered.note);
   print(`SQL Server: ${user}@${host}:${port}/${database}.`);
   print(`Tablas: ${tablasSubida.length} de subida, ${tablasBajada.length} de bajada.`);
+  if (given.requiresApproval) print('Se ejecutará solo el SQL que se apruebe en este equipo. Revíselo con: approve');
   print(`Escrito sync-config.enc en ${folder}. Compruebe ahora todo con: test`);
+}
+
+/**
+ * What a new `init` takes over from the one before, where that was of the same tenant and under the same password: an
+ * agent with another key pair would have to be authorised anew, SQL approved, and without the data key what was encrypted under
+ * it is lost.
+ */
+async function readKept(folder: string, password: string, tenant: string): Promise<Partial<LocalConfig>> {
+  let earlier: LocalConfig;
+  try {
+    earlier = await readLocalConfig(folder, password);
+  } catch {
+    return {};
+  }
+  if (earlier.tenant !== tenant) return {};
+  const { agentKey, approvedSql, dataKey } = earlier;
+  return {
+    ...(dataKey === undefined ? {} : { dataKey }),
+    ...(agentKey === undefined ? {} : { agentKey }),
+    ...(approvedSql === undefined ? {} : { approvedSql }),
+  };
 }

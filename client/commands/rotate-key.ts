@@ -1,6 +1,6 @@
 import { connectBackend } from '../agent.ts';
-import { readConfigPassword } from '../config/environment.ts';
 import { readLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
 import { describeRotation, refreshWithAnyKey, rotateKey } from '../config/rotation.ts';
 import { interactivePolicy } from '../retry.ts';
 import { withLock } from '../sync/lock.ts';
@@ -17,7 +17,7 @@ export interface RotateKeyOptions {
  * or BackendError.
  */
 export async function runRotateKey({ folder, print, signal }: RotateKeyOptions): Promise<void> {
-  const password = readConfigPassword();
+  const password = await readConfigPassword(folder);
   // Before there is a lock file: this may not be an install folder.
   await readLocalConfig(folder, password);
   await withLock(folder, async () => {

@@ -1,8 +1,10 @@
+import type { ConfigResponse } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
-import { connectBackend } from '../agent.ts';
-import { readConfigPassword } from '../config/environment.ts';
+import { connectBackend, isReadableOnTheWay } from '../agent.ts';
+import { registerAgentKey } from '../config/agent-key.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
-import { sqlServerSettings } from '../config/remote.ts';
+import { readConfigPassword } from '../config/password.ts';
+import { sqlServerEndpoint, sqlServerSettings } from '../config/remote.ts';
 import { describeRotation, type Install, refreshWithAnyKey, rotateKey } from '../config/rotation.ts';
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
@@ -14,6 +16,7 @@ import { Secrets } from '../log/secrets.ts';
 import { interactivePolicy, type RetryPolicy, retryPolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 import { Spool, type SpoolOptions } from '../spool/spool.ts';
+import { assertConnectionApproved, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { withLock } from '../sync/lock.ts';
 import { Marks } from '../sync/marks.ts';
 import { type RunOptions, type RunSummary, runTables } from '../sync/run.ts';
@@ -22,6 +25,8 @@ export interface SyncOptions extends RunOptions {
   folder: string;
   /** `--sin-spool`: uploads leave nothing on the disk, and one that breaks off is read again. */
   usesSpool: boolean;
+  /** `--aprobar-sql`: only SQL that a person has approved on this machine is run; `init --aprobar-sql` says so for all runs. */
+  requiresApproval?: boolean;
   echo: (line: string, level: 'info' | 'warn' | 'error') => void;
   progress: Progress;
   /** Default: retryPolicy. */
@@ -31,6 +36,8 @@ export interface SyncOptions extends RunOptions {
 
 /** The logs of an interrupted run are not worth a long wait: they go with the next one. */
 const SHIP_MS = 60_000;
+/** Of one statement that changed: the rest is shown by `approve`. */
+const LOGGED_LINES = 40;
 
 /**
  * `sync`: one run. Takes the lock, refreshes the configuration, runs the tables, ships the logs. Answers why it ended;
@@ -38,10 +45,13 @@ const SHIP_MS = 60_000;
  */
 export async function runSync(options: SyncOptions): Promise<ExitReason> {
   const { folder, echo } = options;
-  const password = readConfigPassword();
+  const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
   const secrets = new Secrets();
-  for (const secret of [password, local.key, local.nextKey, local.previousKey, local.sqlServer.password]) {
+  for (const secret of [
+    ...[password, local.key, local.nextKey, local.previousKey],
+    ...[local.sqlServer.password, local.dataKey],
+  ]) {
     secrets.add(secret);
   }
   return withLog(folder, secrets, echo, async (log) => {
@@ -62,11 +72,20 @@ async function runLocked(
   local: LocalConfig,
   { log, secrets, password }: { log: Log; secrets: Secrets; password: string },
 ): Promise<ExitReason> {
-  const { folder, progress, signal, usesSpool, policy = retryPolicy } = options;
+  const { folder, progress, signal, usesSpool, requiresApproval = false, policy = retryPolicy } = options;
   const startedAt = performance.now();
   const connect = (key: string) => connectBackend({ ...local, key }, { policy, onRetry: log.warn });
-  const current = await refreshWithAnyKey({ folder, password, connect }, local, signal);
-  if (current.changed) log.info(`Configuración nueva del backend: versión ${current.config.version}`);
+  if (isReadableOnTheWay(local.url) && local.allowsHttp !== true) {
+    log.warn(`${local.url} no es https: la clave y los datos viajan sin cifrar. Ejecute init con la dirección https.`);
+  }
+  const install = { folder, password, connect };
+  let current = await refreshWithAnyKey(install, local, signal);
+  const keyed = await ensureAgentKey(connect(current.local.key), current.local, { folder, password, log, signal });
+  if (keyed !== current.local) current = await refreshWithAnyKey(install, keyed, signal);
+  if (current.changed) {
+    log.info(`Configuración nueva del backend: versión ${current.config.version}`);
+    logSqlChanges(log, local, current);
+  }
   // An install folder of an earlier version has no key for its spool yet.
   const spoolKey = local.spoolKey ?? makeSpoolKey();
   if (current.changed || local.spoolKey === undefined) {
@@ -75,6 +94,8 @@ async function runLocked(
   const backend = connect(await renewKey({ folder, password }, current, { log, secrets, signal }));
   const sqlServer = sqlServerSettings(current.local, current.config);
   secrets.add(sqlServer.password);
+  const approvedSql = requiresApproval || local.requiresApproval === true ? (local.approvedSql ?? {}) : undefined;
+  if (approvedSql !== undefined) assertConnectionApproved(approvedSql, sqlServer);
   const marks = await Marks.open(folder, (aside) =>
     log.warn(`last-sync.json estaba dañado: se guardó como ${aside} y se sube todo desde el principio`),
   );
@@ -87,7 +108,8 @@ async function runLocked(
   );
   const chunkBytes = tables.trozoKb === undefined ? limits.chunkTargetBytes : tables.trozoKb * 1024;
   const context = {
-    ...{ backend, sqlServer, endpoints, marks, spool, usesSpool, chunkBytes },
+    ...{ backend, sqlServer, endpoints, marks, spool, usesSpool, chunkBytes, approvedSql },
+    dataKey: local.dataKey,
     ...{ journal, log, progress, policy, signal },
   };
   const summary = await runTables(context, tables, options);
@@ -126,6 +148,35 @@ async function renewKey(
     log.warn(`No se pudo renovar la clave de API${until}: ${describeError(error).text}`);
     return local.key;
   }
+}
+
+/** The SQL comes from the backend: what of it is another since the last run is told. */
+function logSqlChanges(
+  log: Log,
+  before: LocalConfig,
+  { local, config }: { local: LocalConfig; config: ConfigResponse },
+) {
+  const sqlOf = (from: LocalConfig, with_: ConfigResponse) =>
+    sqlByPlace(sqlServerEndpoint(from, with_), with_.configuracionTablas);
+  const now = sqlOf(local, config);
+  const earlier = before.remote === undefined ? {} : sqlOf(before, before.remote.config);
+  const changes = describeChanges(earlier, now, LOGGED_LINES);
+  if (changes.length === 0) return;
+  log.warn(`Cambió el SQL que el backend hace ejecutar en SQL Server (huella ${fingerprintOfSql(now)}):`);
+  for (const line of changes) log.warn(line);
+}
+
+/** An install folder of an earlier version has no key pair yet: it is made and written before it is used. */
+async function ensureAgentKey(
+  backend: Backend,
+  local: LocalConfig,
+  { folder, password, log, signal }: { folder: string; password: string; log: Log; signal: AbortSignal },
+): Promise<LocalConfig> {
+  if (local.agentKey !== undefined) return local;
+  const registered = await registerAgentKey(backend, local, signal);
+  if (registered.note !== undefined) log.warn(registered.note);
+  if (registered.local.agentKey !== undefined) await writeLocalConfig(folder, password, registered.local);
+  return registered.local;
 }
 
 async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undefined> {

@@ -1,8 +1,8 @@
 import { type ConfigResponse, isPhaseAt, type TablaBajada, type TablaSubida } from '../../protocol/config.ts';
 import { connectBackend } from '../agent.ts';
-import { readConfigPassword } from '../config/environment.ts';
-import { readLocalConfig } from '../config/local.ts';
-import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { type LocalConfig, readLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
+import { refreshConfig, sqlServerEndpoint, sqlServerSettings } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
 import { AgentError, type ExitReason } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
@@ -11,8 +11,10 @@ import { interactivePolicy } from '../retry.ts';
 import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
 import { quoteTable } from '../sqlserver/ddl.ts';
 import { findRangeKey } from '../sqlserver/range-key.ts';
+import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { readFrame } from '../sync/frame.ts';
 import { boundMark, mentionsMark, readServerClock } from '../sync/marks.ts';
+import { encryptLine, sensitiveColumnsOf } from '../sync/sensitive.ts';
 import { columnsOf, keyNames } from '../sync/target.ts';
 
 export interface TestOptions {
@@ -29,7 +31,7 @@ const SMALL_BLOCK_BYTES = 4096;
  * of each upload (its first rows are read and thrown away), each download and its target. One line a check.
  */
 export async function runTest({ folder, print, signal }: TestOptions): Promise<ExitReason> {
-  const password = readConfigPassword();
+  const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
   const secrets = new Secrets();
   for (const secret of [password, local.key, local.sqlServer.password]) secrets.add(secret);
@@ -63,10 +65,32 @@ export async function runTest({ folder, print, signal }: TestOptions): Promise<E
   if (config !== undefined) {
     const settings = sqlServerSettings(local, config);
     secrets.add(settings.password);
-    await checkSqlServer({ settings, config, backend, check, signal });
+    await check('SQL del backend', async () => ({ value: undefined, note: checkSql(local, config) }));
+    await checkSqlServer({ settings, config, dataKey: local.dataKey, backend, check, signal });
   }
   print(first === undefined ? 'Todo en orden.' : 'Hay comprobaciones que fallan.');
   return first === undefined ? 'exitoso' : 'error';
+}
+
+/** What the SQL of the backend is since the last run; where it has to be approved, throws AgentError unless all of it is. */
+function checkSql(local: LocalConfig, config: ConfigResponse): string {
+  const sql = sqlByPlace(sqlServerEndpoint(local, config), config.configuracionTablas);
+  const huella = `huella ${fingerprintOfSql(sql)}`;
+  if (local.requiresApproval === true) {
+    const changes = describeChanges(local.approvedSql ?? {}, sql);
+    if (changes.length === 0) return `${huella}, aprobado`;
+    throw new AgentError(
+      'configuracion',
+      `${huella}: hay SQL sin aprobar en este equipo:\n${changes.join('\n')}`,
+      'Apruébelo con ax-sync-client approve.',
+    );
+  }
+  const earlier = local.remote?.config;
+  if (earlier === undefined) return `${huella}, todavía no se ejecutó ninguno`;
+  const changes = describeChanges(sqlByPlace(sqlServerEndpoint(local, earlier), earlier.configuracionTablas), sql);
+  return changes.length === 0
+    ? `${huella}, el mismo de la última vez`
+    : `${huella}, cambió desde la última vez:\n${changes.join('\n')}`;
 }
 
 type Check = <T>(title: string, work: () => Promise<{ value: T; note: string }>) => Promise<T | undefined>;
@@ -74,12 +98,14 @@ type Check = <T>(title: string, work: () => Promise<{ value: T; note: string }>)
 async function checkSqlServer({
   settings,
   config,
+  dataKey,
   backend,
   check,
   signal,
 }: {
   settings: SqlServerSettings;
   config: ConfigResponse;
+  dataKey: string | undefined;
   backend: Backend;
   check: Check;
   signal: AbortSignal;
@@ -93,7 +119,7 @@ async function checkSqlServer({
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   for (const tabla of connected === true ? tablasSubida : []) {
     // A connection for each: a query that is left halfway must not disturb the next check.
-    await check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, signal)));
+    await check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, dataKey, signal)));
   }
   for (const tabla of tablasBajada) {
     const columns = await check(`Bajada ${tabla.nombre}`, () => checkDownload(backend, tabla, signal));
@@ -103,7 +129,8 @@ async function checkSqlServer({
   }
 }
 
-async function checkUpload(db: SqlServer, tabla: TablaSubida, signal: AbortSignal) {
+async function checkUpload(db: SqlServer, tabla: TablaSubida, dataKey: string | undefined, signal: AbortSignal) {
+  const sensitive = sensitiveColumnsOf(tabla, dataKey);
   const { query } = tabla.process;
   const value = boundMark(tabla, undefined, await readServerClock(db, signal));
   const parameters = mentionsMark(query) ? [{ name: 'ultimaSync', type: 'datetime2' as const, value }] : [];
@@ -112,12 +139,15 @@ async function checkUpload(db: SqlServer, tabla: TablaSubida, signal: AbortSigna
   let columns: string[] = [];
   for await (const block of db.readRows(query, { parameters, signal, blockBytes: SMALL_BLOCK_BYTES })) {
     const text = Buffer.from(block.bytes).toString('utf8');
-    columns = Object.keys(JSON.parse(text.slice(0, text.indexOf('\n'))) as object);
+    const line = text.slice(0, text.indexOf('\n'));
+    if (sensitive !== undefined) encryptLine(line, tabla.nombre, sensitive);
+    columns = Object.keys(JSON.parse(line) as object);
     break;
   }
   const note = columns.length === 0 ? 'la consulta funciona y no da filas' : `la consulta da ${columns.join(', ')}`;
   const ranges = particion === undefined ? '' : `; se lee por rangos de ${particion.columna}`;
-  return { value: undefined, note: `${note}${ranges}` };
+  const encrypted = sensitive === undefined ? '' : `; salen cifradas ${sensitive.names.join(', ')}`;
+  return { value: undefined, note: `${note}${ranges}${encrypted}` };
 }
 
 async function checkDownload(backend: Backend, tabla: TablaBajada, signal: AbortSignal) {

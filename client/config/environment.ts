@@ -3,17 +3,21 @@ import { AgentError } from '../exit-codes.ts';
 
 /** The only place that reads the environment and the place of the program. */
 
-/** The password of `sync-config.enc`. Throws AgentError `configuracion` when it is not set. */
-export function readConfigPassword(): string {
-  const password = process.env.SYNC_CONFIG_PASSWORD;
-  if (password === undefined || password === '') {
-    throw new AgentError(
-      'configuracion',
-      'Falta la variable de entorno SYNC_CONFIG_PASSWORD, que abre sync-config.enc.',
-      'Defínala antes de ejecutar (set SYNC_CONFIG_PASSWORD=…) o, en el servidor, como variable del sistema.',
-    );
-  }
-  return password;
+/** Where the password of `sync-config.enc` comes from (password.ts); empty ones count as missing. */
+export function readPasswordSettings(): { password: string | undefined; file: string | undefined } {
+  const given = (text: string | undefined) => (text === '' ? undefined : text);
+  return { password: given(process.env.SYNC_CONFIG_PASSWORD), file: given(process.env.SYNC_CONFIG_PASSWORD_FILE) };
+}
+
+/** The password of a file of `data-key export`. Throws AgentError `configuracion` when it is not set. */
+export function readTransferPassword(): string {
+  const password = process.env.SYNC_DATA_KEY_PASSWORD;
+  if (password !== undefined && password !== '') return password;
+  throw new AgentError(
+    'configuracion',
+    'Falta la variable de entorno SYNC_DATA_KEY_PASSWORD, que sella el archivo de la clave de datos.',
+    'Defínala con la misma contraseña al exportar y al importar.',
+  );
 }
 
 /**

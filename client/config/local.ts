@@ -26,9 +26,25 @@ const LocalConfigSchema = Type.Object({
     password: Type.Optional(Type.String()),
     encrypt: Type.Boolean(),
     trustServerCertificate: Type.Boolean(),
+    /** PEM of the authorities that may vouch for SQL Server. */
+    ca: Type.Optional(Type.String()),
+    /** The name that its certificate has to bear, where that is not `host`. */
+    certificateName: Type.Optional(Type.String()),
   }),
   /** Of `spool/` (spool/sealed.ts): a new `init` makes a new one, and what waits there is read again. */
   spoolKey: Type.Optional(Type.String()),
+  /** PEM of the authorities that may vouch for the backend, instead of the system's. */
+  ca: Type.Optional(Type.String()),
+  /** Whether a run may speak plain http to a machine other than this one. */
+  allowsHttp: Type.Optional(Type.Boolean()),
+  /** `init --aprobar-sql`: only SQL in `approvedSql` is run. */
+  requiresApproval: Type.Optional(Type.Boolean()),
+  /** What a person has approved (sync/approval.ts). */
+  approvedSql: Type.Optional(Type.Record(Type.String(), Type.String())),
+  /** Of `camposSensibles` (sync/sensitive.ts): all agents of a tenant have the same one, the server never. */
+  dataKey: Type.Optional(Type.String()),
+  /** X25519 (protocol/agent-key.ts). An install folder of an earlier version gets one at its next `sync`. */
+  agentKey: Type.Optional(Type.Object({ publica: Type.String(), privada: Type.String() })),
   remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),
 });
 

@@ -1,7 +1,10 @@
+import { isSealedForAgent, openAsAgent } from '../../protocol/agent-key.ts';
 import { type ConfigResponse, findConfigProblems } from '../../protocol/config.ts';
 import { AgentError } from '../exit-codes.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import type { Endpoint } from '../sync/approval.ts';
+import { agentIdIn } from './agent-key.ts';
 import type { LocalConfig } from './local.ts';
 
 /**
@@ -15,7 +18,7 @@ export async function refreshConfig(
   local: LocalConfig,
   signal: AbortSignal,
 ): Promise<{ local: LocalConfig; config: ConfigResponse; changed: boolean; key: KeyState }> {
-  const { key, changed } = await backend.fetchConfig(local.remote?.etag, signal);
+  const { key, changed } = await backend.fetchConfig(local.remote?.etag, signal, agentIdIn(local));
   if (changed === undefined) {
     if (local.remote === undefined) throw new Error('304 without If-None-Match');
     return { local, config: local.remote.config, changed: false, key };
@@ -36,16 +39,37 @@ export function assertValidConfig(config: ConfigResponse): void {
   );
 }
 
-/** Where SQL Server is: what `init` was given, else what the backend says. */
-export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): SqlServerSettings {
-  const own = local.sqlServer;
+/** Which SQL Server, and as whom: what `init` was given, else what the backend says. */
+export function sqlServerEndpoint({ sqlServer: own }: LocalConfig, config: ConfigResponse): Endpoint {
   return {
     host: own.host ?? config.sqlServerHost,
     port: own.port ?? config.sqlServerPort,
     database: own.database ?? config.sqlServerDatabase,
     user: own.user ?? config.sqlServerUser,
-    password: own.password ?? config.sqlServerPassword,
+  };
+}
+
+/** Where SQL Server is: what `init` was given, else what the backend says. Throws AgentError `configuracion`. */
+export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): SqlServerSettings {
+  const own = local.sqlServer;
+  return {
+    ...sqlServerEndpoint(local, config),
+    password: own.password ?? openPassword(local, config),
     encrypt: own.encrypt,
     trustServerCertificate: own.trustServerCertificate,
+    ...(own.ca === undefined ? {} : { ca: own.ca }),
+    ...(own.certificateName === undefined ? {} : { certificateName: own.certificateName }),
   };
+}
+
+/** The copy on the disk keeps it sealed; one that a backend without agents' keys answered is plain. */
+function openPassword({ agentKey }: LocalConfig, { tenantId, sqlServerPassword }: ConfigResponse): string {
+  if (!isSealedForAgent(sqlServerPassword)) return sqlServerPassword;
+  const password = agentKey === undefined ? undefined : openAsAgent(agentKey, tenantId, sqlServerPassword);
+  if (password !== undefined) return password;
+  throw new AgentError(
+    'configuracion',
+    'La contraseña de SQL Server que envió el backend está sellada para otro agente.',
+    'Ejecute init de nuevo.',
+  );
 }

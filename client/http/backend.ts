@@ -5,6 +5,7 @@ import type {
   Modo,
   OpenUpload,
   OpenUploadResponse,
+  RegisterAgentResponse,
   RotateKey,
   RotateKeyResponse,
   RunPhase,
@@ -34,6 +35,8 @@ export interface BackendOptions {
   url: string;
   tenant: string;
   key: string;
+  /** PEM; see HttpRequest. */
+  ca?: string;
   retryPolicy?: RetryPolicy;
   onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
 }
@@ -72,15 +75,28 @@ export class Backend {
     }
   }
 
-  /** `changed` is not there when the backend's configuration is still the one of `etag`. */
+  /** Registers the public half of the agent's key pair. Throws SyncError RUTA_DESCONOCIDA: a backend that knows none. */
+  async registerAgent(clavePublica: string, signal: AbortSignal): Promise<RegisterAgentResponse> {
+    const path = paths.agents(this.#options.tenant);
+    return (await this.#postJson(path, { clavePublica }, { signal })) as RegisterAgentResponse;
+  }
+
+  /**
+   * `changed` is not there when the backend's configuration is still the one of `etag`. `agentId`: whom its secrets are
+   * sealed for.
+   */
   async fetchConfig(
     etag: string | undefined,
     signal: AbortSignal,
+    agentId?: string,
   ): Promise<{ key: KeyState; changed?: { etag: string; config: ConfigResponse } }> {
     const answer = await this.#json('GET', paths.config(this.#options.tenant), {
       timeoutMs: QUICK_MS,
       signal,
-      ...(etag === undefined || etag === '' ? {} : { headers: { 'if-none-match': etag } }),
+      headers: {
+        ...(etag === undefined || etag === '' ? {} : { 'if-none-match': etag }),
+        ...(agentId === undefined ? {} : { [headers.agent]: agentId }),
+      },
     });
     const key = keyStateOf(answer.headers);
     if (answer.status === 304) return { key };
@@ -143,6 +159,7 @@ export class Backend {
       method: 'DELETE',
       url: this.#base + paths.uploadById(this.#options.tenant, id),
       headers: this.#credentials(),
+      ...this.#trust(),
       timeoutMs: QUICK_MS,
       signal,
     });
@@ -160,6 +177,7 @@ export class Backend {
       headers: { ...this.#credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
       timeoutMs: SQL_MS,
       stallTimeoutMs: STALL_MS,
+      ...this.#trust(),
       signal,
     });
     return body;
@@ -181,6 +199,11 @@ export class Backend {
   async rotateKey(next: string, signal: AbortSignal): Promise<RotateKeyResponse> {
     const body: RotateKey = { huella: hashApiKey(next).toString('base64') };
     return (await this.#postJson(paths.keys(this.#options.tenant), body, { signal })) as RotateKeyResponse;
+  }
+
+  #trust(): { ca?: string } {
+    const { ca } = this.#options;
+    return ca === undefined ? {} : { ca };
   }
 
   #credentials(): Record<string, string> {
@@ -216,7 +239,14 @@ export class Backend {
       ...(when === undefined ? {} : { when }),
     };
     return withRetries(
-      () => exchangeJson({ ...request, method, url: this.#base + path, headers: { ...this.#credentials(), ...own } }),
+      () =>
+        exchangeJson({
+          ...request,
+          ...this.#trust(),
+          method,
+          url: this.#base + path,
+          headers: { ...this.#credentials(), ...own },
+        }),
       retry,
     );
   }

@@ -31,6 +31,8 @@ export interface HttpRequest {
   body?: string | Uint8Array<ArrayBuffer>;
   /** For the whole exchange, or until the headers of the answer when its body is a stream. */
   timeoutMs: number;
+  /** PEM of the authorities that may vouch for the server, instead of the system's. */
+  ca?: string;
   signal: AbortSignal;
 }
 
@@ -124,7 +126,7 @@ async function* readBody(
 }
 
 async function send(request: HttpRequest, ...signals: AbortSignal[]): Promise<Response> {
-  const { method, url, headers = {}, body } = request;
+  const { method, url, headers = {}, body, ca } = request;
   try {
     return await fetch(url, {
       method,
@@ -132,6 +134,8 @@ async function send(request: HttpRequest, ...signals: AbortSignal[]): Promise<Re
       ...(body === undefined ? {} : { body }),
       // The key must not follow a redirection to somewhere else.
       redirect: 'manual',
+      // Said here, so that no variable of the environment (NODE_TLS_REJECT_UNAUTHORIZED) turns it off.
+      tls: { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) },
       signal: signals.at(-1)!,
     });
   } catch (cause) {
@@ -260,8 +264,9 @@ function reasonOf(cause: unknown): string {
     ECONNRESET: 'la conexión se cortó',
     FailedToOpenSocket: 'no se encuentra el servidor; revise la dirección y el DNS',
     ENOTFOUND: 'no se encuentra el servidor; revise la dirección y el DNS',
-    UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'no se puede comprobar su certificado TLS',
-    DEPTH_ZERO_SELF_SIGNED_CERT: 'su certificado TLS es autofirmado; use NODE_EXTRA_CA_CERTS',
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      'no conoce a quien emitió su certificado TLS; si es una autoridad propia, ejecute init con --ca archivo.pem',
+    DEPTH_ZERO_SELF_SIGNED_CERT: 'su certificado TLS es autofirmado; si es el suyo, ejecute init con --ca archivo.pem',
     CERT_HAS_EXPIRED: 'su certificado TLS caducó',
     ERR_TLS_CERT_ALTNAME_INVALID: 'su certificado TLS es de otro nombre',
   };

@@ -3,7 +3,8 @@ import { type FileHandle, open, readFile, stat, truncate } from 'node:fs/promise
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ModoSchema } from '../../protocol/api.ts';
-import { deriveEntryKey, openBytes, sealBytes } from './sealed.ts';
+import { openBytes, sealBytes } from '../../protocol/sealed.ts';
+import { deriveEntryKey } from './sealed.ts';
 
 /**
  * `manifiesto`: what is known of one upload, a record a line, only ever appended to and fsynced. The first line is plain

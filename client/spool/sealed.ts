@@ -1,11 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
-
-/**
- * Bytes at rest: AES-256-GCM, `nonce (12) | tag (16) | ciphertext`. `place` is authenticated with them, so that one
- * file or record cannot stand in for another.
- */
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
+import { hkdfSync, randomBytes } from 'node:crypto';
 
 /** A new key for an install folder: 32 random bytes, base64. It lives in `sync-config.enc`, under the password. */
 export function makeSpoolKey(): string {
@@ -15,28 +8,4 @@ export function makeSpoolKey(): string {
 /** The key of one entry, so that no key seals more than the chunks of one upload. HKDF, RFC 5869. */
 export function deriveEntryKey(spoolKey: string, entryId: string): Buffer {
   return Buffer.from(hkdfSync('sha256', Buffer.from(spoolKey, 'base64'), entryId, 'ax-sync spool', 32));
-}
-
-export function sealBytes(key: Buffer, place: string, plain: Uint8Array): Buffer {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', key, nonce);
-  cipher.setAAD(Buffer.from(place));
-  const body = cipher.update(plain);
-  cipher.final();
-  return Buffer.concat([nonce, cipher.getAuthTag(), body]);
-}
-
-/** What sealBytes sealed, or undefined where the key or the place is another, or a bit has changed. */
-export function openBytes(key: Buffer, place: string, sealed: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  if (sealed.length < NONCE_BYTES + TAG_BYTES) return undefined;
-  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES));
-  decipher.setAAD(Buffer.from(place));
-  decipher.setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
-  const plain = decipher.update(sealed.subarray(NONCE_BYTES + TAG_BYTES));
-  try {
-    decipher.final();
-  } catch {
-    return undefined;
-  }
-  return plain as Uint8Array<ArrayBuffer>;
 }

@@ -1,10 +1,10 @@
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openBytes, sealBytes } from '../../protocol/sealed.ts';
 import { isMissingFile, syncFolder } from '../config/files.ts';
 import { Changes, type ChunkStore, type StoredChunk } from './chunk-store.ts';
 import { namesIn, onDisk, writeDurably } from './disk.ts';
 import type { ChunkInfo, Manifest, ManifestRecord, UploadHead } from './manifest.ts';
-import { openBytes, sealBytes } from './sealed.ts';
 
 const CHUNK_SUFFIX = '.trozo';
 

@@ -13,6 +13,10 @@ export interface SqlServerSettings {
   encrypt?: boolean;
   /** Takes a certificate that nobody vouches for. Default false. */
   trustServerCertificate?: boolean;
+  /** PEM of the authorities that may vouch for its certificate. Default: the system's. */
+  ca?: string;
+  /** The name that its certificate has to bear. Default `host`. */
+  certificateName?: string;
   /** Default 15,000. */
   connectTimeoutMs?: number;
   /** So long without a byte from SQL Server, while rows are read or loaded, is a lost connection. Default 120,000. */
@@ -172,6 +176,8 @@ function makeConnection(settings: SqlServerSettings): Connection {
       database: settings.database,
       encrypt: settings.encrypt ?? true,
       trustServerCertificate: settings.trustServerCertificate ?? false,
+      ...(settings.ca === undefined ? {} : { cryptoCredentialsDetails: { ca: settings.ca } }),
+      ...(settings.certificateName === undefined ? {} : { serverName: settings.certificateName }),
       connectTimeout: settings.connectTimeoutMs ?? 15_000,
       // It would bound a whole bulk load, and no read that stalls: StallWatch does that.
       requestTimeout: 0,

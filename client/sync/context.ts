@@ -5,6 +5,7 @@ import type { Progress } from '../log/progress.ts';
 import type { RetryPolicy } from '../retry.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import type { SqlByPlace } from './approval.ts';
 import type { Marks } from './marks.ts';
 
 /** What the flows of one run share. */
@@ -20,6 +21,10 @@ export interface SyncContext {
   usesSpool: boolean;
   /** NDJSON bytes at which a chunk is closed. */
   chunkBytes: number;
+  /** The tenant's, for `camposSensibles`. */
+  dataKey: string | undefined;
+  /** What may be run at SQL Server; undefined: whatever the backend says. */
+  approvedSql: SqlByPlace | undefined;
   journal: Journal;
   log: Log;
   progress: Progress;

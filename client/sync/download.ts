@@ -14,6 +14,7 @@ import {
   runPhaseAtBackend,
   runPhaseAtSqlServer,
 } from './phases.ts';
+import { decryptRows, sensitiveColumnsOf } from './sensitive.ts';
 import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
 
 /**
@@ -77,10 +78,11 @@ async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada)
 
 /** One attempt, with a `#temp` of its own that goes when it fails. */
 async function loadOnce(
-  { backend, progress, signal }: SyncContext,
+  { backend, dataKey, progress, signal }: SyncContext,
   db: SqlServer,
   tabla: TablaBajada,
 ): Promise<LoadedRows & { bytes: number }> {
+  const sensitive = sensitiveColumnsOf(tabla, dataKey);
   const { start, rows: lines } = await readFrame(await backend.openDownload(tabla.nombre, signal));
   try {
     const wanted = columnsOf(tabla, start.schema);
@@ -94,13 +96,14 @@ async function loadOnce(
       bytes += piece.length;
       collect(piece.length);
     });
+    const arriving = sensitive === undefined ? counted : decryptRows(counted, sensitive);
     let seen = 0;
     const onRows = (total: number) => {
       progress.rows(total - seen);
       seen = total;
     };
     try {
-      const rows = await db.bulkLoad(temp, columns, counted, { signal, onRows });
+      const rows = await db.bulkLoad(temp, columns, arriving, { signal, onRows });
       return { temp, columns, rows, bytes };
     } catch (error) {
       await db.execute(`DROP TABLE ${temp}`, { signal }).catch(() => {

@@ -10,7 +10,7 @@ import { BackendError } from '../http/client.ts';
 export interface FramedDownload {
   start: DownloadStart['$inicio'];
   /**
-   * The lines of the rows, cut anywhere. Ends without error only when `$fin` came with the number of lines that passed;
+   * The rows, in pieces of whole lines. Ends without error only when `$fin` came with the number of lines that passed;
    * throws BackendError (retryable) otherwise.
    */
   rows: AsyncGenerator<Uint8Array>;

@@ -7,6 +7,7 @@ import { primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
 import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
 import { isMissingFile, writeFileAtomically } from '../config/files.ts';
 import type { SqlServer } from '../sqlserver/connection.ts';
+import type { SensitiveColumns } from './sensitive.ts';
 
 /**
  * `last-sync.json`: how far each table has been uploaded, in SQL Server's own time. Clocks of the agent play no part.
@@ -101,7 +102,7 @@ export async function readServerClock(db: SqlServer, signal: AbortSignal): Promi
 }
 
 /** What makes a mark meaningless when it changes: where the rows come from and go, and which rows they are. */
-export function fingerprintOf(tabla: TablaSubida, endpoints: readonly string[]): string {
+export function fingerprintOf(tabla: TablaSubida, endpoints: readonly string[], sensitive?: SensitiveColumns): string {
   const { nombre, tipoCampo, campoFecha, process } = tabla;
   const parts = [
     endpoints,
@@ -109,6 +110,8 @@ export function fingerprintOf(tabla: TablaSubida, endpoints: readonly string[]):
     primaryKeyOf(tabla),
     tipoCampo ?? deriveTipoCampo(nombre),
     campoFecha ?? null,
+    // Left out where there is none, so that marks of an earlier version hold.
+    ...(sensitive === undefined ? [] : [sensitive.keyId, sensitive.names.toSorted()]),
   ];
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22);
 }

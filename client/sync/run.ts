@@ -2,6 +2,7 @@ import type { ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protoc
 import { describeError, endsRun } from '../describe-error.ts';
 import { AgentError, type ExitReason } from '../exit-codes.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
+import { assertTableApproved } from './approval.ts';
 import type { SyncContext } from './context.ts';
 import { downloadTable } from './download.ts';
 import { PhaseFailure, recordFailure } from './phases.ts';
@@ -85,6 +86,7 @@ async function runTask(context: SyncContext, task: Task): Promise<TaskFailure | 
   const { direccion, tabla } = task;
   const startedAt = new Date();
   try {
+    if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
     if (direccion === 'upload') await uploadTable(context, tabla);
     else await downloadTable(context, tabla);
     return undefined;

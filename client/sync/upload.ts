@@ -20,6 +20,7 @@ import { boundMark, fingerprintOf, mentionsMark, readServerClock } from './marks
 import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from './phases.ts';
 import { CHUNKS_IN_FLIGHT, ChunksLost, deliver, type SentUpload, sendChunks } from './send.ts';
+import { encryptRows, sensitiveColumnsOf } from './sensitive.ts';
 
 /**
  * Uploads one table: pre_process at SQL Server, its rows to the backend (which runs what is configured at `destino`
@@ -57,7 +58,8 @@ function isWorthAnotherAttempt(error: unknown): boolean {
 }
 
 async function uploadOnce(context: SyncContext, tabla: TablaSubida): Promise<number> {
-  const huella = fingerprintOf(tabla, context.endpoints);
+  const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
+  const huella = fingerprintOf(tabla, context.endpoints, sensitive);
   const pending = await findPending(context, tabla, huella);
   try {
     return pending?.complete === true
@@ -155,7 +157,10 @@ async function sendRows(
   let store: ChunkStore | undefined = pending;
   progress.start(tabla.nombre);
   const read = (inner: AbortSignal) => {
-    const blocks = tap(readTable(context, db, tabla, head, pending?.lastKey, inner), (item) => {
+    const rows = readTable(context, db, tabla, head, pending?.lastKey, inner);
+    const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
+    const leaving = sensitive === undefined ? rows : encryptRows(rows, tabla.nombre, sensitive);
+    const blocks = tap(leaving, (item) => {
       if ('ultima' in item) return;
       replaced += item.replacedCharacters;
       progress.rows(item.rows);

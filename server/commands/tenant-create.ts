@@ -1,6 +1,8 @@
 import { limits } from '../../protocol/constants.ts';
 import type { Config } from '../config.ts';
 import { createConfiguration, type NewTenant } from '../data/configurations.ts';
+import { readMasterKeys } from '../data/master-keys.ts';
+import { passwordPlace } from '../data/passwords.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 /** Adds a tenant with its SQL Server and no tables yet. Throws CommandError when it exists. */
@@ -10,7 +12,8 @@ export async function tenantCreate(config: Config, tenant: NewTenant): Promise<s
     const rule = `de 1 a ${limits.tenantMaxLength} caracteres, sin blancos, «/», «\\», «?» ni «#»`;
     throw new CommandError(`--tenant «${tenantId.slice(0, 80)}» no vale: ${rule}`);
   }
-  const added = await withDatabase(config, (connection) => createConfiguration(connection, tenant));
+  const sealed = { ...tenant, password: readMasterKeys(config).seal(passwordPlace(tenantId), tenant.password) };
+  const added = await withDatabase(config, (connection) => createConfiguration(connection, sealed));
   if (!added) throw new CommandError(`el tenant «${tenantId}» ya existe`);
   return `Tenant «${tenantId}» creado. Siguiente paso: ax-sync-server key create --tenant ${tenantId}`;
 }

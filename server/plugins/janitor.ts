@@ -3,11 +3,13 @@ import fp from 'fastify-plugin';
 import { deleteOldIdempotencyKeys } from '../data/idempotency.ts';
 import { deleteExpiredUploads } from '../data/uploads.ts';
 import type { Context } from '../sync/context.ts';
+import { sealPasswords } from './passwords.ts';
 
 const INTERVAL_MS = 10 * 60 * 1000;
 
-/** Every ten minutes forgets uploads and answers whose time is over. Several processes may do so at once. */
-export const janitor = fp(async (app: FastifyInstance, { config, database }: Context) => {
+/** Every ten minutes forgets uploads and answers whose time is over, and seals passwords that came in plain. Several processes may do so at once. */
+export const janitor = fp(async (app: FastifyInstance, context: Context) => {
+  const { config, database } = context;
   const clean = async () => {
     try {
       const [uploads, answers] = await database.withConnection(async (connection) => [
@@ -15,8 +17,9 @@ export const janitor = fp(async (app: FastifyInstance, { config, database }: Con
         await deleteOldIdempotencyKeys(connection, config.UPLOAD_EXPIRE_HOURS),
       ]);
       if (uploads! + answers! > 0) app.log.info({ uploads, answers }, 'se olvidaron subidas caducadas');
+      await sealPasswords(context, app.log);
     } catch (error) {
-      app.log.warn({ err: error }, 'no se pudieron olvidar las subidas caducadas');
+      app.log.warn({ err: error }, 'no se pudo hacer la limpieza periódica');
     }
   };
   let running = Promise.resolve();

@@ -1,13 +1,24 @@
+import type { FastifyRequest } from 'fastify';
+import { sealForAgent } from '../../protocol/agent-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
-import { headers } from '../../protocol/constants.ts';
+import { AGENT_NAME, headers } from '../../protocol/constants.ts';
+import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
+import { listAgents } from '../data/agents.ts';
+import { passwordPlace } from '../data/passwords.ts';
+import type { Context } from '../sync/context.ts';
 import { TenantParams } from './params.ts';
 
+/** In the password's place, as in the specification's example, for whoever is not told it. */
+const HIDDEN = 'encrypted';
+
 /** GET /config/:tenantId: what the agent works by. The ETag is the version, so an unchanged one costs a 304. */
-export const configRoutes: Routes = async (app) => {
+export const configRoutes: Routes = async (app, context) => {
   app.get('/config/:tenantId', { schema: { tags: ['config'], params: TenantParams } }, async (request, reply) => {
     const { tenant } = request;
-    const etag = `"${tenant.id}-${tenant.version}"`;
+    const recipient = await findRecipient(context, request);
+    // Sealed for one agent, an answer is of no use to another.
+    const etag = `"${tenant.id}-${tenant.version}${recipient.id === undefined ? '' : `-${recipient.id}`}"`;
     reply.header('etag', etag).header('cache-control', 'no-cache');
     const { end, renew } = request.apiKey;
     if (end !== null) reply.header(headers.apiKeyExpires, end.toISOString());
@@ -22,10 +33,49 @@ export const configRoutes: Routes = async (app) => {
       sqlServerPort: tenant.sqlServerPort,
       sqlServerDatabase: tenant.sqlServerDatabase,
       sqlServerUser: tenant.sqlServerUser,
-      sqlServerPassword: tenant.sqlServerPassword,
+      sqlServerPassword: passwordFor(recipient, context, request),
       configuracionTablas: tenant.configuracionTablas as ConfigResponse['configuracionTablas'],
       version: tenant.version,
       ultimaModificacion: tenant.ultimaModificacion.toISOString(),
     } satisfies ConfigResponse;
   });
 };
+
+/** Who asks: an agent with a registered key; anybody, while the tenant has no such agent; anybody else. */
+type Recipient =
+  | { kind: 'agent'; id: string; clavePublica: string }
+  | { kind: 'plain'; id?: undefined }
+  | { kind: 'hidden'; id: 'encrypted' };
+
+/** Throws AGENTE_NO_AUTORIZADO for an agent that could do nothing with the answer. */
+async function findRecipient({ database }: Context, { headers: sent, tenant }: FastifyRequest): Promise<Recipient> {
+  const { tenantId } = tenant;
+  const id = sent[headers.agent];
+  const agents = await database.withConnection((connection) => listAgents(connection, tenantId));
+  if (id === undefined) {
+    if (agents.length === 0) return { kind: 'plain' };
+    if (sent[headers.userAgent]?.startsWith(`${AGENT_NAME}/`) !== true) return { kind: 'hidden', id: HIDDEN };
+    const detail = `El tenant «${tenantId}» tiene agentes con clave y este no dice la suya: es de una versión anterior.`;
+    throw new SyncError('AGENTE_NO_AUTORIZADO', `${detail} Actualice el agente.`);
+  }
+  const found = agents.find((agent) => agent.id === id);
+  if (found?.autorizado === true) return { kind: 'agent', id: found.id, clavePublica: found.clavePublica };
+  const name = `El agente ${String(id).slice(0, 32)}`;
+  const detail =
+    found === undefined
+      ? `${name} no está registrado en este servidor: ejecute init de nuevo.`
+      : `${name} está registrado y no está autorizado.`;
+  throw new SyncError('AGENTE_NO_AUTORIZADO', detail);
+}
+
+function passwordFor(recipient: Recipient, { masterKeys }: Context, { tenant, log }: FastifyRequest): string {
+  if (recipient.kind === 'hidden') return HIDDEN;
+  const { tenantId, sqlServerPassword } = tenant;
+  const password = masterKeys.open(passwordPlace(tenantId), sqlServerPassword);
+  if (recipient.kind === 'agent') return sealForAgent(recipient.clavePublica, tenantId, password);
+  log.warn(
+    { tenant: tenantId },
+    'la contraseña de SQL Server se entregó sin sellar: el tenant no tiene todavía un agente con clave registrada',
+  );
+  return password;
+}

@@ -1,0 +1,49 @@
+import { connectBackend } from '../agent.ts';
+import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
+import { refreshConfig, sqlServerEndpoint } from '../config/remote.ts';
+import { AgentError } from '../exit-codes.ts';
+import { interactivePolicy } from '../retry.ts';
+import { changedPlaces, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
+
+export interface ApproveOptions {
+  folder: string;
+  /** The fingerprint of what was read: without it nothing is approved. */
+  huella: string | undefined;
+  print: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/**
+ * `approve`: shows the SQL of the backend that a person on this machine has not approved yet, with what changed in it, and
+ * the fingerprint of all of it. With that fingerprint it is approved: what was read, and nothing that came after.
+ *
+ * Throws AgentError `configuracion` for another fingerprint, SyncError or BackendError.
+ */
+export async function runApprove({ folder, huella, print, signal }: ApproveOptions): Promise<void> {
+  const password = await readConfigPassword(folder);
+  const before = await readLocalConfig(folder, password);
+  const { local, config } = await refreshConfig(connectBackend(before, { policy: interactivePolicy }), before, signal);
+  const approved = local.approvedSql ?? {};
+  const current = sqlByPlace(sqlServerEndpoint(local, config), config.configuracionTablas);
+  const fingerprint = fingerprintOfSql(current);
+  if (huella === undefined) {
+    const changes = describeChanges(approved, current);
+    for (const line of changes) print(line);
+    print(
+      changes.length === 0
+        ? `Todo el SQL está aprobado (huella ${fingerprint}).`
+        : `Para aprobarlo: ax-sync-client approve --huella ${fingerprint}`,
+    );
+    return;
+  }
+  if (huella !== fingerprint) {
+    throw new AgentError(
+      'configuracion',
+      `La huella del SQL es ${fingerprint}, no ${huella.slice(0, 40)}: el SQL cambió desde que se mostró.`,
+      'Ejecute approve sin --huella, lea lo que muestra y apruebe esa huella. No se ha aprobado nada.',
+    );
+  }
+  await writeLocalConfig(folder, password, { ...local, approvedSql: current });
+  print(`Aprobado el SQL de huella ${fingerprint} (${changedPlaces(approved, current).length} cambios).`);
+}

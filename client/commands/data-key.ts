@@ -1,0 +1,88 @@
+import { readFile } from 'node:fs/promises';
+import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
+import { readTransferPassword } from '../config/environment.ts';
+import { writeFileAtomically } from '../config/files.ts';
+import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
+import { AgentError } from '../exit-codes.ts';
+import { dataKeyId, makeDataKey } from '../sync/sensitive.ts';
+
+/**
+ * `data-key`: the tenant's key for `camposSensibles`. It is made at one agent, and goes from there to the others (and into a
+ * safe) in a file that is sealed under a password of its own, SYNC_DATA_KEY_PASSWORD.
+ */
+
+export interface DataKeyOptions {
+  folder: string;
+  print: (line: string) => void;
+}
+
+/** Makes the key. Throws AgentError `configuracion` where there is one: values encrypted under it would be lost. */
+export async function createDataKey({ folder, print }: DataKeyOptions): Promise<void> {
+  const password = await readConfigPassword(folder);
+  const local = await readLocalConfig(folder, password);
+  if (local.dataKey !== undefined) {
+    throw new AgentError(
+      'configuracion',
+      `Este agente ya tiene la clave de datos ${dataKeyId(local.dataKey)}. No se ha cambiado nada.`,
+      'Para llevarla a otro agente: data-key export.',
+    );
+  }
+  const dataKey = makeDataKey();
+  await writeLocalConfig(folder, password, { ...local, dataKey });
+  print(`Clave de datos ${dataKeyId(dataKey)} creada para el tenant «${local.tenant}».`);
+  print('Guarde ahora una copia (data-key export): sin ella lo cifrado no se recupera; el servidor no la tiene.');
+}
+
+/** Writes the key to `file`. Throws AgentError `configuracion`. */
+export async function exportDataKey({ folder, file, print }: DataKeyOptions & { file: string }): Promise<void> {
+  const { tenant, dataKey } = await readLocalConfig(folder, await readConfigPassword(folder));
+  if (dataKey === undefined) {
+    throw new AgentError('configuracion', 'Este agente no tiene clave de datos.', 'Créela con data-key create.');
+  }
+  const sealed = sealEnvelope(Buffer.from(JSON.stringify({ tenant, dataKey })), readTransferPassword());
+  try {
+    await writeFileAtomically(file, sealed);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new AgentError('configuracion', `No se puede escribir ${file}: ${why}.`, 'Elija otro --archivo.', cause);
+  }
+  print(`Clave de datos ${dataKeyId(dataKey)} escrita en ${file}, sellada con SYNC_DATA_KEY_PASSWORD.`);
+}
+
+/**
+ * Takes the key of `file`. Throws AgentError `configuracion`: another password, another tenant, another key here already.
+ */
+export async function importDataKey({ folder, file, print }: DataKeyOptions & { file: string }): Promise<void> {
+  const password = await readConfigPassword(folder);
+  const local = await readLocalConfig(folder, password);
+  const { tenant, dataKey } = await openFile(file);
+  const id = dataKeyId(dataKey);
+  if (tenant !== local.tenant) throw refused(file, `es del tenant «${tenant}», y este agente es de «${local.tenant}»`);
+  if (local.dataKey !== undefined && local.dataKey !== dataKey) {
+    throw refused(file, `tiene la clave ${id}, y este agente ya tiene otra, ${dataKeyId(local.dataKey)}`);
+  }
+  await writeLocalConfig(folder, password, { ...local, dataKey });
+  print(`Clave de datos ${id} importada.`);
+}
+
+async function openFile(file: string): Promise<{ tenant: string; dataKey: string }> {
+  const transferPassword = readTransferPassword();
+  try {
+    const text = openEnvelope(await readFile(file), transferPassword).toString('utf8');
+    return JSON.parse(text) as { tenant: string; dataKey: string };
+  } catch (cause) {
+    if (!(cause instanceof EnvelopeError)) throw refused(file, (cause as Error).message, cause);
+    const why = cause.reason === 'layout' ? 'no es de data-key export' : 'SYNC_DATA_KEY_PASSWORD es otra o está dañado';
+    throw refused(file, why, cause);
+  }
+}
+
+function refused(file: string, why: string, cause?: unknown): AgentError {
+  return new AgentError(
+    'configuracion',
+    `No se puede importar ${file}: ${why}. No se ha cambiado nada.`,
+    'Use el archivo que escribió data-key export en otro agente de este tenant.',
+    cause,
+  );
+}

@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AgentError } from '../exit-codes.ts';
+import { protectForMachine, unprotectForMachine } from './dpapi.ts';
+import { readPasswordSettings } from './environment.ts';
+import { isMissingFile, writeFileAtomically } from './files.ts';
+
+/** The password of `sync-config.enc`: from the environment, a file, or sealed by Windows for this machine. */
+
+const FILE_NAME = 'sync-password.dpapi';
+const MAX_FILE_BYTES = 4096;
+
+/**
+ * `SYNC_CONFIG_PASSWORD`, else what `SYNC_CONFIG_PASSWORD_FILE` holds (without its last line end), else what `init --dpapi`
+ * left in the install folder. Throws AgentError `configuracion`: none of them, or one that cannot be read.
+ */
+export async function readConfigPassword(folder: string): Promise<string> {
+  const { password, file } = readPasswordSettings();
+  if (password !== undefined) return password;
+  if (file !== undefined) return readPasswordFile(file);
+  const sealed = await readSealed(folder);
+  if (sealed !== undefined) return unprotectForMachine(sealed);
+  throw new AgentError(
+    'configuracion',
+    'Falta la contraseña que abre sync-config.enc (variable de entorno SYNC_CONFIG_PASSWORD).',
+    'Defínala antes de ejecutar (set SYNC_CONFIG_PASSWORD=…) o como variable del sistema; o nombre en ' +
+      'SYNC_CONFIG_PASSWORD_FILE un archivo con ella; o ejecute init --dpapi, que la guarda protegida por Windows.',
+  );
+}
+
+/**
+ * For `init --dpapi`: the password that is there, else a new one that nobody needs to know. `store` writes it.
+ *
+ * `command`: PowerShell (dpapi.ts). Throws AgentError `configuracion`.
+ */
+export async function makeMachinePassword(
+  folder: string,
+  command?: string,
+): Promise<{ password: string; store: () => Promise<void> }> {
+  const there = await readSealed(folder);
+  if (there !== undefined) return { password: await unprotectForMachine(there, command), store: async () => {} };
+  const password = randomBytes(32).toString('base64url');
+  const sealed = await protectForMachine(password, command);
+  return { password, store: () => writeFileAtomically(join(folder, FILE_NAME), `${sealed}\n`) };
+}
+
+async function readSealed(folder: string): Promise<string | undefined> {
+  try {
+    return (await readFile(join(folder, FILE_NAME), 'utf8')).trim();
+  } catch (cause) {
+    if (isMissingFile(cause)) return undefined;
+    throw unreadable(join(folder, FILE_NAME), (cause as Error).message, cause);
+  }
+}
+
+async function readPasswordFile(file: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw unreadable(file, (cause as Error).message, cause);
+  }
+  const password = text.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
+  if (password === '') throw unreadable(file, 'está vacío');
+  if (/[\r\n\0]/.test(password) || text.length > MAX_FILE_BYTES) {
+    throw unreadable(file, 'debe tener una sola línea de texto UTF-8, con la contraseña');
+  }
+  return password;
+}
+
+function unreadable(file: string, why: string, cause?: unknown): AgentError {
+  return new AgentError(
+    'configuracion',
+    `No se puede usar el archivo de la contraseña local, ${file}: ${why}.`,
+    'Revise SYNC_CONFIG_PASSWORD_FILE y los permisos del archivo.',
+    cause,
+  );
+}

@@ -1,0 +1,33 @@
+import type { Config } from '../config.ts';
+import { listAgents, setAuthorised } from '../data/agents.ts';
+import { CommandError, withDatabase } from './with-database.ts';
+
+/** One line an agent: id, whether it is authorised, since when it is known. */
+export async function agentList(config: Config, tenant: string): Promise<string> {
+  const agents = await withDatabase(config, (connection) => listAgents(connection, tenant));
+  if (agents.length === 0) return `El tenant «${tenant}» no tiene agentes registrados.`;
+  return agents
+    .map(({ id, autorizado, createdAt }) => {
+      const state = autorizado ? 'autorizado   ' : 'sin autorizar';
+      return `${id}  ${state}  desde ${createdAt.toISOString()}`;
+    })
+    .join('\n');
+}
+
+/** Throws CommandError when the tenant has no such agent. */
+export async function agentAuthorize(config: Config, tenant: string, id: string): Promise<string> {
+  await change(config, tenant, id, true);
+  return `El agente ${id} de «${tenant}» recibe desde ahora la contraseña de SQL Server.`;
+}
+
+/** Throws CommandError when the tenant has no such agent. */
+export async function agentRevoke(config: Config, tenant: string, id: string): Promise<string> {
+  await change(config, tenant, id, false);
+  return `El agente ${id} de «${tenant}» ya no recibe la contraseña. La que conoce, cámbiela en SQL Server.`;
+}
+
+async function change(config: Config, tenant: string, id: string, autorizado: boolean): Promise<void> {
+  const found = await withDatabase(config, (connection) => setAuthorised(connection, tenant, id, autorizado));
+  if (!found)
+    throw new CommandError(`el tenant «${tenant}» no tiene un agente ${id}: vea agent list --tenant ${tenant}`);
+}

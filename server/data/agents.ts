@@ -1,0 +1,67 @@
+import { agentIdOf } from '../../protocol/agent-key.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import { type Connection, inTransaction } from '../postgres/pool.ts';
+
+/** A row of sync_agents: an agent's public key (X25519, base64url), and whether secrets are told to it. */
+export interface Agent {
+  id: string;
+  clavePublica: string;
+  autorizado: boolean;
+  createdAt: Date;
+}
+
+/** Agents of one tenant, authorised or not: whoever holds a key must not fill the table. */
+const AGENTS_MAX = 50;
+
+/**
+ * Registers the public key of an agent; known already, it stays as it is. The first one that a tenant ever had is
+ * authorised at once, every other waits for an administrator.
+ *
+ * Throws AGENTE_NO_AUTORIZADO when the tenant has AGENTS_MAX.
+ */
+export async function registerAgent(
+  connection: Connection,
+  tenant: string,
+  clavePublica: string,
+): Promise<Pick<Agent, 'id' | 'autorizado'>> {
+  const id = agentIdOf(clavePublica);
+  return inTransaction(connection, async () => {
+    // Two that register at once are not both the first.
+    await connection.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`sync_agents ${tenant}`]);
+    const agents = await listAgents(connection, tenant);
+    const known = agents.find((agent) => agent.id === id);
+    if (known !== undefined) return { id, autorizado: known.autorizado };
+    if (agents.length >= AGENTS_MAX) {
+      throw new SyncError('AGENTE_NO_AUTORIZADO', `El tenant «${tenant}» tiene ya ${AGENTS_MAX} agentes registrados.`);
+    }
+    const autorizado = agents.length === 0;
+    await connection.query(
+      'INSERT INTO sync_agents ("tenantId", id, "clavePublica", autorizado) VALUES ($1, $2, $3, $4)',
+      [tenant, id, clavePublica, autorizado],
+    );
+    return { id, autorizado };
+  });
+}
+
+/** The agents of a tenant, oldest first. */
+export async function listAgents(connection: Connection, tenant: string): Promise<Agent[]> {
+  const { rows } = await connection.query<Agent>(
+    'SELECT id, "clavePublica", autorizado, "createdAt" FROM sync_agents WHERE "tenantId" = $1 ORDER BY "createdAt", id',
+    [tenant],
+  );
+  return rows;
+}
+
+/** Authorises an agent, or takes that back. Returns whether the tenant has it. */
+export async function setAuthorised(
+  connection: Connection,
+  tenant: string,
+  id: string,
+  autorizado: boolean,
+): Promise<boolean> {
+  const { rowCount } = await connection.query(
+    'UPDATE sync_agents SET autorizado = $3 WHERE "tenantId" = $1 AND id = $2',
+    [tenant, id, autorizado],
+  );
+  return rowCount === 1;
+}

@@ -1,0 +1,17 @@
+import type { MigrationBuilder } from 'node-pg-migrate';
+
+/** The public keys of the agents: what the server tells an agent in secret is sealed under its key. */
+export function up(pgm: MigrationBuilder): void {
+  pgm.sql(`
+CREATE TABLE sync_agents (
+  "tenantId" text NOT NULL,
+  id text NOT NULL CHECK (id ~ '^[0-9a-f]{32}$'),
+  "clavePublica" text NOT NULL,
+  autorizado boolean NOT NULL,
+  "createdAt" timestamptz(3) NOT NULL DEFAULT now(),
+  PRIMARY KEY ("tenantId", id)
+);
+`);
+}
+
+export const down = false;
