@@ -6,7 +6,7 @@ import { runTest } from './commands/test.ts';
 import { findInstallFolder } from './config/environment.ts';
 import { describeError } from './describe-error.ts';
 import { type ExitReason, exitCodes } from './exit-codes.ts';
-import { createTerminalProgress, silentProgress } from './log/progress.ts';
+import { openOutput } from './log/output.ts';
 import { spanish, suggestionFor } from './spanish.ts';
 import { version } from './version.ts';
 
@@ -18,6 +18,8 @@ class UsageError extends Error {}
 const controller = new AbortController();
 const { signal } = controller;
 const print = (line: string) => console.log(line);
+const printJson = (value: object) => console.log(JSON.stringify(value));
+const jsonOption = { type: 'boolean', default: false, describe: 'Para programas: un objeto JSON por línea' } as const;
 const stop = () => controller.abort(new DOMException('interrupted', 'AbortError'));
 // SIGBREAK and SIGHUP: what Windows makes of Ctrl-Break and of a console or session that closes.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGBREAK', 'SIGHUP'] as const) process.once(name, stop);
@@ -103,22 +105,23 @@ const cli = yargs(process.argv.slice(2))
           default: false,
           describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee de nuevo',
         })
+        .option('json', jsonOption)
         .conflicts('upload-only', 'download-only'),
-    (args) => {
-      const terminal = process.stdout.isTTY === true;
-      return finish(() =>
-        runSync({
-          folder: findInstallFolder(args.carpeta),
-          upload: args['download-only'] !== true,
-          download: args['upload-only'] !== true,
-          tablas: args.tabla,
-          usesSpool: !args['sin-spool'],
-          echo: (line, level) => (level === 'info' ? console.log(line) : console.error(line)),
-          progress: terminal ? createTerminalProgress() : silentProgress,
-          signal,
-        }),
-      );
-    },
+    (args) =>
+      finish(
+        () =>
+          runSync({
+            folder: findInstallFolder(args.carpeta),
+            upload: args['download-only'] !== true,
+            download: args['upload-only'] !== true,
+            tablas: args.tabla,
+            usesSpool: !args['sin-spool'],
+            ...openOutput(args),
+            onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),
+            signal,
+          }),
+        args,
+      ),
   )
   .demandCommand(1, 'Falta el comando: init, test o sync.')
   .strict()
@@ -145,13 +148,18 @@ function parsePort(port: number | undefined): number | undefined {
   throw new UsageError('--sql-port debe ser un número entero entre 1 y 65535');
 }
 
-/** Runs a command and sets the exit code; an error becomes two lines for the operator. */
-async function finish(command: () => Promise<ExitReason>): Promise<void> {
+/**
+ * Runs a command and sets the exit code; an error becomes two lines for the operator, or with `--json` the last event:
+ * `fin` with `mensaje`.
+ */
+async function finish(command: () => Promise<ExitReason>, { json = false }: { json?: boolean } = {}): Promise<void> {
   try {
     process.exitCode = exitCodes[await command()];
   } catch (error) {
     const { message, action, kind } = describeError(error);
-    console.error(action === '' ? message : `${message}\n${action}`);
-    process.exitCode = exitCodes[signal.aborted ? 'interrumpido' : kind];
+    const resultado = signal.aborted ? 'interrumpido' : kind;
+    if (json) printJson({ evento: 'fin', resultado, mensaje: message, accion: action });
+    else console.error(action === '' ? message : `${message}\n${action}`);
+    process.exitCode = exitCodes[resultado];
   }
 }

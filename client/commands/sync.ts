@@ -1,3 +1,4 @@
+import type { Direccion } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
 import { connectBackend } from '../agent.ts';
 import { readConfigPassword } from '../config/environment.ts';
@@ -6,8 +7,9 @@ import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
+import { type History, lastRows, type RunRecord, readHistory, writeHistory } from '../log/history.ts';
 import { Journal } from '../log/journal.ts';
-import { type Log, withLog } from '../log/log.ts';
+import { type Log, type LogEcho, withLog } from '../log/log.ts';
 import type { Progress } from '../log/progress.ts';
 import { Secrets } from '../log/secrets.ts';
 import { type RetryPolicy, retryPolicy } from '../retry.ts';
@@ -21,8 +23,10 @@ export interface SyncOptions extends RunOptions {
   folder: string;
   /** `--sin-spool`: uploads leave nothing on the disk, and one that breaks off is read again. */
   usesSpool: boolean;
-  echo: (line: string, level: 'info' | 'warn' | 'error') => void;
+  echo: LogEcho;
   progress: Progress;
+  /** Told how it ended, once there was a log to write to. */
+  onEnd?: (record: RunRecord) => void;
   /** Default: retryPolicy. */
   policy?: RetryPolicy;
   signal: AbortSignal;
@@ -42,23 +46,39 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
   const secrets = new Secrets();
   for (const secret of [password, local.key, local.sqlServer.password]) secrets.add(secret);
   return withLog(folder, secrets, echo, async (log) => {
-    try {
-      return await withLock(folder, () => runLocked(options, local, { log, secrets, password }));
-    } catch (error) {
+    const startedAt = new Date();
+    const failed = (error: unknown): RunSummary => {
       const { text, kind } = describeError(error);
       const reason = options.signal.aborted ? 'interrumpido' : kind;
       if (reason === 'ocupado') log.warn(text);
       else log.error(text);
-      return reason;
-    }
+      return { estado: 'error', reason, done: 0, failed: 0, skipped: 0, tablas: [] };
+    };
+    const summary = await withLock(folder, async () => {
+      const history = await readHistory(folder);
+      const done = await runLocked(options, local, { log, secrets, password, history }).catch(failed);
+      await writeHistory(folder, history, recordOf(startedAt, done, secrets)).catch((error: Error) =>
+        log.warn(`No se puede escribir logs/ejecuciones.json: ${error.message}`),
+      );
+      return done;
+    }).catch(failed);
+    options.onEnd?.(recordOf(startedAt, summary, secrets));
+    return summary.reason;
   });
+}
+
+function recordOf(startedAt: Date, summary: RunSummary, secrets: Secrets): RunRecord {
+  const { reason: resultado, done: bien, failed: conError, skipped: sinEmpezar } = summary;
+  const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
+  const tablas = summary.tablas.map((table) => ({ ...table, mensaje: table.mensaje && secrets.scrub(table.mensaje) }));
+  return { ...times, resultado, bien, conError, sinEmpezar, tablas };
 }
 
 async function runLocked(
   options: SyncOptions,
   local: LocalConfig,
-  { log, secrets, password }: { log: Log; secrets: Secrets; password: string },
-): Promise<ExitReason> {
+  { log, secrets, password, history }: { log: Log; secrets: Secrets; password: string; history: History },
+): Promise<RunSummary> {
   const { folder, progress, signal, usesSpool, policy = retryPolicy } = options;
   const startedAt = performance.now();
   const backend = connectBackend(local, { policy, onRetry: log.warn });
@@ -85,11 +105,12 @@ async function runLocked(
   const context = {
     ...{ backend, sqlServer, endpoints, marks, spool, usesSpool, chunkBytes },
     ...{ journal, log, progress, policy, signal },
+    lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
   };
   const summary = await runTables(context, tables, options);
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
-  return summary.reason;
+  return summary;
 }
 
 async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undefined> {

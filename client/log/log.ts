@@ -15,6 +15,10 @@ export interface Log {
   error(text: string, tabla?: string): void;
 }
 
+/** Gets every line too: as it stands in the file, and in parts. */
+export type LogEcho = (line: string, level: LogLevel, entry: { hora: string; tabla?: string; texto: string }) => void;
+export type LogLevel = 'info' | 'warn' | 'error';
+
 const ROTATION = { size: '10M', interval: '1d', maxFiles: 14 } as const;
 const levelNames: Record<number, string> = { 30: 'INFO ', 40: 'AVISO', 50: 'ERROR' };
 
@@ -26,11 +30,12 @@ const levelNames: Record<number, string> = { 30: 'INFO ', 40: 'AVISO', 50: 'ERRO
 export async function withLog<T>(
   folder: string,
   secrets: Secrets,
-  echo: (line: string, level: 'info' | 'warn' | 'error') => void,
+  echo: LogEcho,
   use: (log: Log) => Promise<T>,
 ): Promise<T> {
+  const tell = (texto: string) => echo(texto, 'warn', { hora: localTimestamp(new Date()), texto });
   const files = await openFiles(join(folder, 'logs'), (reason) =>
-    echo(`No se puede escribir en ${join(folder, 'logs')}: ${reason}`, 'warn'),
+    tell(`No se puede escribir en ${join(folder, 'logs')}: ${reason}`),
   );
   const logger = pino(
     { base: null, level: 'info', timestamp: () => `,"time":"${localTimestamp(new Date())}"` },
@@ -38,14 +43,16 @@ export async function withLog<T>(
       write(entry: string) {
         const { level, time, msg, tabla } = JSON.parse(entry) as Record<string, string> & { level: number };
         const place = tabla === undefined ? '' : `${tabla}: `;
-        const line = secrets.scrub(`${time} ${levelNames[level] ?? String(level)} ${place}${msg}`);
+        const texto = secrets.scrub(msg!);
+        const line = `${time} ${levelNames[level] ?? String(level)} ${secrets.scrub(place)}${texto}`;
         files?.combined.write(`${line}\n`);
         if (level >= 50) files?.errors.write(`${line}\n`);
-        echo(line, level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info');
+        const name = level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info';
+        echo(line, name, { hora: time!, texto, ...(tabla === undefined ? {} : { tabla }) });
       },
     },
   );
-  const write = (level: 'info' | 'warn' | 'error') => (text: string, tabla?: string) =>
+  const write = (level: LogLevel) => (text: string, tabla?: string) =>
     logger[level](tabla === undefined ? {} : { tabla }, text);
   try {
     return await use({
