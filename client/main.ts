@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 import yargs from 'yargs';
 import { runInit } from './commands/init.ts';
+import { runStatus } from './commands/status.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
 import { findInstallFolder } from './config/environment.ts';
@@ -123,7 +124,14 @@ const cli = yargs(process.argv.slice(2))
         args,
       ),
   )
-  .demandCommand(1, 'Falta el comando: init, test o sync.')
+  .command(
+    'status',
+    'Muestra cómo está cada tabla, lo pendiente y lo que sabe el backend',
+    (command) => command.option('json', jsonOption),
+    (args) =>
+      finish(() => runStatus({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
+  )
+  .demandCommand(1, 'Falta el comando: init, test, sync o status.')
   .strict()
   .version(version)
   .alias('h', 'help')

@@ -35,6 +35,7 @@ const words = [
   'init',
   'test',
   'sync',
+  'status',
   'url',
   'tenant',
   'key',
@@ -57,7 +58,7 @@ export function suggestionFor(message: string): string {
   const given = message.slice(message.lastIndexOf(':') + 1).match(/[\p{L}\d-]+/gu) ?? [];
   for (const word of given) {
     const near = words.find((known) => known !== word && (distance(word, known) <= 2 || known.startsWith(word)));
-    if (near !== undefined) return ` ¿Quiso decir ${/^(init|test|sync)$/.test(near) ? near : `--${near}`}?`;
+    if (near !== undefined) return ` ¿Quiso decir ${/^(init|test|sync|status)$/.test(near) ? near : `--${near}`}?`;
   }
   return '';
 }

@@ -138,6 +138,28 @@ export interface LogsResponse {
   logsInsertados: number;
 }
 
+/** GET /status/:tenantId: what the backend knows of a tenant's agent. */
+export interface StatusResponse {
+  success: true;
+  /** The backend's clock. */
+  hora: string;
+  version: number;
+  ultimaModificacion: string;
+  /** The last reading or loading of each table, or what failed since. Of the tenant's newest log entries alone. */
+  tablas: {
+    direccion: 'upload' | 'download';
+    tabla: string;
+    fase: string | null;
+    estado: string;
+    registrosAfectados: number | null;
+    mensaje: string | null;
+    fechaInicio: string;
+    fechaFin: string | null;
+  }[];
+  /** Uploads that wait for their commit. */
+  subidasAbiertas: { id: string; tabla: string; trozos: number; filas: number; expira: string }[];
+}
+
 export type Modo = Type.Static<typeof ModoSchema>;
 export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
 export type Commit = Type.Static<typeof CommitSchema>;

@@ -13,6 +13,7 @@ export const paths = {
   commit: (tenant: string, id: string) => `${paths.uploadById(tenant, id)}/commit`,
   download: (tenant: string) => `/download/${encodeURIComponent(tenant)}`,
   phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
+  status: (tenant: string) => `/status/${encodeURIComponent(tenant)}`,
   logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
 } as const;
 

@@ -23,6 +23,7 @@ import { downloadRoutes } from './routes/download.ts';
 import { healthRoutes } from './routes/health.ts';
 import { logsRoutes } from './routes/logs.ts';
 import { phasesRoutes } from './routes/phases.ts';
+import { statusRoutes } from './routes/status.ts';
 import { uploadRoutes } from './routes/upload.ts';
 import { uploadsRoutes } from './routes/uploads.ts';
 import type { Context } from './sync/context.ts';
@@ -76,6 +77,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
             downloadRoutes,
             phasesRoutes,
             logsRoutes,
+            statusRoutes,
           ];
           for (const routes of groups) await tenants.register(routes, context);
         });

@@ -7,6 +7,7 @@ import type {
   OpenUploadResponse,
   RunPhase,
   RunPhaseResponse,
+  StatusResponse,
   UploadResult,
   UploadStateResponse,
 } from '../../protocol/api.ts';
@@ -157,6 +158,11 @@ export class Backend {
   async runPhase(phase: RunPhase, signal: AbortSignal): Promise<RunPhaseResponse> {
     const path = paths.phases(this.#options.tenant);
     return (await this.#postJson(path, phase, { signal, timeoutMs: SQL_MS, when: isRefusal })) as RunPhaseResponse;
+  }
+
+  async fetchStatus(signal: AbortSignal): Promise<StatusResponse> {
+    const path = paths.status(this.#options.tenant);
+    return (await this.#json('GET', path, { timeoutMs: QUICK_MS, signal })).body as StatusResponse;
   }
 
   /** Again only where the backend did not begin: a lost answer is not to make every entry twice. */

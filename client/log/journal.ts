@@ -63,6 +63,11 @@ export class Journal {
   }
 }
 
+/** How many entries wait for the next run. */
+export async function countPending(folder: string): Promise<number> {
+  return (await readPending(join(folder, 'logs', FILE_NAME))).length;
+}
+
 /** As many entries as one request takes, by count and by size. */
 function takeBatch(waiting: readonly LogEntry[]): LogEntry[] {
   const batch: LogEntry[] = [];

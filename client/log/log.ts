@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 import type { Secrets } from './secrets.ts';
+import { localTimestamp } from './words.ts';
 
 /**
  * The agent's own log: `logs/sync-combined.log` (everything) and `logs/sync-error.log` (errors), one readable line an
@@ -102,12 +103,4 @@ function finish(stream: RotatingFileStream): Promise<void> {
     stream.once('error', () => resolve());
     stream.end(() => resolve());
   });
-}
-
-/** What the operator's wall clock shows. */
-function localTimestamp(now: Date): string {
-  const pad = (value: number, width = 2) => String(value).padStart(width, '0');
-  const day = `${now.getFullYear()}-${pad(now.getMonth() + 1)}-${pad(now.getDate())}`;
-  const time = `${pad(now.getHours())}:${pad(now.getMinutes())}:${pad(now.getSeconds())}`;
-  return `${day} ${time}.${pad(now.getMilliseconds(), 3)}`;
 }

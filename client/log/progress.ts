@@ -1,4 +1,5 @@
 import type { Direccion } from '../../protocol/config.ts';
+import { count, decimal, megabytes } from './words.ts';
 
 /** How far the table under way has come. */
 export interface ProgressState {
@@ -84,7 +85,7 @@ export function createProgress(view: ProgressView): Progress {
  */
 export function describeProgress({ tabla, filas, bytes, segundos, total, espera }: ProgressState): string {
   const speed = filas / Math.max(segundos, 0.001);
-  const parts = [`${count(filas)} filas`, `${decimal(bytes / 1e6)} MB`, `${count(Math.round(speed))} filas/s`];
+  const parts = [`${count(filas)} filas`, megabytes(bytes), `${count(Math.round(speed))} filas/s`];
   const left = (total?.filas ?? 0) - filas;
   if (total !== undefined && left > 0 && filas > 0 && segundos >= 1) {
     parts.push(`faltan ${total.exacto ? '' : 'unos '}${describeSeconds(left / speed)}`);
@@ -95,13 +96,4 @@ export function describeProgress({ tabla, filas, bytes, segundos, total, espera 
 function describeSeconds(seconds: number): string {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   return seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${decimal(seconds / 3600)} h`;
-}
-
-/** Always with its point: Spanish leaves it out of four digits. */
-function count(value: number): string {
-  return value.toLocaleString('es', { useGrouping: 'always' } as unknown as Intl.NumberFormatOptions);
-}
-
-function decimal(value: number): string {
-  return value.toLocaleString('es', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 }

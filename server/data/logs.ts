@@ -1,5 +1,30 @@
-import type { LogEntry } from '../../protocol/api.ts';
+import type { LogEntry, StatusResponse } from '../../protocol/api.ts';
 import type { Connection } from '../postgres/pool.ts';
+
+/** Entries that lastByTable looks at: more than a day of a tenant with ten tables and a run every five minutes. */
+const NEWEST = 10_000;
+
+/** Of each table and direction the newest entry that says how its rows fared: their phase, or a failure of another. */
+export async function lastByTable(connection: Connection, tenantId: string): Promise<StatusResponse['tablas']> {
+  const { rows } = await connection.query<StatusRow>(
+    `SELECT DISTINCT ON (direccion, tabla) direccion, tabla, fase, estado, "registrosAfectados", mensaje,
+       "fechaInicio", "fechaFin"
+     FROM (SELECT * FROM sync_logs WHERE "tenantId" = $1 ORDER BY "createdAt" DESC LIMIT ${NEWEST}) AS newest
+     WHERE fase = 'process' OR estado <> 'exitoso'
+     ORDER BY direccion, tabla, "fechaInicio" DESC, "createdAt" DESC`,
+    [tenantId],
+  );
+  return rows.map(({ fechaInicio, fechaFin, ...row }) => ({
+    ...row,
+    fechaInicio: fechaInicio.toISOString(),
+    fechaFin: fechaFin?.toISOString() ?? null,
+  }));
+}
+
+type StatusRow = Omit<StatusResponse['tablas'][number], 'fechaInicio' | 'fechaFin'> & {
+  fechaInicio: Date;
+  fechaFin: Date | null;
+};
 
 /** Stores entries of sync_logs in one statement; how many. */
 export async function insertLogs(
