@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 import yargs from 'yargs';
 import { runInit } from './commands/init.ts';
+import { runLogs } from './commands/logs.ts';
 import { runStatus } from './commands/status.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
@@ -131,7 +132,39 @@ const cli = yargs(process.argv.slice(2))
     (args) =>
       finish(() => runStatus({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
   )
-  .demandCommand(1, 'Falta el comando: init, test, sync o status.')
+  .command(
+    'logs',
+    'Muestra las últimas líneas del registro',
+    (command) =>
+      command
+        .option('tabla', {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          default: [] as string[],
+          defaultDescription: 'todas',
+          describe: 'Solo de esta tabla (se puede repetir)',
+        })
+        .option('nivel', {
+          choices: ['info', 'aviso', 'error'] as const,
+          default: 'info' as const,
+          requiresArg: true,
+          describe: 'Desde este nivel',
+        })
+        .option('lineas', {
+          type: 'number',
+          default: 50,
+          requiresArg: true,
+          coerce: parseLineas,
+          describe: 'Cuántas, las más recientes (hasta 100000)',
+        })
+        .option('json', jsonOption),
+    ({ carpeta, tabla: tablas, nivel, lineas, json }) =>
+      finish(() => runLogs({ folder: findInstallFolder(carpeta), tablas, nivel, lineas, json, print, signal }), {
+        json,
+      }),
+  )
+  .demandCommand(1, 'Falta el comando: init, test, sync, status o logs.')
   .strict()
   .version(version)
   .alias('h', 'help')
@@ -154,6 +187,12 @@ try {
 function parsePort(port: number | undefined): number | undefined {
   if (port === undefined || (Number.isInteger(port) && port > 0 && port < 65_536)) return port;
   throw new UsageError('--sql-port debe ser un número entero entre 1 y 65535');
+}
+
+/** Throws UsageError. */
+function parseLineas(lineas: number): number {
+  if (Number.isInteger(lineas) && lineas > 0 && lineas <= 100_000) return lineas;
+  throw new UsageError('--lineas debe ser un número entero entre 1 y 100000');
 }
 
 /**

@@ -14,6 +14,9 @@ const plain = {
   'default:': 'por omisión:',
   'Arguments %s and %s are mutually exclusive': 'Las opciones %s y %s no van juntas',
   'Not enough arguments following: %s': 'Falta el valor de: %s',
+  'Invalid values:': 'Valores no admitidos:',
+  'Argument: %s, Given: %s, Choices: %s': 'opción %s, valor %s, se admite: %s',
+  'choices:': 'valores:',
   'Show help': 'Muestra esta ayuda',
   'Show version number': 'Muestra la versión',
 };
@@ -36,11 +39,16 @@ const words = [
   'test',
   'sync',
   'status',
+  'logs',
   'url',
   'tenant',
   'key',
   'carpeta',
   'tabla',
+  'nivel',
+  'lineas',
+  'json',
+  'sin-spool',
   'upload-only',
   'download-only',
   'sql-host',
@@ -58,7 +66,7 @@ export function suggestionFor(message: string): string {
   const given = message.slice(message.lastIndexOf(':') + 1).match(/[\p{L}\d-]+/gu) ?? [];
   for (const word of given) {
     const near = words.find((known) => known !== word && (distance(word, known) <= 2 || known.startsWith(word)));
-    if (near !== undefined) return ` ¿Quiso decir ${/^(init|test|sync|status)$/.test(near) ? near : `--${near}`}?`;
+    if (near !== undefined) return ` ¿Quiso decir ${/^(init|test|sync|status|logs)$/.test(near) ? near : `--${near}`}?`;
   }
   return '';
 }

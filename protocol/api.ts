@@ -114,6 +114,8 @@ export interface DownloadEnd {
 }
 
 export const LogEntrySchema = Type.Object({
+  /** The client's own random name for it: what is sent again, after a lost answer, is stored once. */
+  id: Type.Optional(Type.String({ pattern: '^c[0-9a-z]{24}$' })),
   direccion: Type.Union([Type.Literal('upload'), Type.Literal('download')]),
   tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
   fase: Type.Optional(

@@ -60,3 +60,14 @@ test('uploads that wait for their commit, and only while they do', async () => {
 test("another tenant's key does not see it", async () => {
   expect((await server.call('/status/acme-001', { tenant: 'otro-001', key: otherKey })).status).toBe(401);
 });
+
+test('an entry that comes again, after a lost answer, is stored once', async () => {
+  const id = `c${'0a'.repeat(12)}`;
+  const logs = [entry('12:00', { id, tabla: 'repetida' }), entry('12:01', { tabla: 'repetida' })];
+  const send = async () =>
+    (await (await server.call('/logs/acme-001', { method: 'POST', json: { logs } })).json()) as object;
+  expect(await send()).toEqual({ success: true, logsInsertados: 2 });
+  expect(await send()).toEqual({ success: true, logsInsertados: 1 });
+  const { rows } = await server.sql.query("SELECT id FROM sync_logs WHERE tabla = 'repetida' AND id = $1", [id]);
+  expect(rows).toHaveLength(1);
+});

@@ -124,7 +124,8 @@ async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undef
 
 async function shipJournal(journal: Journal, backend: Backend, log: Log, signal: AbortSignal): Promise<void> {
   try {
-    await journal.ship(backend, AbortSignal.any([signal, AbortSignal.timeout(SHIP_MS)]));
+    const { refused } = await journal.ship(backend, AbortSignal.any([signal, AbortSignal.timeout(SHIP_MS)]));
+    if (refused > 0) log.warn(`El backend no admite ${refused} registros: se descartan`);
   } catch (error) {
     log.warn(`Los registros no se pudieron enviar y quedan para la próxima ejecución: ${describeError(error).message}`);
   }

@@ -165,10 +165,10 @@ export class Backend {
     return (await this.#json('GET', path, { timeoutMs: QUICK_MS, signal })).body as StatusResponse;
   }
 
-  /** Again only where the backend did not begin: a lost answer is not to make every entry twice. */
+  /** Each entry has an id of its own, so that a lost answer makes none of them twice. */
   async sendLogs(logs: LogEntry[], signal: AbortSignal): Promise<LogsResponse> {
     const path = paths.logs(this.#options.tenant);
-    return (await this.#postJson(path, { logs }, { signal, when: isRefusal })) as LogsResponse;
+    return (await this.#postJson(path, { logs }, { signal })) as LogsResponse;
   }
 
   #credentials(): Record<string, string> {

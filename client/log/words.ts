@@ -27,6 +27,11 @@ export function localTimestamp(now: Date): string {
   return `${day} ${time}.${pad(now.getMilliseconds(), 3)}`;
 }
 
+/** At most so many characters; the last one says that there were more. */
+export function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+}
+
 /** Columns as wide as their widest cell, two spaces between. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];

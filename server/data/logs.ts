@@ -26,7 +26,7 @@ type StatusRow = Omit<StatusResponse['tablas'][number], 'fechaInicio' | 'fechaFi
   fechaFin: Date | null;
 };
 
-/** Stores entries of sync_logs in one statement; how many. */
+/** Stores entries of sync_logs in one statement, but those that are there already; how many. */
 export async function insertLogs(
   connection: Connection,
   { tenantId, configId }: { tenantId: string; configId: string },
@@ -34,11 +34,14 @@ export async function insertLogs(
 ): Promise<number> {
   if (entries.length === 0) return 0;
   const { rowCount } = await connection.query(
-    `INSERT INTO sync_logs ("tenantId", "configId", direccion, tabla, fase, "ejecutadoEn", estado, "registrosAfectados",
+    `INSERT INTO sync_logs (id, "tenantId", "configId", direccion, tabla, fase, "ejecutadoEn", estado, "registrosAfectados",
        mensaje, "errorDetalle", "duracionMs", metadatos, "fechaInicio", "fechaFin")
-     SELECT $1, $2, e.* FROM jsonb_to_recordset($3) AS e (direccion text, tabla text, fase text, "ejecutadoEn" text,
+     SELECT coalesce(e.id, sync_nuevo_id()), $1, $2, e.direccion, e.tabla, e.fase, e."ejecutadoEn", e.estado,
+       e."registrosAfectados", e.mensaje, e."errorDetalle", e."duracionMs", e.metadatos, e."fechaInicio", e."fechaFin"
+     FROM jsonb_to_recordset($3) AS e (id text, direccion text, tabla text, fase text, "ejecutadoEn" text,
        estado text, "registrosAfectados" integer, mensaje text, "errorDetalle" text, "duracionMs" integer,
-       metadatos jsonb, "fechaInicio" timestamptz, "fechaFin" timestamptz)`,
+       metadatos jsonb, "fechaInicio" timestamptz, "fechaFin" timestamptz)
+     ON CONFLICT DO NOTHING`,
     [tenantId, configId, JSON.stringify(entries)],
   );
   return rowCount ?? 0;
