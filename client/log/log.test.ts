@@ -165,7 +165,10 @@ async function startLogServer(answer: { status: number }): Promise<{ backend: Ba
   });
   await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { backend: new Backend({ url, tenant: 't', key: 'k', retryPolicy: { ...retryPolicy, attempts: 1 } }), batches };
+  return {
+    backend: new Backend({ url, tenant: 't', key: 'k', retryPolicy: { ...retryPolicy, attempts: 1 } }),
+    batches,
+  };
 }
 
 test('what the backend did not take waits in a file and goes first with the next run', async () => {
