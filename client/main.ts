@@ -1,5 +1,6 @@
 #!/usr/bin/env bun
 import yargs from 'yargs';
+import { runDoctor } from './commands/doctor.ts';
 import { runInit } from './commands/init.ts';
 import { runLogs } from './commands/logs.ts';
 import { runStatus } from './commands/status.ts';
@@ -107,6 +108,13 @@ const cli = yargs(process.argv.slice(2))
           default: false,
           describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee de nuevo',
         })
+        .option('limite-kbps', {
+          type: 'number',
+          requiresArg: true,
+          coerce: parseLimite,
+          describe: 'Velocidad máxima, en kilobits por segundo, en vez de limiteKbps (0: sin límite)',
+        })
+        .option('ahora', { type: 'boolean', default: false, describe: 'También en horas de silencio' })
         .option('json', jsonOption)
         .conflicts('upload-only', 'download-only'),
     (args) =>
@@ -118,6 +126,8 @@ const cli = yargs(process.argv.slice(2))
             download: args['upload-only'] !== true,
             tablas: args.tabla,
             usesSpool: !args['sin-spool'],
+            ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: args['limite-kbps'] }),
+            ahora: args.ahora,
             ...openOutput(args),
             onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),
             signal,
@@ -164,7 +174,14 @@ const cli = yargs(process.argv.slice(2))
         json,
       }),
   )
-  .demandCommand(1, 'Falta el comando: init, test, sync, status o logs.')
+  .command(
+    'doctor',
+    'Comprueba todo lo que preguntaría soporte y escribe diagnostico.txt, sin secretos',
+    (command) => command.option('json', jsonOption),
+    (args) =>
+      finish(() => runDoctor({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
+  )
+  .demandCommand(1, 'Falta el comando: init, test, sync, status, logs o doctor.')
   .strict()
   .version(version)
   .alias('h', 'help')
@@ -187,6 +204,12 @@ try {
 function parsePort(port: number | undefined): number | undefined {
   if (port === undefined || (Number.isInteger(port) && port > 0 && port < 65_536)) return port;
   throw new UsageError('--sql-port debe ser un número entero entre 1 y 65535');
+}
+
+/** Throws UsageError. */
+function parseLimite(kbps: number | undefined): number | undefined {
+  if (kbps === undefined || kbps === 0 || (Number.isInteger(kbps) && kbps >= 64)) return kbps;
+  throw new UsageError('--limite-kbps debe ser 0 (sin límite), o un número entero desde 64');
 }
 
 /** Throws UsageError. */

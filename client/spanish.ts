@@ -40,12 +40,15 @@ const words = [
   'sync',
   'status',
   'logs',
+  'doctor',
   'url',
   'tenant',
   'key',
   'carpeta',
   'tabla',
   'nivel',
+  'limite-kbps',
+  'ahora',
   'lineas',
   'json',
   'sin-spool',
@@ -66,7 +69,8 @@ export function suggestionFor(message: string): string {
   const given = message.slice(message.lastIndexOf(':') + 1).match(/[\p{L}\d-]+/gu) ?? [];
   for (const word of given) {
     const near = words.find((known) => known !== word && (distance(word, known) <= 2 || known.startsWith(word)));
-    if (near !== undefined) return ` ¿Quiso decir ${/^(init|test|sync|status|logs)$/.test(near) ? near : `--${near}`}?`;
+    if (near !== undefined)
+      return ` ¿Quiso decir ${/^(init|test|sync|status|logs|doctor)$/.test(near) ? near : `--${near}`}?`;
   }
   return '';
 }

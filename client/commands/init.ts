@@ -26,7 +26,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   if (url.startsWith('http:') && !/^http:\/\/(localhost|127\.|\[::1\])/.test(url)) {
     print('AVISO: la dirección no es https: la clave y los datos viajarán sin cifrar.');
   }
-  const backend = connectBackend({ url, tenant, key }, { policy: interactivePolicy });
+  const backend = await connectBackend({ url, tenant, key }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
   const { local, config } = await refreshConfig(
     backend,

@@ -65,7 +65,7 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
   const history = await readHistory(folder);
   const marks = await readMarks(folder);
   const config = local.remote?.config;
-  const backend = connectBackend(local, { policy: interactivePolicy });
+  const backend = await connectBackend(local, { policy: interactivePolicy });
   return {
     version,
     carpeta: folder,
@@ -83,7 +83,7 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
 }
 
 /** When the scheduler starts the next run, where that is known. */
-async function findNextRun(_folder: string): Promise<Date | undefined> {
+export async function findNextRun(_folder: string): Promise<Date | undefined> {
   return undefined;
 }
 

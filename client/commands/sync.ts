@@ -1,4 +1,4 @@
-import type { Direccion } from '../../protocol/config.ts';
+import type { ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
 import { connectBackend } from '../agent.ts';
 import { readConfigPassword } from '../config/environment.ts';
@@ -7,22 +7,28 @@ import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
+import { Bandwidth } from '../http/bandwidth.ts';
 import { type History, lastRows, type RunRecord, readHistory, writeHistory } from '../log/history.ts';
 import { Journal } from '../log/journal.ts';
 import { type Log, type LogEcho, withLog } from '../log/log.ts';
 import type { Progress } from '../log/progress.ts';
 import { Secrets } from '../log/secrets.ts';
-import { type RetryPolicy, retryPolicy } from '../retry.ts';
+import { isRetryable, type RetryPolicy, retryPolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 import { Spool, type SpoolOptions } from '../spool/spool.ts';
 import { withLock } from '../sync/lock.ts';
 import { Marks } from '../sync/marks.ts';
+import { findQuietHours, type QuietHours } from '../sync/quiet-hours.ts';
 import { type RunOptions, type RunSummary, runTables } from '../sync/run.ts';
 
 export interface SyncOptions extends RunOptions {
   folder: string;
   /** `--sin-spool`: uploads leave nothing on the disk, and one that breaks off is read again. */
   usesSpool: boolean;
+  /** `--limite-kbps`, in the place of `limiteKbps`; 0: no limit. */
+  limiteKbps?: number;
+  /** `--ahora`: also in `horasSilencio`. */
+  ahora?: boolean;
   echo: LogEcho;
   progress: Progress;
   /** Told how it ended, once there was a log to write to. */
@@ -57,9 +63,12 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
     const summary = await withLock(folder, async () => {
       const history = await readHistory(folder);
       const done = await runLocked(options, local, { log, secrets, password, history }).catch(failed);
-      await writeHistory(folder, history, recordOf(startedAt, done, secrets)).catch((error: Error) =>
-        log.warn(`No se puede escribir logs/ejecuciones.json: ${error.message}`),
-      );
+      // A run that kept quiet leaves the one before it the last one.
+      if (done.tablas.length > 0 || done.reason !== 'exitoso') {
+        await writeHistory(folder, history, recordOf(startedAt, done, secrets)).catch((error: Error) =>
+          log.warn(`No se puede escribir logs/ejecuciones.json: ${error.message}`),
+        );
+      }
       return done;
     }).catch(failed);
     options.onEnd?.(recordOf(startedAt, summary, secrets));
@@ -81,8 +90,16 @@ async function runLocked(
 ): Promise<RunSummary> {
   const { folder, progress, signal, usesSpool, policy = retryPolicy } = options;
   const startedAt = performance.now();
-  const backend = connectBackend(local, { policy, onRetry: log.warn });
-  const current = await refreshConfig(backend, local, signal);
+  const current = await refreshUnlessQuiet(options, local, log);
+  if ('hasta' in current) return endQuietly(current, log);
+  const tables = current.config.configuracionTablas;
+  const limiteKbps = options.limiteKbps ?? tables.limiteKbps ?? 0;
+  const bandwidth = limiteKbps > 0 ? new Bandwidth(limiteKbps) : undefined;
+  const backend = await connectBackend(local, {
+    policy,
+    onRetry: log.warn,
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+  });
   if (current.changed) log.info(`Configuración nueva del backend: versión ${current.config.version}`);
   // An install folder of an earlier version has no key for its spool yet.
   const spoolKey = local.spoolKey ?? makeSpoolKey();
@@ -96,7 +113,6 @@ async function runLocked(
   );
   const journal = new Journal(folder, secrets);
   const endpoints = [local.url, local.tenant, sqlServer.host.toLowerCase(), sqlServer.database.toLowerCase()];
-  const tables = current.config.configuracionTablas;
   const spool = await openSpool(
     { folder, key: spoolKey, maxBytes: (tables.spoolMaxMb ?? limits.spoolMaxMb) * 1e6 },
     log,
@@ -111,6 +127,33 @@ async function runLocked(
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   return summary;
+}
+
+/**
+ * The configuration, or the quiet hours that it is now. Those that the copy has may have been lifted: the backend is asked,
+ * but once, and where it does not answer they hold.
+ */
+async function refreshUnlessQuiet(options: SyncOptions, local: LocalConfig, log: Log) {
+  const { ahora = false, signal, policy = retryPolicy } = options;
+  const quietBy = (tables: ConfiguracionTablas | undefined) =>
+    ahora || tables === undefined ? undefined : findQuietHours(tables, new Date());
+  const known = quietBy(local.remote?.config.configuracionTablas);
+  const patience = known === undefined ? policy : { ...policy, attempts: 1 };
+  const backend = await connectBackend(local, { policy: patience, onRetry: log.warn });
+  try {
+    const current = await refreshConfig(backend, local, signal);
+    return quietBy(current.config.configuracionTablas) ?? current;
+  } catch (error) {
+    if (known !== undefined && isRetryable(error)) return known;
+    throw error;
+  }
+}
+
+function endQuietly({ desde, hasta }: QuietHours, log: Log): RunSummary {
+  log.info(
+    `Horas de silencio, de ${desde} a ${hasta} de este equipo: no se sincroniza. Para hacerlo igual: sync --ahora`,
+  );
+  return { estado: 'exitoso', reason: 'exitoso', done: 0, failed: 0, skipped: 0, tablas: [] };
 }
 
 async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undefined> {

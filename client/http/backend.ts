@@ -16,7 +16,9 @@ import { API_PREFIX, headers, mediaTypes, paths } from '../../protocol/constants
 import { formatContentDigest } from '../../protocol/digest.ts';
 import { isRefusal, type RetryOptions, type RetryPolicy, withRetries } from '../retry.ts';
 import { userAgent } from '../version.ts';
-import { BackendError, credentialHeaders, exchangeJson, exchangeStream } from './client.ts';
+import type { Bandwidth } from './bandwidth.ts';
+import { BackendError, credentialHeaders, exchangeJson, exchangeStream, type HttpRequest } from './client.ts';
+import type { HttpProxy } from './proxy.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
 export interface SealedChunk {
@@ -32,6 +34,10 @@ export interface BackendOptions {
   url: string;
   tenant: string;
   key: string;
+  /** What requests go through; directly without it. */
+  proxy?: HttpProxy;
+  /** What chunks and downloads together keep to. */
+  bandwidth?: Bandwidth;
   retryPolicy?: RetryPolicy;
   onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
 }
@@ -49,10 +55,13 @@ const STALL_MS = 120_000;
 export class Backend {
   readonly #options: BackendOptions;
   readonly #base: string;
+  readonly #way: Pick<HttpRequest, 'proxy' | 'bandwidth'>;
 
   constructor(options: BackendOptions) {
     this.#options = options;
     this.#base = `${normaliseUrl(options.url)}${API_PREFIX}`;
+    const { proxy, bandwidth } = options;
+    this.#way = { ...(proxy === undefined ? {} : { proxy }), ...(bandwidth === undefined ? {} : { bandwidth }) };
   }
 
   async checkHealth(signal: AbortSignal): Promise<void> {
@@ -134,6 +143,7 @@ export class Backend {
       headers: this.#credentials(),
       timeoutMs: QUICK_MS,
       signal,
+      ...this.#way,
     });
   }
 
@@ -150,6 +160,7 @@ export class Backend {
       timeoutMs: SQL_MS,
       stallTimeoutMs: STALL_MS,
       signal,
+      ...this.#way,
     });
     return body;
   }
@@ -204,7 +215,14 @@ export class Backend {
       ...(when === undefined ? {} : { when }),
     };
     return withRetries(
-      () => exchangeJson({ ...request, method, url: this.#base + path, headers: { ...this.#credentials(), ...own } }),
+      () =>
+        exchangeJson({
+          ...request,
+          ...this.#way,
+          method,
+          url: this.#base + path,
+          headers: { ...this.#credentials(), ...own },
+        }),
       retry,
     );
   }
