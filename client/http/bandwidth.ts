@@ -3,7 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Bytes that may pass at once after a pause, as time at the full rate. */
 const BURST_MS = 100;
 
-/** A token bucket that all transfers of a run share: together they stay at or below the rate. */
+/**
+ * A token bucket that all transfers of a run share: together they stay at or below the rate. What is downloaded is taken at
+ * that pace; of what the operating system takes in ahead (its socket's buffer, some MB at most) it knows nothing.
+ */
 export class Bandwidth {
   readonly #bytesPerMs: number;
   /** How large a piece to ask for at a time, in bytes. */

@@ -1,8 +1,8 @@
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { openOutput } from './output.ts';
-import { describeProgress, type ProgressState } from './progress.ts';
+import { createProgress, describeProgress, type ProgressState } from './progress.ts';
 
 const state: ProgressState = {
   direccion: 'upload',
@@ -25,6 +25,30 @@ test('a line says rows, MB and speed, what is left where that is known, and what
   expect(describeProgress({ ...state, filas: 0, bytes: 0, segundos: 0 })).toBe(
     'vista_productos: 0 filas, 0,0 MB, 0 filas/s',
   );
+});
+
+test('what is waited for is told while no rows pass; a table that is begun afresh counts afresh', async () => {
+  const shown: ProgressState[] = [];
+  const progress = createProgress({ everyMs: 40, show: (state) => shown.push(state), clear: () => {} });
+  const next = async () => {
+    const before = shown.length;
+    await vi.waitFor(() => expect(shown.length).toBeGreaterThan(before), { interval: 5 });
+    return shown.at(-1)!;
+  };
+  progress.start('upload', 'vista_productos');
+  progress.waiting(() => 'filas de SQL Server');
+  expect(await next()).toMatchObject({ filas: 0, espera: 'filas de SQL Server' });
+  progress.rows(10);
+  progress.bytes(500);
+  expect(await next()).toMatchObject({ filas: 10, bytes: 500, espera: undefined });
+  expect(await next()).toMatchObject({ filas: 10, espera: 'filas de SQL Server' });
+  progress.again();
+  progress.rows(3);
+  expect(await next()).toMatchObject({ filas: 3, bytes: 0 });
+  progress.stop();
+  const count = shown.length;
+  await sleep(120);
+  expect(shown.length).toBe(count);
 });
 
 /** A stream that keeps what is written to it. */

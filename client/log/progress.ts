@@ -21,8 +21,10 @@ export interface Progress {
   expect(total: { filas: number; exacto: boolean }): void;
   rows(count: number): void;
   bytes(count: number): void;
-  /** `what` is asked whenever the state is shown, until rows pass or something else is waited for. */
+  /** What is waited for from here on; it is asked, and shown, while no rows pass. */
   waiting(what: () => string | undefined): void;
+  /** The table is begun afresh: so is the count. */
+  again(): void;
   stop(): void;
 }
 
@@ -33,6 +35,7 @@ export const silentProgress: Progress = {
   rows: () => {},
   bytes: () => {},
   waiting: () => {},
+  again: () => {},
   stop: () => {},
 };
 
@@ -47,16 +50,20 @@ export function createProgress(view: ProgressView): Progress {
   let state: Omit<ProgressState, 'segundos' | 'espera'> | undefined;
   let startedAt = 0;
   let ask: (() => string | undefined) | undefined;
+  let shownRows = 0;
   let timer: ReturnType<typeof setInterval> | undefined;
   const show = () => {
     if (state === undefined) return;
-    view.show({ ...state, segundos: (performance.now() - startedAt) / 1000, espera: ask?.() });
+    const espera = state.filas === shownRows ? ask?.() : undefined;
+    shownRows = state.filas;
+    view.show({ ...state, segundos: (performance.now() - startedAt) / 1000, espera });
   };
   return {
     start(direccion, tabla) {
       state = { direccion, tabla, filas: 0, bytes: 0, total: undefined };
       startedAt = performance.now();
       ask = undefined;
+      shownRows = 0;
       timer = setInterval(show, view.everyMs);
     },
     expect(total) {
@@ -70,6 +77,11 @@ export function createProgress(view: ProgressView): Progress {
     },
     waiting(what) {
       ask = what;
+    },
+    again() {
+      if (state !== undefined) Object.assign(state, { filas: 0, bytes: 0 });
+      startedAt = performance.now();
+      shownRows = 0;
     },
     stop() {
       clearInterval(timer);

@@ -25,8 +25,9 @@ import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
  * error of the connection.
  */
 export function downloadTable(context: SyncContext, tabla: TablaBajada): Promise<number> {
-  const { log, policy, signal } = context;
+  const { log, policy, progress, signal } = context;
   const onRetry = (error: unknown) => {
+    progress.again();
     log.warn(`${describeError(causeOf(error)).text} Se intenta de nuevo.`, tabla.nombre);
   };
   return withRetries(() => downloadOnce(context, tabla), { signal, policy, when: isLostConnection, onRetry });
@@ -66,7 +67,10 @@ async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada)
     policy,
     // A connection to SQL Server that broke took its #temp along.
     when: (error) => isRetryable(error) && !(error instanceof SqlServerError),
-    onRetry: (error) => log.warn(`${describeError(error).message} Se empieza de nuevo.`, tabla.nombre),
+    onRetry: (error) => {
+      progress.again();
+      log.warn(`${describeError(error).message} Se empieza de nuevo.`, tabla.nombre);
+    },
   });
   const message = `${loaded.rows} filas descargadas en ${loaded.temp}`;
   return { value: loaded, rows: loaded.rows, message, metadata: { filas: loaded.rows, bytes: loaded.bytes } };

@@ -34,7 +34,7 @@ import { CHUNKS_IN_FLIGHT, ChunksLost, deliver, type SentUpload, sendChunks } fr
  * error of the connection.
  */
 export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
-  const { log, policy, signal } = context;
+  const { log, policy, progress, signal } = context;
   let { usesSpool } = context;
   const attempt = async () => {
     try {
@@ -45,6 +45,7 @@ export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<n
     }
   };
   const onRetry = (error: unknown) => {
+    progress.again();
     const how = usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
     log.warn(`${describeError(causeOf(error)).text} ${how}`, tabla.nombre);
   };
