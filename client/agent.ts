@@ -1,19 +1,32 @@
 import type { LocalConfig } from './config/local.ts';
+import { findProxySettings } from './config/proxy.ts';
 import { describeError } from './describe-error.ts';
 import { AgentError } from './exit-codes.ts';
 import { Backend, normaliseUrl } from './http/backend.ts';
+import type { Bandwidth } from './http/bandwidth.ts';
+import { chooseProxy } from './http/proxy.ts';
 import type { RetryPolicy } from './retry.ts';
 
-/** The backend that `local` names; `onRetry` is told of attempts that failed, a sentence each. */
-export function connectBackend(
+export interface ConnectOptions {
+  policy?: RetryPolicy;
+  /** Told of attempts that failed, a sentence each. */
+  onRetry?: (text: string) => void;
+  bandwidth?: Bandwidth;
+}
+
+/** The backend that `local` names, through this machine's proxy. Throws AgentError where that makes no sense. */
+export async function connectBackend(
   { url, tenant, key, ca }: Pick<LocalConfig, 'url' | 'tenant' | 'key' | 'ca'>,
-  { policy, onRetry }: { policy?: RetryPolicy; onRetry?: (text: string) => void } = {},
-): Backend {
+  { policy, onRetry, bandwidth }: ConnectOptions = {},
+): Promise<Backend> {
+  const proxy = chooseProxy(url, await findProxySettings());
   return new Backend({
     url,
     tenant,
     key,
     ...(ca === undefined ? {} : { ca }),
+    ...(proxy === undefined ? {} : { proxy }),
+    ...(bandwidth === undefined ? {} : { bandwidth }),
     ...(policy === undefined ? {} : { retryPolicy: policy }),
     onRetry: (error, attempt, delayMs) =>
       onRetry?.(`${describeError(error).message} Intento ${attempt}; otro en ${(delayMs / 1000).toFixed(1)} s`),

@@ -3,14 +3,17 @@ import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { runApprove } from './commands/approve.ts';
 import { createDataKey, exportDataKey, importDataKey } from './commands/data-key.ts';
+import { runDoctor } from './commands/doctor.ts';
 import { runInit } from './commands/init.ts';
+import { runLogs } from './commands/logs.ts';
 import { runRotateKey } from './commands/rotate-key.ts';
+import { runStatus } from './commands/status.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
 import { findInstallFolder } from './config/environment.ts';
 import { describeError } from './describe-error.ts';
 import { type ExitReason, exitCodes } from './exit-codes.ts';
-import { createTerminalProgress, silentProgress } from './log/progress.ts';
+import { openOutput } from './log/output.ts';
 import { spanish, suggestionFor } from './spanish.ts';
 import { version } from './version.ts';
 
@@ -22,6 +25,8 @@ class UsageError extends Error {}
 const controller = new AbortController();
 const { signal } = controller;
 const print = (line: string) => console.log(line);
+const printJson = (value: object) => console.log(JSON.stringify(value));
+const jsonOption = { type: 'boolean', default: false, describe: 'Para programas: un objeto JSON por línea' } as const;
 const stop = () => controller.abort(new DOMException('interrupted', 'AbortError'));
 // SIGBREAK and SIGHUP: what Windows makes of Ctrl-Break and of a console or session that closes.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGBREAK', 'SIGHUP'] as const) process.once(name, stop);
@@ -155,23 +160,79 @@ const cli = yargs(process.argv.slice(2))
           default: false,
           describe: 'Ejecuta solo el SQL aprobado en este equipo con approve',
         })
+        .option('limite-kbps', {
+          type: 'number',
+          requiresArg: true,
+          coerce: parseLimite,
+          describe: 'Velocidad máxima, en kilobits por segundo, en vez de limiteKbps (0: sin límite)',
+        })
+        .option('ahora', { type: 'boolean', default: false, describe: 'También en horas de silencio' })
+        .option('json', jsonOption)
         .conflicts('upload-only', 'download-only'),
-    (args) => {
-      const terminal = process.stdout.isTTY === true;
-      return finish(() =>
-        runSync({
-          folder: findInstallFolder(args.carpeta),
-          upload: args['download-only'] !== true,
-          download: args['upload-only'] !== true,
-          tablas: args.tabla,
-          usesSpool: !args['sin-spool'],
-          requiresApproval: args['aprobar-sql'],
-          echo: (line, level) => (level === 'info' ? console.log(line) : console.error(line)),
-          progress: terminal ? createTerminalProgress() : silentProgress,
-          signal,
-        }),
-      );
-    },
+    (args) =>
+      finish(
+        () =>
+          runSync({
+            folder: findInstallFolder(args.carpeta),
+            upload: args['download-only'] !== true,
+            download: args['upload-only'] !== true,
+            tablas: args.tabla,
+            usesSpool: !args['sin-spool'],
+            requiresApproval: args['aprobar-sql'],
+            ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: args['limite-kbps'] }),
+            ahora: args.ahora,
+            ...openOutput(args),
+            onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),
+            signal,
+          }),
+        args,
+      ),
+  )
+  .command(
+    'status',
+    'Muestra cómo está cada tabla, lo pendiente y lo que sabe el backend',
+    (command) => command.option('json', jsonOption),
+    (args) =>
+      finish(() => runStatus({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
+  )
+  .command(
+    'logs',
+    'Muestra las últimas líneas del registro',
+    (command) =>
+      command
+        .option('tabla', {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          default: [] as string[],
+          defaultDescription: 'todas',
+          describe: 'Solo de esta tabla (se puede repetir)',
+        })
+        .option('nivel', {
+          choices: ['info', 'aviso', 'error'] as const,
+          default: 'info' as const,
+          requiresArg: true,
+          describe: 'Desde este nivel',
+        })
+        .option('lineas', {
+          type: 'number',
+          default: 50,
+          requiresArg: true,
+          coerce: parseLineas,
+          describe: 'Cuántas, las más recientes (hasta 100000)',
+        })
+        .option('json', jsonOption),
+    ({ carpeta, tabla: tablas, nivel, lineas, json }) =>
+      finish(() => runLogs({ folder: findInstallFolder(carpeta), tablas, nivel, lineas, json, print, signal }), {
+        json,
+      }),
+  )
+  .command(
+    'doctor',
+    'Comprueba todo lo que preguntaría soporte y escribe diagnostico.txt, sin secretos',
+    (command) => command.option('json', jsonOption),
+    (args) =>
+      finish(() => runDoctor({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
   )
   .command(
     'rotate-key',
@@ -230,7 +291,7 @@ const cli = yargs(process.argv.slice(2))
       )
       .demandCommand(1, 'Falta el comando: data-key create, data-key export o data-key import.');
   })
-  .demandCommand(1, 'Falta el comando: init, test, approve, data-key, sync o rotate-key.')
+  .demandCommand(1, 'Falta el comando: init, test, approve, data-key, sync, rotate-key, status, logs o doctor.')
   .strict()
   .version(version)
   .alias('h', 'help')
@@ -270,13 +331,30 @@ function parsePort(port: number | undefined): number | undefined {
   throw new UsageError('--sql-port debe ser un número entero entre 1 y 65535');
 }
 
-/** Runs a command and sets the exit code; an error becomes two lines for the operator. */
-async function finish(command: () => Promise<ExitReason>): Promise<void> {
+/** Throws UsageError. */
+function parseLimite(kbps: number | undefined): number | undefined {
+  if (kbps === undefined || kbps === 0 || (Number.isInteger(kbps) && kbps >= 64)) return kbps;
+  throw new UsageError('--limite-kbps debe ser 0 (sin límite), o un número entero desde 64');
+}
+
+/** Throws UsageError. */
+function parseLineas(lineas: number): number {
+  if (Number.isInteger(lineas) && lineas > 0 && lineas <= 100_000) return lineas;
+  throw new UsageError('--lineas debe ser un número entero entre 1 y 100000');
+}
+
+/**
+ * Runs a command and sets the exit code; an error becomes two lines for the operator, or with `--json` the last event:
+ * `fin` with `mensaje`.
+ */
+async function finish(command: () => Promise<ExitReason>, { json = false }: { json?: boolean } = {}): Promise<void> {
   try {
     process.exitCode = exitCodes[await command()];
   } catch (error) {
     const { message, action, kind } = describeError(error);
-    console.error(action === '' ? message : `${message}\n${action}`);
-    process.exitCode = exitCodes[signal.aborted ? 'interrumpido' : kind];
+    const resultado = signal.aborted ? 'interrumpido' : kind;
+    if (json) printJson({ evento: 'fin', resultado, mensaje: message, accion: action });
+    else console.error(action === '' ? message : `${message}\n${action}`);
+    process.exitCode = exitCodes[resultado];
   }
 }

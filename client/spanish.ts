@@ -14,6 +14,9 @@ const plain = {
   'default:': 'por omisión:',
   'Arguments %s and %s are mutually exclusive': 'Las opciones %s y %s no van juntas',
   'Not enough arguments following: %s': 'Falta el valor de: %s',
+  'Invalid values:': 'Valores no admitidos:',
+  'Argument: %s, Given: %s, Choices: %s': 'opción %s, valor %s, se admite: %s',
+  'choices:': 'valores:',
   'Show help': 'Muestra esta ayuda',
   'Show version number': 'Muestra la versión',
 };
@@ -31,17 +34,20 @@ const plurals = Object.entries(counted).map(([key, [one, other]]) => [key, { one
 /** As yargs takes them; its type declaration leaves the plurals out. */
 export const spanish = { ...plain, ...(Object.fromEntries(plurals) as Record<string, string>) };
 
+const commands = ['init', 'test', 'approve', 'data-key', 'sync', 'rotate-key', 'status', 'logs', 'doctor'];
 const words = [
-  'init',
-  'test',
-  'approve',
-  'sync',
-  'rotate-key',
+  ...commands,
   'url',
   'tenant',
   'key',
   'carpeta',
   'tabla',
+  'nivel',
+  'limite-kbps',
+  'ahora',
+  'lineas',
+  'json',
+  'sin-spool',
   'upload-only',
   'download-only',
   'sql-host',
@@ -67,8 +73,7 @@ export function suggestionFor(message: string): string {
   const given = message.slice(message.lastIndexOf(':') + 1).match(/[\p{L}\d-]+/gu) ?? [];
   for (const word of given) {
     const near = words.find((known) => known !== word && (distance(word, known) <= 2 || known.startsWith(word)));
-    if (near !== undefined)
-      return ` ¿Quiso decir ${/^(init|test|approve|sync|rotate-key)$/.test(near) ? near : `--${near}`}?`;
+    if (near !== undefined) return ` ¿Quiso decir ${commands.includes(near) ? near : `--${near}`}?`;
   }
   return '';
 }

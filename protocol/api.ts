@@ -147,6 +147,8 @@ export interface RegisterAgentResponse {
 }
 
 export const LogEntrySchema = Type.Object({
+  /** The client's own random name for it: what is sent again, after a lost answer, is stored once. */
+  id: Type.Optional(Type.String({ pattern: '^c[0-9a-z]{24}$' })),
   direccion: Type.Union([Type.Literal('upload'), Type.Literal('download')]),
   tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
   fase: Type.Optional(
@@ -169,6 +171,28 @@ export const LogsSchema = Type.Object({ logs: Type.Array(LogEntrySchema, { maxIt
 export interface LogsResponse {
   success: true;
   logsInsertados: number;
+}
+
+/** GET /status/:tenantId: what the backend knows of a tenant's agent. */
+export interface StatusResponse {
+  success: true;
+  /** The backend's clock. */
+  hora: string;
+  version: number;
+  ultimaModificacion: string;
+  /** The last reading or loading of each table, or what failed since. Of the tenant's newest log entries alone. */
+  tablas: {
+    direccion: 'upload' | 'download';
+    tabla: string;
+    fase: string | null;
+    estado: string;
+    registrosAfectados: number | null;
+    mensaje: string | null;
+    fechaInicio: string;
+    fechaFin: string | null;
+  }[];
+  /** Uploads that wait for their commit. */
+  subidasAbiertas: { id: string; tabla: string; trozos: number; filas: number; expira: string }[];
 }
 
 export type Modo = Type.Static<typeof ModoSchema>;

@@ -6,6 +6,7 @@ import { deriveTipoCampo } from './tipo-campo.ts';
 
 /** `configuracionTablas` of a tenant and what the agent fetches: the specification's names and shapes. */
 
+const HORA = '^([01]\\d|2[0-3]):[0-5]\\d$';
 const Strict = { additionalProperties: false } as const;
 const Sql = Type.String({ minLength: 1, maxLength: 200_000 });
 const TableName = Type.String({
@@ -82,6 +83,8 @@ export const TablaBajadaSchema = Type.Object(
   Strict,
 );
 
+const Hora = Type.String({ pattern: HORA });
+
 export const ConfiguracionTablasSchema = Type.Object(
   {
     tablasSubida: Type.Optional(Type.Array(TablaSubidaSchema, { maxItems: 1000 })),
@@ -90,6 +93,10 @@ export const ConfiguracionTablasSchema = Type.Object(
     spoolMaxMb: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_048_576 })),
     /** KB of NDJSON at which the agent closes a chunk: less for lines that break often. Default 8192. */
     trozoKb: Type.Optional(Type.Integer({ minimum: 64, maximum: 8192 })),
+    /** Thousands of bits a second that the agent's uploads and downloads keep to together. Default: no limit. */
+    limiteKbps: Type.Optional(Type.Integer({ minimum: 64, maximum: 10_000_000 })),
+    /** Hours in which the agent does nothing, on its own wall clock; `hasta` before `desde`: across midnight. */
+    horasSilencio: Type.Optional(Type.Array(Type.Object({ desde: Hora, hasta: Hora }, Strict), { maxItems: 24 })),
   },
   Strict,
 );
@@ -192,6 +199,7 @@ function describe(raw: unknown, root: unknown): ConfigProblem[] {
     case 'minimum':
       return [{ campo: at(), valor: shown, regla: `pasa del límite (${String(params.limit)})` }];
     case 'pattern':
+      if (params.pattern === HORA) return [{ campo: at(), valor: shown, regla: 'debe ser una hora, de 00:00 a 23:59' }];
       return [{ campo: at(), valor: shown, regla: 'no puede contener «/», «\\» ni caracteres de control' }];
     case 'boolean':
       // An unknown property, reported a second time by its `false` schema.
@@ -203,6 +211,10 @@ function describe(raw: unknown, root: unknown): ConfigProblem[] {
 
 function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
+  for (const [index, { desde, hasta }] of (config.horasSilencio ?? []).entries()) {
+    const regla = 'desde y hasta son la misma hora: no queda claro si abarca todo el día';
+    if (desde === hasta) problems.push({ campo: `configuracionTablas.horasSilencio[${index}]`, valor: desde, regla });
+  }
   const lists = [
     ['tablasSubida', config.tablasSubida ?? []],
     ['tablasBajada', config.tablasBajada ?? []],

@@ -15,6 +15,7 @@ export const paths = {
   phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
   keys: (tenant: string) => `/keys/${encodeURIComponent(tenant)}`,
   agents: (tenant: string) => `/agents/${encodeURIComponent(tenant)}`,
+  status: (tenant: string) => `/status/${encodeURIComponent(tenant)}`,
   logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
 } as const;
 

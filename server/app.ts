@@ -28,6 +28,7 @@ import { healthRoutes } from './routes/health.ts';
 import { keysRoutes } from './routes/keys.ts';
 import { logsRoutes } from './routes/logs.ts';
 import { phasesRoutes } from './routes/phases.ts';
+import { statusRoutes } from './routes/status.ts';
 import { uploadRoutes } from './routes/upload.ts';
 import { uploadsRoutes } from './routes/uploads.ts';
 import type { Context } from './sync/context.ts';
@@ -89,6 +90,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
             phasesRoutes,
             logsRoutes,
             keysRoutes,
+            statusRoutes,
           ];
           for (const routes of groups) await tenants.register(routes, context);
         });

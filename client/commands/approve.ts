@@ -23,7 +23,8 @@ export interface ApproveOptions {
 export async function runApprove({ folder, huella, print, signal }: ApproveOptions): Promise<void> {
   const password = await readConfigPassword(folder);
   const before = await readLocalConfig(folder, password);
-  const { local, config } = await refreshConfig(connectBackend(before, { policy: interactivePolicy }), before, signal);
+  const backend = await connectBackend(before, { policy: interactivePolicy });
+  const { local, config } = await refreshConfig(backend, before, signal);
   const approved = local.approvedSql ?? {};
   const current = sqlByPlace(sqlServerEndpoint(local, config), config.configuracionTablas);
   const fingerprint = fingerprintOfSql(current);

@@ -51,7 +51,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     }
     print('AVISO: la dirección no es https: la clave y los datos viajarán sin cifrar.');
   }
-  const backend = connectBackend({ url, tenant, key, ...trust }, { policy: interactivePolicy });
+  const backend = await connectBackend({ url, tenant, key, ...trust }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
   const kept = await readKept(folder, password, tenant);
   const registered = await registerAgentKey(

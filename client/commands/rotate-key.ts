@@ -26,7 +26,7 @@ export async function runRotateKey({ folder, print, signal }: RotateKeyOptions):
     const install = { folder, password, connect };
     await refreshWithAnyKey(install, local, signal);
     const { key, answer } = await rotateKey(install, signal);
-    await connect(key).fetchConfig(local.remote?.etag, signal);
+    await (await connect(key)).fetchConfig(local.remote?.etag, signal);
     print(`Clave de API cambiada en sync-config.enc: ${describeRotation(answer)}.`);
   });
 }

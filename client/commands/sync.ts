@@ -1,4 +1,4 @@
-import type { ConfigResponse } from '../../protocol/config.ts';
+import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
 import { connectBackend, isReadableOnTheWay } from '../agent.ts';
 import { registerAgentKey } from '../config/agent-key.ts';
@@ -9,16 +9,19 @@ import { describeRotation, type Install, refreshWithAnyKey, rotateKey } from '..
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
+import { Bandwidth } from '../http/bandwidth.ts';
+import { type History, lastRows, type RunRecord, readHistory, writeHistory } from '../log/history.ts';
 import { Journal } from '../log/journal.ts';
-import { type Log, withLog } from '../log/log.ts';
+import { type Log, type LogEcho, withLog } from '../log/log.ts';
 import type { Progress } from '../log/progress.ts';
 import { Secrets } from '../log/secrets.ts';
-import { interactivePolicy, type RetryPolicy, retryPolicy } from '../retry.ts';
+import { interactivePolicy, isRetryable, type RetryPolicy, retryPolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 import { Spool, type SpoolOptions } from '../spool/spool.ts';
 import { assertConnectionApproved, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { withLock } from '../sync/lock.ts';
 import { Marks } from '../sync/marks.ts';
+import { findQuietHours, type QuietHours } from '../sync/quiet-hours.ts';
 import { type RunOptions, type RunSummary, runTables } from '../sync/run.ts';
 
 export interface SyncOptions extends RunOptions {
@@ -27,8 +30,14 @@ export interface SyncOptions extends RunOptions {
   usesSpool: boolean;
   /** `--aprobar-sql`: only SQL that a person has approved on this machine is run; `init --aprobar-sql` says so for all runs. */
   requiresApproval?: boolean;
-  echo: (line: string, level: 'info' | 'warn' | 'error') => void;
+  /** `--limite-kbps`, in the place of `limiteKbps`; 0: no limit. */
+  limiteKbps?: number;
+  /** `--ahora`: also in `horasSilencio`. */
+  ahora?: boolean;
+  echo: LogEcho;
   progress: Progress;
+  /** Told how it ended, once there was a log to write to. */
+  onEnd?: (record: RunRecord) => void;
   /** Default: retryPolicy. */
   policy?: RetryPolicy;
   signal: AbortSignal;
@@ -55,43 +64,71 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
     secrets.add(secret);
   }
   return withLog(folder, secrets, echo, async (log) => {
-    try {
-      return await withLock(folder, () => runLocked(options, local, { log, secrets, password }));
-    } catch (error) {
+    const startedAt = new Date();
+    const failed = (error: unknown): RunSummary => {
       const { text, kind } = describeError(error);
       const reason = options.signal.aborted ? 'interrumpido' : kind;
       if (reason === 'ocupado') log.warn(text);
       else log.error(text);
-      return reason;
-    }
+      return { estado: 'error', reason, done: 0, failed: 0, skipped: 0, tablas: [] };
+    };
+    const summary = await withLock(folder, async () => {
+      const history = await readHistory(folder);
+      const done = await runLocked(options, local, { log, secrets, password, history }).catch(failed);
+      // A run that kept quiet leaves the one before it the last one.
+      if (done.tablas.length > 0 || done.reason !== 'exitoso') {
+        await writeHistory(folder, history, recordOf(startedAt, done, secrets)).catch((error: Error) =>
+          log.warn(`No se puede escribir logs/ejecuciones.json: ${error.message}`),
+        );
+      }
+      return done;
+    }).catch(failed);
+    options.onEnd?.(recordOf(startedAt, summary, secrets));
+    return summary.reason;
   });
+}
+
+function recordOf(startedAt: Date, summary: RunSummary, secrets: Secrets): RunRecord {
+  const { reason: resultado, done: bien, failed: conError, skipped: sinEmpezar } = summary;
+  const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
+  const tablas = summary.tablas.map((table) => ({ ...table, mensaje: table.mensaje && secrets.scrub(table.mensaje) }));
+  return { ...times, resultado, bien, conError, sinEmpezar, tablas };
 }
 
 async function runLocked(
   options: SyncOptions,
   local: LocalConfig,
-  { log, secrets, password }: { log: Log; secrets: Secrets; password: string },
-): Promise<ExitReason> {
+  { log, secrets, password, history }: { log: Log; secrets: Secrets; password: string; history: History },
+): Promise<RunSummary> {
   const { folder, progress, signal, usesSpool, requiresApproval = false, policy = retryPolicy } = options;
   const startedAt = performance.now();
-  const connect = (key: string) => connectBackend({ ...local, key }, { policy, onRetry: log.warn });
   if (isReadableOnTheWay(local.url) && local.allowsHttp !== true) {
     log.warn(`${local.url} no es https: la clave y los datos viajan sin cifrar. Ejecute init con la dirección https.`);
   }
-  const install = { folder, password, connect };
-  let current = await refreshWithAnyKey(install, local, signal);
-  const keyed = await ensureAgentKey(connect(current.local.key), current.local, { folder, password, log, signal });
-  if (keyed !== current.local) current = await refreshWithAnyKey(install, keyed, signal);
+  const found = await refreshUnlessQuiet(options, local, { log, password });
+  if ('hasta' in found) return endQuietly(found, log);
+  let current = found;
+  const connect = (key: string) => connectBackend({ ...local, key }, { policy, onRetry: log.warn });
+  const asked = await connect(current.local.key);
+  const keyed = await ensureAgentKey(asked, current.local, { folder, password, log, signal });
+  if (keyed !== current.local) current = await refreshWithAnyKey({ folder, password, connect }, keyed, signal);
   if (current.changed) {
     log.info(`Configuración nueva del backend: versión ${current.config.version}`);
     logSqlChanges(log, local, current);
   }
+  const tables = current.config.configuracionTablas;
+  const limiteKbps = options.limiteKbps ?? tables.limiteKbps ?? 0;
+  const bandwidth = limiteKbps > 0 ? new Bandwidth(limiteKbps) : undefined;
   // An install folder of an earlier version has no key for its spool yet.
   const spoolKey = local.spoolKey ?? makeSpoolKey();
   if (current.changed || local.spoolKey === undefined) {
     await writeLocalConfig(folder, password, { ...current.local, spoolKey });
   }
-  const backend = connect(await renewKey({ folder, password }, current, { log, secrets, signal }));
+  const key = await renewKey({ folder, password }, current, { log, secrets, signal });
+  const backend = await connectBackend(
+    { ...local, key },
+    { policy, onRetry: log.warn, ...(bandwidth === undefined ? {} : { bandwidth }) },
+  );
   const sqlServer = sqlServerSettings(current.local, current.config);
   secrets.add(sqlServer.password);
   const approvedSql = requiresApproval || local.requiresApproval === true ? (local.approvedSql ?? {}) : undefined;
@@ -101,7 +138,6 @@ async function runLocked(
   );
   const journal = new Journal(folder, secrets);
   const endpoints = [local.url, local.tenant, sqlServer.host.toLowerCase(), sqlServer.database.toLowerCase()];
-  const tables = current.config.configuracionTablas;
   const spool = await openSpool(
     { folder, key: spoolKey, maxBytes: (tables.spoolMaxMb ?? limits.spoolMaxMb) * 1e6 },
     log,
@@ -111,11 +147,43 @@ async function runLocked(
     ...{ backend, sqlServer, endpoints, marks, spool, usesSpool, chunkBytes, approvedSql },
     dataKey: local.dataKey,
     ...{ journal, log, progress, policy, signal },
+    lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
   };
   const summary = await runTables(context, tables, options);
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
-  return summary.reason;
+  return summary;
+}
+
+/**
+ * The configuration, or the quiet hours that it is now. Those that the copy has may have been lifted: the backend is asked,
+ * but once, and where it does not answer they hold.
+ */
+async function refreshUnlessQuiet(
+  options: SyncOptions,
+  local: LocalConfig,
+  { log, password }: { log: Log; password: string },
+) {
+  const { folder, ahora = false, signal, policy = retryPolicy } = options;
+  const quietBy = (tables: ConfiguracionTablas | undefined) =>
+    ahora || tables === undefined ? undefined : findQuietHours(tables, new Date());
+  const known = quietBy(local.remote?.config.configuracionTablas);
+  const patience = known === undefined ? policy : { ...policy, attempts: 1 };
+  const connect = (key: string) => connectBackend({ ...local, key }, { policy: patience, onRetry: log.warn });
+  try {
+    const current = await refreshWithAnyKey({ folder, password, connect }, local, signal);
+    return quietBy(current.config.configuracionTablas) ?? current;
+  } catch (error) {
+    if (known !== undefined && isRetryable(error)) return known;
+    throw error;
+  }
+}
+
+function endQuietly({ desde, hasta }: QuietHours, log: Log): RunSummary {
+  log.info(
+    `Horas de silencio, de ${desde} a ${hasta} de este equipo: no se sincroniza. Para hacerlo igual: sync --ahora`,
+  );
+  return { estado: 'exitoso', reason: 'exitoso', done: 0, failed: 0, skipped: 0, tablas: [] };
 }
 
 /** When a key ends that the agent cannot renew by itself, the operator is told from so many days before. */
@@ -190,7 +258,8 @@ async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undef
 
 async function shipJournal(journal: Journal, backend: Backend, log: Log, signal: AbortSignal): Promise<void> {
   try {
-    await journal.ship(backend, AbortSignal.any([signal, AbortSignal.timeout(SHIP_MS)]));
+    const { refused } = await journal.ship(backend, AbortSignal.any([signal, AbortSignal.timeout(SHIP_MS)]));
+    if (refused > 0) log.warn(`El backend no admite ${refused} registros: se descartan`);
   } catch (error) {
     log.warn(`Los registros no se pudieron enviar y quedan para la próxima ejecución: ${describeError(error).message}`);
   }

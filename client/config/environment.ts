@@ -20,6 +20,31 @@ export function readTransferPassword(): string {
   );
 }
 
+let proxyVariables: { https?: string; http?: string; all?: string; none?: string } | undefined;
+
+/**
+ * The variables that name a proxy. They are taken away: the runtime would follow them by rules of its own, and then what
+ * the agent says of its way to the backend might not be so.
+ */
+export function takeProxyVariables(): NonNullable<typeof proxyVariables> {
+  const take = (name: string) => {
+    const found = [name, name.toLowerCase()].map((spelling) => {
+      const value = process.env[spelling];
+      delete process.env[spelling];
+      return value === '' ? undefined : value;
+    });
+    return found[0] ?? found[1];
+  };
+  const [https, http, all, none] = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY'].map(take);
+  proxyVariables ??= {
+    ...(https === undefined ? {} : { https }),
+    ...(http === undefined ? {} : { http }),
+    ...(all === undefined ? {} : { all }),
+    ...(none === undefined ? {} : { none }),
+  };
+  return proxyVariables;
+}
+
 /**
  * The install folder: `--carpeta`, else the folder of the compiled exe (Task Scheduler starts it anywhere), else the
  * current folder (run from source).

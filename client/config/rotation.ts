@@ -22,7 +22,7 @@ export interface Install {
   folder: string;
   password: string;
   /** The backend of this folder, asked with `key`. */
-  connect: (key: string) => Backend;
+  connect: (key: string) => Promise<Backend>;
 }
 
 /**
@@ -38,7 +38,7 @@ export async function rotateKey(
   if (begun === undefined) await writeLocalConfig(folder, password, { ...local, nextKey: next });
   let answer: RotateKeyResponse;
   try {
-    answer = await connect(local.key).rotateKey(next, signal);
+    answer = await (await connect(local.key)).rotateKey(next, signal);
   } catch (error) {
     // Refused for good, and so it would be each time: the next rotation begins with another key.
     if (error instanceof SyncError && !error.retryable && !isCredentialCode(error.code)) {
@@ -74,7 +74,7 @@ export async function refreshWithAnyKey(
       ? { ...local, ...(nextKey && { nextKey }), ...(previousKey && { previousKey }) }
       : { ...local, key };
     try {
-      const current = await refreshConfig(connect(key), kept, signal);
+      const current = await refreshConfig(await connect(key), kept, signal);
       if (!isFirst) await writeLocalConfig(folder, password, current.local);
       return current;
     } catch (error) {

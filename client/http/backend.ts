@@ -10,6 +10,7 @@ import type {
   RotateKeyResponse,
   RunPhase,
   RunPhaseResponse,
+  StatusResponse,
   UploadResult,
   UploadStateResponse,
 } from '../../protocol/api.ts';
@@ -19,7 +20,9 @@ import { API_PREFIX, headers, mediaTypes, paths } from '../../protocol/constants
 import { formatContentDigest } from '../../protocol/digest.ts';
 import { isRefusal, type RetryOptions, type RetryPolicy, withRetries } from '../retry.ts';
 import { userAgent } from '../version.ts';
-import { BackendError, credentialHeaders, exchangeJson, exchangeStream } from './client.ts';
+import type { Bandwidth } from './bandwidth.ts';
+import { BackendError, credentialHeaders, exchangeJson, exchangeStream, type HttpRequest } from './client.ts';
+import type { HttpProxy } from './proxy.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
 export interface SealedChunk {
@@ -37,6 +40,10 @@ export interface BackendOptions {
   key: string;
   /** PEM; see HttpRequest. */
   ca?: string;
+  /** What requests go through; directly without it. */
+  proxy?: HttpProxy;
+  /** What chunks and downloads together keep to. */
+  bandwidth?: Bandwidth;
   retryPolicy?: RetryPolicy;
   onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
 }
@@ -62,10 +69,17 @@ const STALL_MS = 120_000;
 export class Backend {
   readonly #options: BackendOptions;
   readonly #base: string;
+  readonly #way: Pick<HttpRequest, 'ca' | 'proxy' | 'bandwidth'>;
 
   constructor(options: BackendOptions) {
     this.#options = options;
     this.#base = `${normaliseUrl(options.url)}${API_PREFIX}`;
+    const { ca, proxy, bandwidth } = options;
+    this.#way = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(proxy === undefined ? {} : { proxy }),
+      ...(bandwidth === undefined ? {} : { bandwidth }),
+    };
   }
 
   async checkHealth(signal: AbortSignal): Promise<void> {
@@ -159,9 +173,9 @@ export class Backend {
       method: 'DELETE',
       url: this.#base + paths.uploadById(this.#options.tenant, id),
       headers: this.#credentials(),
-      ...this.#trust(),
       timeoutMs: QUICK_MS,
       signal,
+      ...this.#way,
     });
   }
 
@@ -177,8 +191,8 @@ export class Backend {
       headers: { ...this.#credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
       timeoutMs: SQL_MS,
       stallTimeoutMs: STALL_MS,
-      ...this.#trust(),
       signal,
+      ...this.#way,
     });
     return body;
   }
@@ -189,21 +203,21 @@ export class Backend {
     return (await this.#postJson(path, phase, { signal, timeoutMs: SQL_MS, when: isRefusal })) as RunPhaseResponse;
   }
 
-  /** Again only where the backend did not begin: a lost answer is not to make every entry twice. */
+  async fetchStatus(signal: AbortSignal): Promise<StatusResponse> {
+    const path = paths.status(this.#options.tenant);
+    return (await this.#json('GET', path, { timeoutMs: QUICK_MS, signal })).body as StatusResponse;
+  }
+
+  /** Each entry has an id of its own, so that a lost answer makes none of them twice. */
   async sendLogs(logs: LogEntry[], signal: AbortSignal): Promise<LogsResponse> {
     const path = paths.logs(this.#options.tenant);
-    return (await this.#postJson(path, { logs }, { signal, when: isRefusal })) as LogsResponse;
+    return (await this.#postJson(path, { logs }, { signal })) as LogsResponse;
   }
 
   /** Puts `next`, of which only the hash is sent, in the place of this backend's key. Repeating it does no harm. */
   async rotateKey(next: string, signal: AbortSignal): Promise<RotateKeyResponse> {
     const body: RotateKey = { huella: hashApiKey(next).toString('base64') };
     return (await this.#postJson(paths.keys(this.#options.tenant), body, { signal })) as RotateKeyResponse;
-  }
-
-  #trust(): { ca?: string } {
-    const { ca } = this.#options;
-    return ca === undefined ? {} : { ca };
   }
 
   #credentials(): Record<string, string> {
@@ -242,7 +256,7 @@ export class Backend {
       () =>
         exchangeJson({
           ...request,
-          ...this.#trust(),
+          ...this.#way,
           method,
           url: this.#base + path,
           headers: { ...this.#credentials(), ...own },

@@ -1,5 +1,9 @@
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
 import { headers as headerNames, mediaTypes } from '../../protocol/constants.ts';
 import { readProblem, SyncError } from '../../protocol/errors.ts';
+import { type Bandwidth, throttled } from './bandwidth.ts';
+import type { HttpProxy } from './proxy.ts';
 
 /** One HTTP exchange with the backend: no policy here, only what one attempt is. */
 
@@ -34,6 +38,9 @@ export interface HttpRequest {
   /** PEM of the authorities that may vouch for the server, instead of the system's. */
   ca?: string;
   signal: AbortSignal;
+  proxy?: HttpProxy;
+  /** What bodies of bytes and answers that are streams keep to; time limits give way to it. */
+  bandwidth?: Bandwidth;
 }
 
 /** Bodies of answers that are not streams are bounded: an agent does not swallow what a wrong server sends. */
@@ -79,10 +86,11 @@ export async function exchangeStream(
   try {
     const response = await withTimeLimit({ ...request, signal: controller.signal }, async (signal) => {
       const answer = await send(request, signal, controller.signal);
-      if (!answer.ok) throw failureOf(request, answer, await readBounded(answer, request.url));
+      if (!answer.ok) throw failureOf(request, answer, await readBounded(inflatedAnswer(request, answer), request.url));
       return answer;
     });
-    return { headers: response.headers, body: readBody(response, request, controller, release) };
+    const body = readBody(response, request, controller, release);
+    return { headers: response.headers, body: arrivesDeflated(request, response) ? inflate(body, request.url) : body };
   } catch (error) {
     release();
     controller.abort();
@@ -93,7 +101,7 @@ export async function exchangeStream(
 
 async function* readBody(
   response: Response,
-  { url, signal, stallTimeoutMs }: HttpRequest & { stallTimeoutMs: number },
+  { url, signal, stallTimeoutMs, bandwidth }: HttpRequest & { stallTimeoutMs: number },
   controller: AbortController,
   release: () => void,
 ): AsyncGenerator<Uint8Array> {
@@ -109,6 +117,8 @@ async function* readBody(
       const { done, value } = await reader.read();
       clearTimeout(watchdog);
       if (done) return;
+      // At the pace that is allowed: what is not read stays at the other end.
+      await bandwidth?.take(value.length, signal);
       yield value;
     }
   } catch (cause) {
@@ -125,25 +135,57 @@ async function* readBody(
   }
 }
 
-async function send(request: HttpRequest, ...signals: AbortSignal[]): Promise<Response> {
-  const { method, url, headers = {}, body, ca } = request;
+/** With a limit answers come as they are sent, so that what is counted is what the line carries. */
+function arrivesDeflated({ bandwidth }: HttpRequest, response: Response): boolean {
+  return bandwidth !== undefined && response.headers.get('content-encoding') === 'gzip';
+}
+
+function inflatedAnswer(request: HttpRequest, response: Response): Response {
+  if (!arrivesDeflated(request, response) || response.body === null) return response;
+  return new Response(response.body.pipeThrough(new DecompressionStream('gzip')));
+}
+
+async function* inflate(body: AsyncGenerator<Uint8Array>, url: string): AsyncGenerator<Uint8Array> {
+  const inflated = createGunzip();
+  const done = pipeline(body, inflated).catch(() => {
+    // Whoever reads what comes out of it meets the error there.
+  });
+  try {
+    for await (const piece of inflated) yield piece as Uint8Array;
+  } catch (cause) {
+    if (!String((cause as NodeJS.ErrnoException).code).startsWith('Z_')) throw cause;
+    throw new BackendError(`${url}: lo comprimido llegó incompleto o dañado`, { retryable: true, cause });
+  } finally {
+    inflated.destroy();
+    await done;
+  }
+}
+
+async function send(request: HttpRequest & { stallTimeoutMs?: number }, ...signals: AbortSignal[]): Promise<Response> {
+  const { method, url, headers = {}, body, ca, proxy, bandwidth } = request;
+  const signal = signals.at(-1)!;
+  const slow = bandwidth !== undefined && body instanceof Uint8Array;
   try {
     return await fetch(url, {
       method,
-      headers,
-      ...(body === undefined ? {} : { body }),
+      // A stream says its length, for proxies and servers that ask for one.
+      headers: slow ? { ...headers, 'content-length': String(body.length) } : headers,
+      ...(body === undefined ? {} : { body: slow ? throttled(body, bandwidth, signal) : body }),
+      ...(proxy === undefined ? {} : { proxy: proxy.url }),
+      decompress: request.stallTimeoutMs === undefined || bandwidth === undefined,
       // The key must not follow a redirection to somewhere else.
       redirect: 'manual',
       // Said here, so that no variable of the environment (NODE_TLS_REJECT_UNAUTHORIZED) turns it off.
       tls: { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) },
-      signal: signals.at(-1)!,
+      signal,
     });
   } catch (cause) {
     if (signals.some((signal) => signal.aborted)) throw cause;
     // A connection that broke may be the fault of this request alone (a proxy that dislikes its size, say).
     const broke = ['ConnectionClosed', 'ECONNRESET'].includes((cause as NodeJS.ErrnoException).code ?? '');
-    if (broke) throw new BackendError(`${url} no respondió: ${reasonOf(cause)}`, { retryable: true, cause });
-    throw new BackendError(`No se puede llegar a ${url}: ${reasonOf(cause)}`, {
+    const where = proxy === undefined ? url : `${url} por el proxy ${proxy.name}`;
+    if (broke) throw new BackendError(`${where} no respondió: ${reasonOf(cause)}`, { retryable: true, cause });
+    throw new BackendError(`No se puede llegar a ${where}: ${reasonOf(cause)}`, {
       retryable: true,
       unreachable: true,
       cause,
@@ -153,7 +195,10 @@ async function send(request: HttpRequest, ...signals: AbortSignal[]): Promise<Re
 
 /** Runs `use` under a signal that also aborts after the request's time limit. */
 async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const { signal, timeoutMs, url } = request;
+  const { signal, url, body, bandwidth } = request;
+  // Twice its time: two chunks share the line.
+  const extra = body instanceof Uint8Array ? 2 * (bandwidth?.timeOf(body.length) ?? 0) : 0;
+  const timeoutMs = request.timeoutMs + extra;
   signal.throwIfAborted();
   const limit = new AbortController();
   let expired = false;
@@ -214,6 +259,9 @@ function failureOf(request: HttpRequest, response: Response, text: string): Erro
     if (problem !== undefined) return problem;
   }
   const { status } = response;
+  if (status === 407) {
+    return new BackendError(`${request.url}: ${proxyAsks(request.proxy)}`, { status, retryable: false });
+  }
   if (status >= 300 && status < 400) {
     const target = response.headers.get('location') ?? '(sin Location)';
     return new BackendError(`${request.url} redirige a ${target}; ejecute init con la dirección definitiva`, {
@@ -253,12 +301,18 @@ function excerpt(text: string): string {
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;
 }
 
+function proxyAsks(proxy: HttpProxy | undefined): string {
+  return `el proxy ${proxy?.name ?? ''} pide usuario y contraseña, o los rechaza (407); van delante del servidor: http://usuario:contraseña@servidor:puerto`;
+}
+
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
+  if (/\b407\b/.test(cause.message)) return 'pide usuario y contraseña, o los rechaza (407)';
   const code = (cause as NodeJS.ErrnoException).code;
   const known: Record<string, string> = {
     ConnectionRefused: 'la conexión fue rechazada; ¿está encendido el backend?',
     ECONNREFUSED: 'la conexión fue rechazada; ¿está encendido el backend?',
+    ERR_PROXY_TUNNEL: 'el proxy no deja pasar hasta ese servidor',
     ConnectionClosed: 'la conexión se cerró',
     ZlibError: 'lo comprimido llegó incompleto o dañado',
     ECONNRESET: 'la conexión se cortó',

@@ -1,22 +1,28 @@
+import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import ndjson from 'ndjson';
 import { Compile } from 'typebox/compile';
 import { type LogEntry, LogEntrySchema } from '../../protocol/api.ts';
 import { limits } from '../../protocol/constants.ts';
+import { SyncError } from '../../protocol/errors.ts';
 import { isMissingFile, writeFileAtomically } from '../config/files.ts';
+import { isCredentialCode } from '../describe-error.ts';
 import type { Backend } from '../http/backend.ts';
 import type { Secrets } from './secrets.ts';
+import { cut } from './words.ts';
 
 /**
- * The entries of a run for the backend's `sync_logs`, sent in one batch at its end. What could not be sent waits in
- * `logs/pendientes.ndjson` for the next run; of that file the newest entries are kept.
+ * The entries of a run for the backend's `sync_logs`. Each is written to `logs/pendientes.ndjson` as it comes, so that a
+ * run that is killed loses none, and sent in batches at the end of the run, or of a later one. Each has an id of its own:
+ * what is sent twice is stored once. Of a file that grows too large the newest entries are kept.
  */
 const FILE_NAME = 'pendientes.ndjson';
 const MAX_PENDING = 5000;
+/** A run alone may pass MAX_PENDING_BYTES; not this. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
+const MAX_PENDING_BYTES = 8 * 1024 * 1024;
 const MAX_MESSAGE = 10_000;
 const MAX_DETAIL = 20_000;
 
@@ -24,42 +30,82 @@ const checker = Compile(LogEntrySchema);
 
 export class Journal {
   readonly #folder: string;
-  readonly #entries: LogEntry[] = [];
+  readonly #path: string;
   readonly #secrets: Secrets;
+  /** What the disk did not take. */
+  readonly #unwritten: LogEntry[] = [];
+  #tail: Promise<void> = Promise.resolve();
 
   constructor(folder: string, secrets: Secrets) {
     this.#folder = join(folder, 'logs');
+    this.#path = join(this.#folder, FILE_NAME);
     this.#secrets = secrets;
   }
 
   add(entry: LogEntry): void {
     const { mensaje, errorDetalle } = entry;
-    this.#entries.push({
+    const kept = {
+      id: makeId(),
       ...entry,
       ...(typeof mensaje === 'string' ? { mensaje: cut(this.#secrets.scrub(mensaje), MAX_MESSAGE) } : {}),
       ...(typeof errorDetalle === 'string' ? { errorDetalle: cut(this.#secrets.scrub(errorDetalle), MAX_DETAIL) } : {}),
-    });
-    if (this.#entries.length > MAX_PENDING) this.#entries.shift();
+    };
+    this.#tail = this.#tail.then(() => this.#write(kept));
   }
 
   /**
-   * Sends what waited from earlier runs and this run's entries, oldest first, in batches that the API takes. What is
-   * not sent is written to `pendientes.ndjson`, and the error thrown.
+   * Sends what waits, oldest first, in batches that the API takes; answers how many entries the backend refused for good,
+   * which are dropped. What is not sent stays in `pendientes.ndjson`, and the error is thrown.
    */
-  async ship(backend: Backend, signal: AbortSignal): Promise<void> {
-    const path = join(this.#folder, FILE_NAME);
-    const waiting = [...(await readPending(path)), ...this.#entries.splice(0)];
+  async ship(backend: Backend, signal: AbortSignal): Promise<{ refused: number }> {
+    await this.#tail;
+    const waiting = [...(await readPending(this.#path)), ...this.#unwritten.splice(0)];
+    let refused = 0;
     try {
       while (waiting.length > 0) {
         const batch = takeBatch(waiting);
-        await backend.sendLogs(batch, signal);
+        refused += await sendBatch(backend, batch, signal);
         waiting.splice(0, batch.length);
       }
     } catch (error) {
-      await writePending(this.#folder, path, waiting.slice(-MAX_PENDING));
+      await mkdir(this.#folder, { recursive: true });
+      await writeFileAtomically(this.#path, newest(waiting));
       throw error;
     }
-    await rm(path, { force: true });
+    await rm(this.#path, { force: true });
+    return { refused };
+  }
+
+  async #write(entry: LogEntry): Promise<void> {
+    try {
+      await mkdir(this.#folder, { recursive: true });
+      await appendFile(this.#path, lineOf(entry), { mode: 0o600 });
+    } catch {
+      // A full disk: they go with this run, or not at all.
+      this.#unwritten.push(entry);
+      if (this.#unwritten.length > MAX_PENDING) this.#unwritten.shift();
+    }
+  }
+}
+
+/** How many entries wait to be sent. */
+export async function countPending(folder: string): Promise<number> {
+  return (await readPending(join(folder, 'logs', FILE_NAME))).length;
+}
+
+/** How many of a batch the backend refuses for good: halved until the entry is alone that it does not take. */
+async function sendBatch(backend: Backend, batch: LogEntry[], signal: AbortSignal): Promise<number> {
+  try {
+    await backend.sendLogs(batch, signal);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof SyncError) || error.retryable || isCredentialCode(error.code)) throw error;
+    // An address that is wrong is no fault of an entry's.
+    if (error.code !== 'CUERPO_INVALIDO' && error.code !== 'DEMASIADO_GRANDE') throw error;
+    if (batch.length === 1) return 1;
+    const half = batch.length >> 1;
+    const first = await sendBatch(backend, batch.slice(0, half), signal);
+    return first + (await sendBatch(backend, batch.slice(half), signal));
   }
 }
 
@@ -92,17 +138,24 @@ async function readPending(path: string): Promise<LogEntry[]> {
   return entries;
 }
 
-async function writePending(folder: string, path: string, entries: readonly LogEntry[]): Promise<void> {
-  const serialiser = ndjson.stringify();
-  const parts: string[] = [];
-  serialiser.on('data', (line: string) => parts.push(line));
-  for (const entry of entries) serialiser.write(entry);
-  serialiser.end();
-  await finished(serialiser);
-  await mkdir(folder, { recursive: true });
-  await writeFileAtomically(path, parts.join(''));
+function lineOf(entry: LogEntry): string {
+  return `${JSON.stringify(entry)}\n`;
 }
 
-function cut(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+/** The lines of the newest entries that a file may keep. */
+function newest(entries: readonly LogEntry[]): string {
+  const lines: string[] = [];
+  let bytes = 0;
+  for (const entry of entries.slice(-MAX_PENDING).reverse()) {
+    const line = lineOf(entry);
+    bytes += Buffer.byteLength(line);
+    if (bytes > MAX_PENDING_BYTES) break;
+    lines.push(line);
+  }
+  return lines.reverse().join('');
+}
+
+/** In the form of the ids that PostgreSQL gives itself: `c` and 24 of 36 characters. */
+function makeId(): string {
+  return `c${Array.from(randomBytes(24), (byte) => (byte % 36).toString(36)).join('')}`;
 }

@@ -1,11 +1,12 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { LogEntry } from '../../protocol/api.ts';
 import { Backend } from '../http/backend.ts';
+import { retryPolicy } from '../retry.ts';
 import { Journal } from './journal.ts';
 import { withLog } from './log.ts';
 import { Secrets } from './secrets.ts';
@@ -68,6 +69,60 @@ test('the files are appended to by the next run and closed when they are large',
   expect((await readdir(join(folder, 'logs'))).some((name) => /^sync-combined-\d{4}-.*\.log$/.test(name))).toBe(true);
 });
 
+test('closed files are kept for thirty days, and 100 MB of them', async () => {
+  const logs = join(folder, 'logs');
+  await mkdir(logs);
+  const fill = async (name: string, megabytes: number, daysAgo: number) => {
+    const path = join(logs, name);
+    await writeFile(path, '');
+    await truncate(path, megabytes * 1024 * 1024);
+    const time = new Date(Date.now() - daysAgo * 86_400_000);
+    await utimes(path, time, time);
+  };
+  for (let index = 1; index <= 12; index++) await fill(`sync-combined-2024-01-15-${index}.log`, 10, 2);
+  await fill('sync-combined-2024-01-14-1.log', 1, 3);
+  await fill('sync-error-2024-01-14-1.log', 1, 31);
+  await fill('sync-error-2024-01-15-1.log', 1, 29);
+  await fill('ajeno-2024-01-15-1.log', 1, 400);
+  await withLog(
+    folder,
+    new Secrets(),
+    () => {},
+    async (log) => log.info('una'),
+  );
+  const kept = (await readdir(logs)).sort();
+  expect(kept.filter((name) => name.startsWith('sync-error-'))).toEqual(['sync-error-2024-01-15-1.log']);
+  // The newest ten, by number and not by their spelling.
+  const numbers = kept.flatMap((name) => /^sync-combined-2024-01-15-(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number);
+  expect(numbers.sort((a, b) => a - b)).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  expect(kept).toContain('ajeno-2024-01-15-1.log');
+  expect(kept).not.toContain('sync-combined-2024-01-14-1.log');
+});
+
+test('a file is closed in the middle of a run too, and by its age; a long text is cut', async () => {
+  const logs = join(folder, 'logs');
+  await mkdir(logs);
+  const path = join(logs, 'sync-combined.log');
+  await writeFile(path, '2024-01-15 10:30:00.123 INFO  de ayer\n');
+  const yesterday = new Date(Date.now() - 86_400_000);
+  await utimes(path, yesterday, yesterday);
+  await withLog(
+    folder,
+    new Secrets(),
+    () => {},
+    async (log) => {
+      for (let index = 0; index < 400; index++) log.info('x'.repeat(40_000));
+    },
+  );
+  const files = (await readdir(logs)).filter((name) => name.startsWith('sync-combined'));
+  const sizes = await Promise.all(files.map(async (name) => (await stat(join(logs, name))).size));
+  // 400 × 32 KB make two files; the third is yesterday's.
+  expect(sizes).toHaveLength(3);
+  expect(Math.max(...sizes)).toBeLessThan(11 * 1024 * 1024);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeGreaterThan(400 * 32_000);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(400 * 33_000);
+});
+
 test('a folder for logs that cannot be made does not stop the run', async () => {
   await writeFile(join(folder, 'logs'), 'a file in the place of the folder');
   const lines: string[] = [];
@@ -94,20 +149,26 @@ const entryOf = (tabla: string): LogEntry => ({
   fechaInicio: '2024-01-15T10:30:00Z',
 });
 
-/** A real HTTP server that takes logs, or refuses while `answer` says another status. */
+/** A real HTTP server that takes logs, but none with `veneno`; or refuses all while `answer` says another status. */
 async function startLogServer(answer: { status: number }): Promise<{ backend: Backend; batches: LogEntry[][] }> {
   const batches: LogEntry[][] = [];
   server = createServer(async (request, response) => {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     const { logs } = JSON.parse(Buffer.concat(parts).toString()) as { logs: LogEntry[] };
-    if (answer.status === 200) batches.push(logs);
-    response.writeHead(answer.status, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ success: true, logsInsertados: logs.length }));
+    const poisoned = logs.some(({ mensaje }) => mensaje === 'veneno');
+    const status = answer.status === 200 && poisoned ? 400 : answer.status;
+    if (status === 200) batches.push(logs);
+    response.writeHead(status, { 'content-type': 'application/json' });
+    const refusal = { success: false, code: 'CUERPO_INVALIDO', detail: 'No.' };
+    response.end(JSON.stringify(status === 400 ? refusal : { success: true, logsInsertados: logs.length }));
   });
   await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { backend: new Backend({ url, tenant: 't', key: 'k' }), batches };
+  return {
+    backend: new Backend({ url, tenant: 't', key: 'k', retryPolicy: { ...retryPolicy, attempts: 1 } }),
+    batches,
+  };
 }
 
 test('what the backend did not take waits in a file and goes first with the next run', async () => {
@@ -143,6 +204,41 @@ test('batches keep to the count that the API takes, and a broken line in the fil
   await journal.ship(backend, signal);
   expect(batches.map((batch) => batch.length)).toEqual([1000, 501]);
   expect(batches[0]![0]!.tabla).toBe('vieja');
+});
+
+test('an entry is on the disk at once, so that a run that is killed leaves it for the next', async () => {
+  const killed = new Journal(folder, new Secrets());
+  killed.add(entryOf('uno'));
+  killed.add(entryOf('dos'));
+  await vi.waitFor(async () => expect((await readLog('pendientes.ndjson')).trim().split('\n')).toHaveLength(2));
+  const { backend, batches } = await startLogServer({ status: 200 });
+  const next = new Journal(folder, new Secrets());
+  next.add(entryOf('tres'));
+  await next.ship(backend, signal);
+  expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'dos', 'tres']]);
+  expect(new Set(batches.flat().map(({ id }) => id)).size).toBe(3);
+});
+
+test('an entry that the backend refuses for good does not hold up the others', async () => {
+  const { backend, batches } = await startLogServer({ status: 200 });
+  const journal = new Journal(folder, new Secrets());
+  for (let index = 0; index < 9; index++) {
+    journal.add({ ...entryOf(`t${index}`), ...(index === 5 ? { mensaje: 'veneno' } : {}) });
+  }
+  expect(await journal.ship(backend, signal)).toEqual({ refused: 1 });
+  expect(batches.flat().map(({ tabla }) => tabla)).toEqual(['t0', 't1', 't2', 't3', 't4', 't6', 't7', 't8']);
+  expect(await readdir(join(folder, 'logs'))).toEqual([]);
+});
+
+test('what waits is bounded in bytes: the newest entries are kept', async () => {
+  const { backend } = await startLogServer({ status: 401 });
+  const journal = new Journal(folder, new Secrets());
+  for (let index = 0; index < 600; index++) journal.add({ ...entryOf(`t${index}`), errorDetalle: 'x'.repeat(20_000) });
+  await expect(journal.ship(backend, signal)).rejects.toThrow();
+  const path = join(folder, 'logs', 'pendientes.ndjson');
+  expect((await stat(path)).size).toBeLessThanOrEqual(8 * 1024 * 1024);
+  expect((await stat(path)).size).toBeGreaterThan(7 * 1024 * 1024);
+  expect((await readLog('pendientes.ndjson')).trim().split('\n').at(-1)).toContain('"t599"');
 });
 
 test('texts are cut to what the API takes and hold no secret', async () => {

@@ -2,12 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
+import { type LogName, logFileName, pruneLog, ROTATION } from './rotation.ts';
 import type { Secrets } from './secrets.ts';
+import { cut, localTimestamp } from './words.ts';
 
 /**
  * The agent's own log: `logs/sync-combined.log` (everything) and `logs/sync-error.log` (errors), one readable line an
- * entry: `2024-01-15 10:30:00.123 INFO  vista_proveedores: texto`. Each file is closed at 10 MB or after a day and the
- * last 14 are kept, so a folder of logs never passes about 300 MB.
+ * entry: `2024-01-15 10:30:00.123 INFO  vista_proveedores: texto`. rotation.ts says how long they are kept.
  */
 export interface Log {
   info(text: string, tabla?: string): void;
@@ -15,7 +16,12 @@ export interface Log {
   error(text: string, tabla?: string): void;
 }
 
-const ROTATION = { size: '10M', interval: '1d', maxFiles: 14 } as const;
+/** Gets every line too: as it stands in the file, and in parts. */
+export type LogEcho = (line: string, level: LogLevel, entry: { hora: string; tabla?: string; texto: string }) => void;
+export type LogLevel = 'info' | 'warn' | 'error';
+
+/** Characters of an entry: what a database says may be long, and the files are bounded. */
+const MAX_TEXT = 32_000;
 const levelNames: Record<number, string> = { 30: 'INFO ', 40: 'AVISO', 50: 'ERROR' };
 
 /**
@@ -26,11 +32,12 @@ const levelNames: Record<number, string> = { 30: 'INFO ', 40: 'AVISO', 50: 'ERRO
 export async function withLog<T>(
   folder: string,
   secrets: Secrets,
-  echo: (line: string, level: 'info' | 'warn' | 'error') => void,
+  echo: LogEcho,
   use: (log: Log) => Promise<T>,
 ): Promise<T> {
+  const tell = (texto: string) => echo(texto, 'warn', { hora: localTimestamp(new Date()), texto });
   const files = await openFiles(join(folder, 'logs'), (reason) =>
-    echo(`No se puede escribir en ${join(folder, 'logs')}: ${reason}`, 'warn'),
+    tell(`No se puede escribir en ${join(folder, 'logs')}: ${reason}`),
   );
   const logger = pino(
     { base: null, level: 'info', timestamp: () => `,"time":"${localTimestamp(new Date())}"` },
@@ -38,14 +45,16 @@ export async function withLog<T>(
       write(entry: string) {
         const { level, time, msg, tabla } = JSON.parse(entry) as Record<string, string> & { level: number };
         const place = tabla === undefined ? '' : `${tabla}: `;
-        const line = secrets.scrub(`${time} ${levelNames[level] ?? String(level)} ${place}${msg}`);
+        const texto = cut(secrets.scrub(msg!), MAX_TEXT);
+        const line = `${time} ${levelNames[level] ?? String(level)} ${secrets.scrub(place)}${texto}`;
         files?.combined.write(`${line}\n`);
         if (level >= 50) files?.errors.write(`${line}\n`);
-        echo(line, level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info');
+        const name = level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info';
+        echo(line, name, { hora: time!, texto, ...(tabla === undefined ? {} : { tabla }) });
       },
     },
   );
-  const write = (level: 'info' | 'warn' | 'error') => (text: string, tabla?: string) =>
+  const write = (level: LogLevel) => (text: string, tabla?: string) =>
     logger[level](tabla === undefined ? {} : { tabla }, text);
   try {
     return await use({
@@ -55,6 +64,7 @@ export async function withLog<T>(
     });
   } finally {
     if (files !== undefined) await Promise.all([finish(files.combined), finish(files.errors)]);
+    await prune(join(folder, 'logs'));
   }
 }
 
@@ -69,12 +79,15 @@ async function openFiles(
     return undefined;
   }
   let told = false;
-  const openOne = (name: string) => {
-    const stream = createStream((time, index) => rotatedName(name, time, index), {
+  const openOne = (name: LogName) => {
+    const stream = createStream((time, index) => logFileName(name, time, index), {
       path,
       ...ROTATION,
+      // A run is short: the day that is over is seen when the next one begins. It counts with intervalBoundary alone.
       initialRotation: true,
+      intervalBoundary: true,
     });
+    stream.on('rotated', () => void prune(path));
     // Without a listener a full disk would end the process; the run goes on without its log.
     stream.on('error', (cause) => {
       if (!told) onFailure(cause.message);
@@ -85,9 +98,9 @@ async function openFiles(
   return { combined: openOne('sync-combined'), errors: openOne('sync-error') };
 }
 
-function rotatedName(name: string, time: number | Date | null, index = 1): string {
-  if (time === null) return `${name}.log`;
-  return `${name}-${new Date(time).toISOString().slice(0, 10)}-${index}.log`;
+async function prune(path: string): Promise<void> {
+  // A folder that cannot be listed has been told of by then.
+  for (const name of ['sync-combined', 'sync-error'] as const) await pruneLog(path, name).catch(() => {});
 }
 
 function finish(stream: RotatingFileStream): Promise<void> {
@@ -95,12 +108,4 @@ function finish(stream: RotatingFileStream): Promise<void> {
     stream.once('error', () => resolve());
     stream.end(() => resolve());
   });
-}
-
-/** What the operator's wall clock shows. */
-function localTimestamp(now: Date): string {
-  const pad = (value: number, width = 2) => String(value).padStart(width, '0');
-  const day = `${now.getFullYear()}-${pad(now.getMonth() + 1)}-${pad(now.getDate())}`;
-  const time = `${pad(now.getHours())}:${pad(now.getMinutes())}:${pad(now.getSeconds())}`;
-  return `${day} ${time}.${pad(now.getMilliseconds(), 3)}`;
 }

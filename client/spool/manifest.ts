@@ -93,24 +93,11 @@ export class Manifest {
     path: string,
     spoolKey: string,
   ): Promise<{ manifest: Manifest; records: ManifestRecord[] } | undefined> {
-    if ((await stat(path)).size > MAX_BYTES) return undefined;
-    const bytes = await readFile(path);
-    // What follows the last line end was being written when everything stopped.
-    const valid = bytes.lastIndexOf('\n') + 1;
-    const [first, ...sealed] = bytes.subarray(0, valid).toString('latin1').split('\n').slice(0, -1);
-    const head = parse(first ?? '') as { version?: unknown; id?: unknown } | undefined;
-    if (head?.version !== VERSION || typeof head.id !== 'string') return undefined;
-    const { id } = head;
-    const key = deriveEntryKey(spoolKey, id);
-    const records: ManifestRecord[] = [];
-    for (const [index, line] of sealed.entries()) {
-      const plain = openBytes(key, placeOf(id, index + 1), Buffer.from(line, 'base64'));
-      const record = plain && parse(Buffer.from(plain).toString('utf8'));
-      if (!checker.Check(record)) return undefined;
-      records.push(record);
-    }
-    if (valid < bytes.length) await truncate(path, valid);
-    return { manifest: new Manifest(await open(path, 'a', 0o600), id, key, sealed.length + 1), records };
+    const found = await readManifest(path, spoolKey);
+    if (found === undefined) return undefined;
+    const { id, key, records, validBytes, bytes } = found;
+    if (validBytes < bytes) await truncate(path, validBytes);
+    return { manifest: new Manifest(await open(path, 'a', 0o600), id, key, records.length + 1), records };
   }
 
   /** Appends records; they are on disk when this resolves. Calls may overlap, their order is kept. */
@@ -131,6 +118,30 @@ export class Manifest {
     await this.#tail;
     await this.#file.close();
   }
+}
+
+/** What a manifest says; undefined as of Manifest.open. Nothing is changed: another process may be writing it. */
+export async function readManifest(
+  path: string,
+  spoolKey: string,
+): Promise<{ id: string; key: Buffer; records: ManifestRecord[]; validBytes: number; bytes: number } | undefined> {
+  if ((await stat(path)).size > MAX_BYTES) return undefined;
+  const bytes = await readFile(path);
+  // What follows the last line end was being written when everything stopped.
+  const validBytes = bytes.lastIndexOf('\n') + 1;
+  const [first, ...sealed] = bytes.subarray(0, validBytes).toString('latin1').split('\n').slice(0, -1);
+  const head = parse(first ?? '') as { version?: unknown; id?: unknown } | undefined;
+  if (head?.version !== VERSION || typeof head.id !== 'string') return undefined;
+  const { id } = head;
+  const key = deriveEntryKey(spoolKey, id);
+  const records: ManifestRecord[] = [];
+  for (const [index, line] of sealed.entries()) {
+    const plain = openBytes(key, placeOf(id, index + 1), Buffer.from(line, 'base64'));
+    const record = plain && parse(Buffer.from(plain).toString('utf8'));
+    if (!checker.Check(record)) return undefined;
+    records.push(record);
+  }
+  return { id, key, records, validBytes, bytes: bytes.length };
 }
 
 function placeOf(id: string, line: number): string {

@@ -3,7 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissingFile, syncFolder } from '../config/files.ts';
 import { namesIn, onDisk } from './disk.ts';
-import { Manifest, type UploadHead } from './manifest.ts';
+import { Manifest, readManifest, type UploadHead } from './manifest.ts';
 import { chunkBytesIn, type Room, SpooledUpload } from './spooled-upload.ts';
 
 /**
@@ -17,6 +17,49 @@ import { chunkBytesIn, type Room, SpooledUpload } from './spooled-upload.ts';
  */
 const FOLDER = 'spool';
 const MANIFEST = 'manifiesto';
+
+/** An upload that waits, as far as its manifest tells. */
+export interface WaitingUpload {
+  tabla: string;
+  trozos: number;
+  filas: number;
+  /** On the disk. */
+  bytes: number;
+  /** Whether SQL Server has been read to the end. */
+  completa: boolean;
+}
+
+/** What waits in `spool/`; what cannot be read is counted. Nothing is changed: a run may be under way. */
+export async function describeSpool(
+  folder: string,
+  key: string,
+): Promise<{ subidas: WaitingUpload[]; ilegibles: number }> {
+  const subidas: WaitingUpload[] = [];
+  let ilegibles = 0;
+  for (const name of await namesIn(join(folder, FOLDER))) {
+    const path = join(folder, FOLDER, name);
+    try {
+      const records = (await readManifest(join(path, MANIFEST), key))?.records ?? [];
+      const [first] = records;
+      if (first?.tipo !== 'inicio') throw new Error('no head');
+      const chunks = new Map<number, number>();
+      for (const record of records) if (record.tipo === 'trozo') chunks.set(record.trozo.n, record.trozo.filas);
+      const filas = [...chunks.values()].reduce((sum, rows) => sum + rows, 0);
+      const completa = records.some(({ tipo }) => tipo === 'completa');
+      subidas.push({
+        tabla: first.subida.tabla,
+        trozos: chunks.size,
+        filas,
+        bytes: await chunkBytesIn(path),
+        completa,
+      });
+    } catch {
+      // Damaged, another key's, or its run has just removed it.
+      ilegibles++;
+    }
+  }
+  return { subidas, ilegibles };
+}
 
 export interface SpoolOptions {
   /** The install folder. */

@@ -51,8 +51,8 @@ export async function findRangeKey(
   signal: AbortSignal,
 ): Promise<RangeKey> {
   // As it will be read, which says whether it can be; and as it stands, which says where its columns come from.
-  await describe(db, `SELECT * FROM ${wrapQuery(query)} AS q`, parameters, signal);
-  const columns = (await describe(db, query, parameters, signal)).filter((column) => !column.is_hidden);
+  await describeResult(db, `SELECT * FROM ${wrapQuery(query)} AS q`, parameters, signal);
+  const columns = (await describeResult(db, query, parameters, signal)).filter((column) => !column.is_hidden);
   const alike = columns.filter(({ name }) => name?.toLowerCase() === columna.toLowerCase());
   const column = alike.find(({ name }) => name === columna) ?? alike[0];
   if (column === undefined) {
@@ -84,7 +84,8 @@ export async function findRangeKey(
   return { name, type, ...(collation !== null && /^\w+$/.test(collation) ? { collation } : {}) };
 }
 
-async function describe(
+/** The columns of the result of `sql`, and where each comes from. Throws SqlServerError. */
+export async function describeResult(
   db: SqlServer,
   sql: string,
   parameters: readonly SqlParameter[],
@@ -129,16 +130,20 @@ function explain(error: SqlServerError): SqlServerError {
   });
 }
 
-/** Indexes in rows (not columnstore, XML, …) whose one key column it is; a row without a name when there is none. */
-function indexesSql(database: string | null): string {
+/**
+ * Indexes in rows (not columnstore, XML, …) whose first key column it is, and the only one where it has to be `alone`; a
+ * row without a name when there is none. Parameters: `@esquema`, `@tabla`, `@columna`.
+ */
+export function indexesSql(database: string | null, { alone }: { alone: boolean }): string {
   const sys = database === null ? 'sys' : `${quoteName(database)}.sys`;
+  const only = `AND NOT EXISTS (SELECT 1 FROM ${sys}.index_columns AS x
+        WHERE x.object_id = k.object_id AND x.index_id = k.index_id AND x.key_ordinal > 1)`;
   return `SELECT i.name, i.is_unique, i.is_disabled, i.has_filter
     FROM ${sys}.schemas AS s
     JOIN ${sys}.objects AS o ON o.schema_id = s.schema_id AND o.name = @tabla
     LEFT JOIN ${sys}.columns AS c ON c.object_id = o.object_id AND c.name = @columna
     LEFT JOIN ${sys}.index_columns AS k ON k.object_id = o.object_id AND k.column_id = c.column_id AND k.key_ordinal = 1
-      AND NOT EXISTS (SELECT 1 FROM ${sys}.index_columns AS x
-        WHERE x.object_id = k.object_id AND x.index_id = k.index_id AND x.key_ordinal > 1)
+      ${alone ? only : ''}
     LEFT JOIN ${sys}.indexes AS i ON i.object_id = k.object_id AND i.index_id = k.index_id AND i.type IN (1, 2)
     WHERE s.name = @esquema`;
 }
@@ -158,7 +163,7 @@ async function assertUnique(
 ): Promise<void> {
   const values = { esquema: schema ?? 'dbo', tabla: table, columna: source };
   const parameters = Object.entries(values).map(([name, value]) => ({ name, type: 'nvarchar' as const, value }));
-  const found = (await db.query(indexesSql(database), { parameters, signal })) as unknown as Index[];
+  const found = (await db.query(indexesSql(database, { alone: true }), { parameters, signal })) as unknown as Index[];
   if (found.length === 0) {
     const what = `particion: el usuario de SQL Server no ve la tabla ${place}, y no se sabe si ${where} es única`;
     throw new SqlServerError('PERMISOS', `${what}. Dele permiso: GRANT VIEW DEFINITION ON ${place} TO su_usuario.`);

@@ -1,3 +1,4 @@
+import type { Direccion } from '../../protocol/config.ts';
 import type { Backend } from '../http/backend.ts';
 import type { Journal } from '../log/journal.ts';
 import type { Log } from '../log/log.ts';
@@ -28,6 +29,8 @@ export interface SyncContext {
   journal: Journal;
   log: Log;
   progress: Progress;
+  /** Rows of the table's last good run, where there was one. */
+  lastRows(direccion: Direccion, tabla: string): number | undefined;
   /** How patient this run is. */
   policy: RetryPolicy;
   signal: AbortSignal;

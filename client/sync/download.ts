@@ -26,15 +26,17 @@ import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
  * error of the connection.
  */
 export function downloadTable(context: SyncContext, tabla: TablaBajada): Promise<number> {
-  const { log, policy, signal } = context;
+  const { log, policy, progress, signal } = context;
   const onRetry = (error: unknown) => {
+    progress.again();
     log.warn(`${describeError(causeOf(error)).text} Se intenta de nuevo.`, tabla.nombre);
   };
   return withRetries(() => downloadOnce(context, tabla), { signal, policy, when: isLostConnection, onRetry });
 }
 
 async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<number> {
-  const { log, signal, sqlServer } = context;
+  const { log, progress, signal, sqlServer } = context;
+  progress.waiting(() => 'la conexión a SQL Server');
   const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
   return withSqlServer(sqlServer, { signal, onMessage }, async (db) => {
     await runPhaseAtBackend(context, tabla, 'pre_process');
@@ -60,20 +62,19 @@ interface LoadedRows {
 
 async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada) {
   const { log, policy, progress, signal } = context;
-  progress.start(tabla.nombre);
-  try {
-    const loaded = await withRetries(() => loadOnce(context, db, tabla), {
-      signal,
-      policy,
-      // A connection to SQL Server that broke took its #temp along.
-      when: (error) => isRetryable(error) && !(error instanceof SqlServerError),
-      onRetry: (error) => log.warn(`${describeError(error).message} Se empieza de nuevo.`, tabla.nombre),
-    });
-    const message = `${loaded.rows} filas descargadas en ${loaded.temp}`;
-    return { value: loaded, rows: loaded.rows, message, metadata: { filas: loaded.rows, bytes: loaded.bytes } };
-  } finally {
-    progress.stop();
-  }
+  progress.waiting(() => 'filas del backend');
+  const loaded = await withRetries(() => loadOnce(context, db, tabla), {
+    signal,
+    policy,
+    // A connection to SQL Server that broke took its #temp along.
+    when: (error) => isRetryable(error) && !(error instanceof SqlServerError),
+    onRetry: (error) => {
+      progress.again();
+      log.warn(`${describeError(error).message} Se empieza de nuevo.`, tabla.nombre);
+    },
+  });
+  const message = `${loaded.rows} filas descargadas en ${loaded.temp}`;
+  return { value: loaded, rows: loaded.rows, message, metadata: { filas: loaded.rows, bytes: loaded.bytes } };
 }
 
 /** One attempt, with a `#temp` of its own that goes when it fails. */
@@ -94,6 +95,7 @@ async function loadOnce(
     const collect = makeCollector();
     const counted = tap(lines, (piece) => {
       bytes += piece.length;
+      progress.bytes(piece.length);
       collect(piece.length);
     });
     const arriving = sensitive === undefined ? counted : decryptRows(counted, sensitive);
@@ -141,6 +143,7 @@ async function updateTarget(
     ? [configured.sql.replaceAll('{temp_table}', loaded.temp).replaceAll('{tabla}', quoteTable(tabla.nombre))]
     : builtInUpdate(tabla, loaded.columns, loaded.temp);
   const place = { direccion: 'download', tabla: tabla.nombre, fase: 'post_process', ejecutadoEn: 'destino' } as const;
+  context.progress.waiting(() => 'post_process en SQL Server');
   await recordPhase(context, place, async () => {
     // An error in the middle of the SQL rolls the whole of it back.
     await db.execute('SET XACT_ABORT ON', { signal });

@@ -39,6 +39,13 @@ export async function withLock<T>(folder: string, use: () => Promise<T>): Promis
   }
 }
 
+/** Whether a run is under way in `folder`: which process, and since when (ISO; empty when it does not say). */
+export async function findRunning(folder: string): Promise<{ pid: number; inicio: string } | undefined> {
+  const holder = await readHolder(join(folder, FILE_NAME));
+  if (holder === 'gone' || !holder.alive) return undefined;
+  return { pid: holder.pid, inicio: /"inicio":"([^"]*)"/.exec(holder.text)?.[1] ?? '' };
+}
+
 async function take(path: string, content: string): Promise<void> {
   if (await createNew(path, content)) return;
   const holder = await readHolder(path);

@@ -41,6 +41,19 @@ const BEFORE_EVERYTHING = '1753-01-01T00:00:00.0000000';
 const TICKS_PER_SECOND = 10_000_000n;
 const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
 
+/** What `last-sync.json` says, by table; nothing is changed. */
+export async function readMarks(folder: string): Promise<Map<string, Mark> | 'damaged'> {
+  let text: string;
+  try {
+    text = await readFile(join(folder, FILE_NAME), 'utf8');
+  } catch (cause) {
+    if (isMissingFile(cause)) return new Map();
+    throw cause;
+  }
+  const value = parseOrUndefined(text);
+  return checker.Check(value) ? new Map(Object.entries(value)) : 'damaged';
+}
+
 /** The marks of every table, read at the start of a run, written after each acknowledged upload. */
 export class Marks {
   readonly #path: string;
@@ -57,15 +70,8 @@ export class Marks {
    */
   static async open(folder: string, onDamaged: (path: string) => void): Promise<Marks> {
     const path = join(folder, FILE_NAME);
-    let text: string;
-    try {
-      text = await readFile(path, 'utf8');
-    } catch (cause) {
-      if (isMissingFile(cause)) return new Marks(path, new Map());
-      throw cause;
-    }
-    const value = parseOrUndefined(text);
-    if (checker.Check(value)) return new Marks(path, new Map(Object.entries(value)));
+    const marks = await readMarks(folder);
+    if (marks !== 'damaged') return new Marks(path, marks);
     const aside = `${path}.danado`;
     await rename(path, aside);
     onDamaged(aside);

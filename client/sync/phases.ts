@@ -138,6 +138,7 @@ export async function runPhaseAtSqlServer(
   const configured = tabla[fase];
   if (!isPhaseAt(configured, direccion, side)) return;
   const { sql, parameters } = prepare(configured.sql);
+  context.progress.waiting(() => `${fase} en SQL Server`);
   await recordPhase(context, { direccion, tabla: tabla.nombre, fase, ejecutadoEn: side }, async () => {
     const options = { signal: context.signal, ...(parameters === undefined ? {} : { parameters }) };
     const { rowsAffected } = await retryDeadlocks(context, tabla.nombre, () => db.execute(sql, options));
@@ -153,6 +154,7 @@ export async function runPhaseAtBackend(
 ): Promise<void> {
   if (!isPhaseAt(tabla[fase], 'download', 'origen')) return;
   const place = { direccion: 'download', tabla: tabla.nombre, fase, ejecutadoEn: 'origen' } as const;
+  context.progress.waiting(() => `${fase} en el backend`);
   await recordPhase(
     context,
     place,

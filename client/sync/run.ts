@@ -1,11 +1,12 @@
 import type { ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/config.ts';
 import { describeError, endsRun } from '../describe-error.ts';
 import { AgentError, type ExitReason } from '../exit-codes.ts';
+import type { TableRun } from '../log/history.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
 import { assertTableApproved } from './approval.ts';
 import type { SyncContext } from './context.ts';
 import { downloadTable } from './download.ts';
-import { PhaseFailure, recordFailure } from './phases.ts';
+import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './send.ts';
 import { uploadTable } from './upload.ts';
 
@@ -23,6 +24,7 @@ export interface RunSummary {
   failed: number;
   /** Tables not begun, because the run had ended. */
   skipped: number;
+  tablas: TableRun[];
 }
 
 type Task = { direccion: 'upload'; tabla: TablaSubida } | { direccion: 'download'; tabla: TablaBajada };
@@ -42,8 +44,10 @@ export async function runTables(
   let failed = 0;
   let lastKind: ExitReason = 'error';
   let ended = false;
+  const runs: TableRun[] = [];
   for (const task of tasks) {
-    const failure = await runTask(context, task);
+    const { run, failure } = await runTask(context, task);
+    runs.push(run);
     if (failure === undefined) {
       done++;
       continue;
@@ -57,7 +61,7 @@ export async function runTables(
   const skipped = tasks.length - done - failed;
   if (skipped > 0) context.log.error(`La ejecución termina aquí: quedan ${skipped} tablas sin empezar`);
   const estado = failed === 0 ? 'exitoso' : done === 0 ? 'error' : 'parcial';
-  return { estado, reason: reasonOf(estado, ended, lastKind), done, failed, skipped };
+  return { estado, reason: reasonOf(estado, ended, lastKind), done, failed, skipped, tablas: runs };
 }
 
 /** What waits in the spool for tables that the configuration no longer has. */
@@ -82,21 +86,38 @@ interface TaskFailure {
   connected: boolean;
 }
 
-async function runTask(context: SyncContext, task: Task): Promise<TaskFailure | undefined> {
+async function runTask(context: SyncContext, task: Task): Promise<{ run: TableRun; failure?: TaskFailure }> {
+  const { progress } = context;
   const { direccion, tabla } = task;
   const startedAt = new Date();
+  const runOf = (rest: Pick<TableRun, 'estado' | 'filas' | 'mensaje'>): TableRun => {
+    const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
+    return { direccion, tabla: tabla.nombre, ...times, ...rest };
+  };
+  progress.start(direccion, tabla.nombre);
   try {
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
-    if (direccion === 'upload') await uploadTable(context, tabla);
-    else await downloadTable(context, tabla);
-    return undefined;
+    expectAsLastTime(context, task);
+    const filas = await (direccion === 'upload' ? uploadTable(context, tabla) : downloadTable(context, tabla));
+    return { run: runOf({ estado: 'exitoso', filas, mensaje: null }) };
   } catch (error) {
     const inPhase = error instanceof PhaseFailure;
     // What belongs to no phase (the connection) is recorded with `fase` null.
     const place = { direccion, tabla: tabla.nombre, fase: null, ejecutadoEn: null };
     recordFailure(context, inPhase ? error : new PhaseFailure(error, place, { startedAt }));
-    return inPhase ? { error: error.cause, connected: true } : { error, connected: !(error instanceof SqlServerError) };
+    const run = runOf({ estado: 'error', filas: 0, mensaje: describeError(causeOf(error)).text });
+    const connected = inPhase || !(error instanceof SqlServerError);
+    return { run, failure: { error: causeOf(error), connected } };
+  } finally {
+    progress.stop();
   }
+}
+
+/** A table that goes over whole has about as many rows as last time; what changed since then nobody knows. */
+function expectAsLastTime({ lastRows, progress }: SyncContext, { direccion, tabla }: Task): void {
+  if (direccion === 'upload' && tabla.incremental === true) return;
+  const filas = lastRows(direccion, tabla.nombre);
+  if (filas !== undefined) progress.expect({ filas, exacto: false });
 }
 
 /** Throws AgentError `configuracion` for a name of `--tabla` that the configuration has not got. */

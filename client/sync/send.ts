@@ -7,6 +7,7 @@ import { AgentError } from '../exit-codes.ts';
 import type { Backend, SealedChunk } from '../http/backend.ts';
 import { isRetryable } from '../retry.ts';
 import type { ChunkStore, StoredChunk } from '../spool/chunk-store.ts';
+import type { ChunkInfo } from '../spool/manifest.ts';
 import { sealNothing } from './chunks.ts';
 
 /** The end of an upload: chunks go to the backend, which applies all of them or none. */
@@ -54,6 +55,8 @@ export interface SendOptions extends UploadKind {
   countReplaced(): number;
   /** Told once when the network fails while rows are still read. */
   onWait(error: unknown): void;
+  /** Told when all chunks are there, and applying them is what is left. */
+  onCommit?(): void;
   signal: AbortSignal;
 }
 
@@ -91,9 +94,10 @@ export async function sendChunks(
 
 async function sendOne(
   backend: Backend,
-  { tabla, modo, signal }: UploadKind & { signal: AbortSignal },
+  { tabla, modo, onCommit, signal }: UploadKind & Pick<SendOptions, 'onCommit' | 'signal'>,
   chunk: SealedChunk,
 ): Promise<SentUpload> {
+  onCommit?.();
   const result = await backend.uploadOnce(tabla, modo, chunk, { idempotencyKey: randomUUID(), signal });
   return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0 };
 }
@@ -101,7 +105,7 @@ async function sendOne(
 /** Reads into `store` and delivers from it at the same time. The first failure stops the other side and is thrown. */
 async function sendMany(
   backend: Backend,
-  options: Pick<SendOptions, 'tabla' | 'modo' | 'countReplaced' | 'onWait' | 'signal'>,
+  options: Pick<SendOptions, 'tabla' | 'modo' | 'countReplaced' | 'onWait' | 'onCommit' | 'signal'>,
   store: ChunkStore,
   chunks: AsyncIterable<StoredChunk>,
   controller: AbortController,
@@ -120,11 +124,16 @@ async function sendMany(
   };
   const [, sent] = await Promise.all([
     guarded(reading()),
-    guarded(deliver(backend, options, store, { signal, onWait: options.onWait })),
+    guarded(deliver(backend, options, store, { ...options, signal })),
   ]);
   options.signal.throwIfAborted();
   if (failure !== undefined) throw failure.error;
   return sent!;
+}
+
+export interface DeliverOptions extends Pick<SendOptions, 'onWait' | 'onCommit' | 'signal'> {
+  /** Told of each chunk that has been sent. */
+  onDelivered?(chunk: ChunkInfo): void;
 }
 
 /**
@@ -137,7 +146,7 @@ export async function deliver(
   backend: Backend,
   kind: UploadKind,
   store: ChunkStore,
-  { signal, onWait }: { signal: AbortSignal; onWait(error: unknown): void },
+  { signal, onWait, onCommit, onDelivered }: DeliverOptions,
 ): Promise<SentUpload> {
   const patience = new Patience(store, onWait, signal);
   let alreadyThere = 0;
@@ -145,7 +154,8 @@ export async function deliver(
     try {
       const { id, stored, committed } = await patience.keep(() => findOrOpen(backend, kind, store, signal));
       if (round === 1) alreadyThere = committed ? store.ready : stored.size;
-      if (!committed) await sendLacking(backend, id, store, stored, patience, signal);
+      if (!committed) await sendLacking(backend, id, store, stored, patience, { signal, onDelivered });
+      onCommit?.();
       const { totals, bytes } = totalsOf(store);
       const result = await backend.commitUpload(id, totals, signal);
       return { result, chunks: totals.trozos, rows: totals.filas, bytes, alreadyThere };
@@ -198,7 +208,7 @@ async function sendLacking(
   store: ChunkStore,
   stored: ReadonlySet<number>,
   patience: Patience,
-  signal: AbortSignal,
+  { signal, onDelivered }: { signal: AbortSignal; onDelivered: DeliverOptions['onDelivered'] },
 ): Promise<void> {
   const controller = new AbortController();
   const stop = () => controller.abort(signal.reason);
@@ -213,6 +223,7 @@ async function sendLacking(
         const n = next++;
         await patience.keep(() => sendChunk(backend, id, store, n, inner));
         store.delivered(n);
+        onDelivered?.(store.info(n));
         patience.delivered();
       } else if (store.complete) return;
       else await store.changed(inner);

@@ -35,7 +35,7 @@ import { encryptRows, sensitiveColumnsOf } from './sensitive.ts';
  * error of the connection.
  */
 export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
-  const { log, policy, signal } = context;
+  const { log, policy, progress, signal } = context;
   let { usesSpool } = context;
   const attempt = async () => {
     try {
@@ -46,6 +46,7 @@ export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<n
     }
   };
   const onRetry = (error: unknown) => {
+    progress.again();
     const how = usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
     log.warn(`${describeError(causeOf(error)).text} ${how}`, tabla.nombre);
   };
@@ -70,6 +71,9 @@ async function uploadOnce(context: SyncContext, tabla: TablaSubida): Promise<num
   }
 }
 
+const CONNECTING = () => 'la conexión a SQL Server';
+const COMMITTING = () => 'a que el backend aplique las filas';
+
 const placeOf = ({ nombre }: TablaSubida) =>
   ({ direccion: 'upload', tabla: nombre, fase: 'process', ejecutadoEn: 'origen' }) as const;
 
@@ -92,13 +96,22 @@ async function readAndFinish(
 
 /** All rows are in the spool: SQL Server is needed for post_process alone. */
 async function finishPending(context: SyncContext, tabla: TablaSubida, pending: SpooledUpload): Promise<number> {
-  const { backend, log, signal } = context;
+  const { backend, log, progress, signal } = context;
   const { head } = pending;
+  progress.expect({ filas: rowsOf(pending), exacto: true });
   const when = head.reloj.local.slice(0, 19).replace('T', ' ');
   log.info(`Se termina una subida pendiente, leída a las ${when} (hora de SQL Server)`, tabla.nombre);
   const rows = await recordPhase(context, placeOf(tabla), async () => {
     try {
-      const sent = await deliver(backend, head, pending, { signal, onWait: () => {} });
+      const sent = await deliver(backend, head, pending, {
+        signal,
+        onWait: () => {},
+        onCommit: () => progress.waiting(COMMITTING),
+        onDelivered: ({ filas, bytes }) => {
+          progress.rows(filas);
+          progress.bytes(bytes);
+        },
+      });
       return await confirm(context, tabla, head, sent, pending.replaced, pending);
     } catch (error) {
       await keepOrDrop(context, pending, error);
@@ -115,11 +128,12 @@ async function finishPending(context: SyncContext, tabla: TablaSubida, pending: 
 }
 
 function atSqlServer<T>(
-  { log, signal, sqlServer }: SyncContext,
+  { log, progress, signal, sqlServer }: SyncContext,
   { nombre }: TablaSubida,
   use: (db: SqlServer) => Promise<T>,
 ): Promise<T> {
   const onMessage = (text: string) => log.info(`SQL Server: ${text}`, nombre);
+  progress.waiting(CONNECTING);
   return withSqlServer(sqlServer, { signal, onMessage }, use);
 }
 
@@ -155,7 +169,7 @@ async function sendRows(
   const { backend, chunkBytes, log, progress, signal } = context;
   let replaced = pending?.replaced ?? 0;
   let store: ChunkStore | undefined = pending;
-  progress.start(tabla.nombre);
+  progress.waiting(() => (store?.full === true ? 'sitio en spool/, a que el backend reciba' : 'filas de SQL Server'));
   const read = (inner: AbortSignal) => {
     const rows = readTable(context, db, tabla, head, pending?.lastKey, inner);
     const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
@@ -164,6 +178,7 @@ async function sendRows(
       if ('ultima' in item) return;
       replaced += item.replacedCharacters;
       progress.rows(item.rows);
+      progress.bytes(item.bytes.length);
     });
     return sealChunks(cutChunks(blocks, chunkBytes), pending?.ready);
   };
@@ -181,6 +196,7 @@ async function sendRows(
         countReplaced: () => replaced,
         onWait: (error) =>
           log.warn(`${describeError(error).message} Mientras tanto se sigue leyendo a spool/.`, tabla.nombre),
+        onCommit: () => progress.waiting(COMMITTING),
         signal,
       },
       read,
@@ -189,9 +205,13 @@ async function sendRows(
   } catch (error) {
     await keepOrDrop(context, store, error);
     throw error;
-  } finally {
-    progress.stop();
   }
+}
+
+function rowsOf(store: ChunkStore): number {
+  let rows = 0;
+  for (let n = 0; n < store.ready; n++) rows += store.info(n).filas;
+  return rows;
 }
 
 async function openStore({ spool, usesSpool }: SyncContext, head: UploadHead): Promise<ChunkStore> {

@@ -26,7 +26,10 @@ export interface World {
   /** One `sync`, and the lines that it wrote. */
   sync(
     options?: Partial<
-      Pick<SyncOptions, 'folder' | 'upload' | 'download' | 'tablas' | 'usesSpool' | 'policy' | 'signal'>
+      Pick<
+        SyncOptions,
+        'folder' | 'upload' | 'download' | 'tablas' | 'usesSpool' | 'limiteKbps' | 'ahora' | 'policy' | 'signal'
+      >
     >,
   ): Promise<{ reason: ExitReason; log: string }>;
   /** Points the agent at other addresses in the backend's and SQL Server's place (proxies that break things). */

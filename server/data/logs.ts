@@ -1,7 +1,32 @@
-import type { LogEntry } from '../../protocol/api.ts';
+import type { LogEntry, StatusResponse } from '../../protocol/api.ts';
 import type { Connection } from '../postgres/pool.ts';
 
-/** Stores entries of sync_logs in one statement; how many. */
+/** Entries that lastByTable looks at: more than a day of a tenant with ten tables and a run every five minutes. */
+const NEWEST = 10_000;
+
+/** Of each table and direction the newest entry that says how its rows fared: their phase, or a failure of another. */
+export async function lastByTable(connection: Connection, tenantId: string): Promise<StatusResponse['tablas']> {
+  const { rows } = await connection.query<StatusRow>(
+    `SELECT DISTINCT ON (direccion, tabla) direccion, tabla, fase, estado, "registrosAfectados", mensaje,
+       "fechaInicio", "fechaFin"
+     FROM (SELECT * FROM sync_logs WHERE "tenantId" = $1 ORDER BY "createdAt" DESC LIMIT ${NEWEST}) AS newest
+     WHERE fase = 'process' OR estado <> 'exitoso'
+     ORDER BY direccion, tabla, "fechaInicio" DESC, "createdAt" DESC`,
+    [tenantId],
+  );
+  return rows.map(({ fechaInicio, fechaFin, ...row }) => ({
+    ...row,
+    fechaInicio: fechaInicio.toISOString(),
+    fechaFin: fechaFin?.toISOString() ?? null,
+  }));
+}
+
+type StatusRow = Omit<StatusResponse['tablas'][number], 'fechaInicio' | 'fechaFin'> & {
+  fechaInicio: Date;
+  fechaFin: Date | null;
+};
+
+/** Stores entries of sync_logs in one statement, but those that are there already; how many. */
 export async function insertLogs(
   connection: Connection,
   { tenantId, configId }: { tenantId: string; configId: string },
@@ -9,11 +34,14 @@ export async function insertLogs(
 ): Promise<number> {
   if (entries.length === 0) return 0;
   const { rowCount } = await connection.query(
-    `INSERT INTO sync_logs ("tenantId", "configId", direccion, tabla, fase, "ejecutadoEn", estado, "registrosAfectados",
+    `INSERT INTO sync_logs (id, "tenantId", "configId", direccion, tabla, fase, "ejecutadoEn", estado, "registrosAfectados",
        mensaje, "errorDetalle", "duracionMs", metadatos, "fechaInicio", "fechaFin")
-     SELECT $1, $2, e.* FROM jsonb_to_recordset($3) AS e (direccion text, tabla text, fase text, "ejecutadoEn" text,
+     SELECT coalesce(e.id, sync_nuevo_id()), $1, $2, e.direccion, e.tabla, e.fase, e."ejecutadoEn", e.estado,
+       e."registrosAfectados", e.mensaje, e."errorDetalle", e."duracionMs", e.metadatos, e."fechaInicio", e."fechaFin"
+     FROM jsonb_to_recordset($3) AS e (id text, direccion text, tabla text, fase text, "ejecutadoEn" text,
        estado text, "registrosAfectados" integer, mensaje text, "errorDetalle" text, "duracionMs" integer,
-       metadatos jsonb, "fechaInicio" timestamptz, "fechaFin" timestamptz)`,
+       metadatos jsonb, "fechaInicio" timestamptz, "fechaFin" timestamptz)
+     ON CONFLICT DO NOTHING`,
     [tenantId, configId, JSON.stringify(entries)],
   );
   return rowCount ?? 0;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Modo, UploadResult } from '../../protocol/api.ts';
+import type { Modo, StatusResponse, UploadResult } from '../../protocol/api.ts';
 import type { TablaSubida } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
@@ -147,6 +147,22 @@ export async function deleteUpload(connection: Connection, id: string): Promise<
   await connection.query('DELETE FROM sync_uploads WHERE id = $1', [id]);
   await connection.query('DELETE FROM sync_upload_chunks WHERE upload = $1', [id]);
   await dropUploadTable(connection, id);
+}
+
+/** A tenant's uploads that are neither committed nor expired. */
+export async function findOpenUploads(
+  connection: Connection,
+  tenant: string,
+): Promise<StatusResponse['subidasAbiertas']> {
+  const { rows } = await connection.query<{ id: string; tabla: string; trozos: number; filas: number; expira: Date }>(
+    `SELECT u.id, u.tabla, count(c.n)::integer AS trozos, coalesce(sum(c.filas), 0)::float8 AS filas,
+       u."expiresAt" AS expira
+     FROM sync_uploads u LEFT JOIN sync_upload_chunks c ON c.upload = u.id
+     WHERE u."tenantId" = $1 AND u.resultado IS NULL AND u."expiresAt" > now()
+     GROUP BY u.id ORDER BY u."createdAt"`,
+    [tenant],
+  );
+  return rows.map(({ expira, ...row }) => ({ ...row, expira: expira.toISOString() }));
 }
 
 /** Forgets uploads whose time is over, at most `max`; how many. Another process's janitor is not waited for. */

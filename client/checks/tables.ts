@@ -1,0 +1,254 @@
+import {
+  type ConfigResponse,
+  isPhaseAt,
+  primaryKeyOf,
+  type TablaBajada,
+  type TablaSubida,
+} from '../../protocol/config.ts';
+import type { LocalConfig } from '../config/local.ts';
+import { sqlServerEndpoint } from '../config/remote.ts';
+import { AgentError } from '../exit-codes.ts';
+import type { Backend } from '../http/backend.ts';
+import { type SqlServer, SqlServerError, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
+import { quoteTable } from '../sqlserver/ddl.ts';
+import { findIndex, type IndexFinding } from '../sqlserver/indexes.ts';
+import { findRangeKey } from '../sqlserver/range-key.ts';
+import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
+import { readFrame } from '../sync/frame.ts';
+import { boundMark, mentionsMark, readServerClock } from '../sync/marks.ts';
+import { encryptLine, sensitiveColumnsOf } from '../sync/sensitive.ts';
+import { columnsOf, keyNames } from '../sync/target.ts';
+import type { Checklist, Finding } from './checklist.ts';
+import { describeClock } from './machine.ts';
+
+/** What a run needs of SQL Server and of each table; nothing is changed. */
+
+export interface TableChecks {
+  settings: SqlServerSettings;
+  config: ConfigResponse;
+  /** For `camposSensibles`. */
+  dataKey: string | undefined;
+  backend: Backend;
+  list: Checklist;
+  /** Also what makes a run slow or will be missed later: version, clock, indexes, permissions (`doctor`). */
+  thorough: boolean;
+  signal: AbortSignal;
+}
+
+/** Rows in a block of the check of a query: the first one is enough. */
+const SMALL_BLOCK_BYTES = 4096;
+
+export async function checkSqlServer({
+  settings,
+  config,
+  dataKey,
+  backend,
+  list,
+  thorough,
+  signal,
+}: TableChecks): Promise<void> {
+  const { host, port, database, user } = settings;
+  const use = <T>(work: (db: SqlServer) => Promise<T>) => withSqlServer(settings, { signal }, work);
+  const connected = await list.check(`SQL Server ${host}:${port}`, async () => {
+    const { local } = await use((db) => readServerClock(db, signal));
+    return { value: true, note: `usuario ${user}, base ${database}, su hora es ${local}` };
+  });
+  if (connected === true && thorough) {
+    await list.check('Versión de SQL Server', () => use((db) => checkVersion(db, signal)));
+    await list.check('Reloj de SQL Server', () => use((db) => checkServerClock(db, signal)));
+  }
+  const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
+  for (const tabla of connected === true ? tablasSubida : []) {
+    // A connection for each: a query that is left halfway must not disturb the next check.
+    await list.check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, dataKey, signal)));
+    if (thorough) await list.check(`Índices de ${tabla.nombre}`, () => use((db) => checkIndexes(db, tabla, signal)));
+  }
+  for (const tabla of tablasBajada) {
+    const columns = await list.check(`Bajada ${tabla.nombre}`, () => checkDownload(backend, tabla, signal));
+    if (columns === undefined || connected !== true) continue;
+    const exists = await list.check(`Destino ${tabla.nombre}`, () =>
+      use((db) => checkTarget(db, tabla, columns, signal)),
+    );
+    if (exists === undefined || !thorough) continue;
+    await list.check(`Permisos en ${tabla.nombre}`, () =>
+      use((db) => checkPermissions(db, tabla, { exists, database, user }, signal)),
+    );
+  }
+}
+
+/** What the SQL of the backend is since the last run; where it has to be approved, throws AgentError unless all of it is. */
+export function checkSql(local: LocalConfig, config: ConfigResponse): Finding<void> {
+  const sql = sqlByPlace(sqlServerEndpoint(local, config), config.configuracionTablas);
+  const huella = `huella ${fingerprintOfSql(sql)}`;
+  const found = (note: string) => ({ value: undefined, note: `${huella}, ${note}` });
+  if (local.requiresApproval === true) {
+    const changes = describeChanges(local.approvedSql ?? {}, sql);
+    if (changes.length === 0) return found('aprobado');
+    throw new AgentError(
+      'configuracion',
+      `${huella}: hay SQL sin aprobar en este equipo:\n${changes.join('\n')}`,
+      'Apruébelo con ax-sync-client approve.',
+    );
+  }
+  const earlier = local.remote?.config;
+  if (earlier === undefined) return found('todavía no se ejecutó ninguno');
+  const changes = describeChanges(sqlByPlace(sqlServerEndpoint(local, earlier), earlier.configuracionTablas), sql);
+  return found(
+    changes.length === 0 ? 'el mismo de la última vez' : `cambió desde la última vez:\n${changes.join('\n')}`,
+  );
+}
+
+async function checkVersion(db: SqlServer, signal: AbortSignal): Promise<Finding<void>> {
+  const sql = `SELECT CONVERT(nvarchar(128), SERVERPROPERTY('ProductVersion')) AS version,
+    CONVERT(nvarchar(128), SERVERPROPERTY('Edition')) AS edicion`;
+  const [row] = await db.query(sql, { signal });
+  const version = String(row?.version);
+  const note = `${version}, ${String(row?.edicion)}`;
+  if (Number.parseInt(version, 10) >= 12) return { value: undefined, note };
+  return { value: undefined, note, advice: 'El agente se prueba con SQL Server 2014 (12) y posteriores: actualícelo.' };
+}
+
+async function checkServerClock(db: SqlServer, signal: AbortSignal): Promise<Finding<void>> {
+  const before = Date.now();
+  const { utc } = await readServerClock(db, signal);
+  return describeClock('SQL Server', Date.parse(`${utc.slice(0, 23)}Z`), (before + Date.now()) / 2);
+}
+
+async function checkUpload(
+  db: SqlServer,
+  tabla: TablaSubida,
+  dataKey: string | undefined,
+  signal: AbortSignal,
+): Promise<Finding<void>> {
+  const sensitive = sensitiveColumnsOf(tabla, dataKey);
+  const { query } = tabla.process;
+  const parameters = await parametersOf(db, tabla, signal);
+  const { particion } = tabla;
+  if (particion !== undefined) await findRangeKey(db, query, parameters, particion.columna, signal);
+  let columns: string[] = [];
+  for await (const block of db.readRows(query, { parameters, signal, blockBytes: SMALL_BLOCK_BYTES })) {
+    const text = Buffer.from(block.bytes).toString('utf8');
+    const line = text.slice(0, text.indexOf('\n'));
+    if (sensitive !== undefined) encryptLine(line, tabla.nombre, sensitive);
+    columns = Object.keys(JSON.parse(line) as object);
+    break;
+  }
+  const note = columns.length === 0 ? 'la consulta funciona y no da filas' : `la consulta da ${columns.join(', ')}`;
+  const ranges = particion === undefined ? '' : `; se lee por rangos de ${particion.columna}`;
+  const encrypted = sensitive === undefined ? '' : `; salen cifradas ${sensitive.names.join(', ')}`;
+  return { value: undefined, note: `${note}${ranges}${encrypted}` };
+}
+
+async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal) {
+  if (!mentionsMark(tabla.process.query)) return [];
+  const value = boundMark(tabla, undefined, await readServerClock(db, signal));
+  return [{ name: 'ultimaSync', type: 'datetime2' as const, value }];
+}
+
+/** The index behind `campoFecha`, without which each incremental reading goes through the table, and behind the key. */
+async function checkIndexes(db: SqlServer, tabla: TablaSubida, signal: AbortSignal): Promise<Finding<void>> {
+  const parameters = await parametersOf(db, tabla, signal);
+  const [key] = primaryKeyOf(tabla);
+  const wanted = [
+    ...(tabla.incremental === true && tabla.campoFecha !== undefined
+      ? [['campoFecha', tabla.campoFecha] as const]
+      : []),
+    ['clave', key ?? 'codigo'] as const,
+  ];
+  const notes: string[] = [];
+  const advice: string[] = [];
+  for (const [role, columna] of wanted) {
+    const found = await findIndex(db, tabla.process.query, parameters, columna, signal);
+    notes.push(`${role} «${columna}» ${describeIndex(found)}`);
+    if (found.estado === 'sin-indice' && role === 'campoFecha') {
+      advice.push(`Cada lectura recorre la tabla entera: ${found.create}`);
+    }
+  }
+  const note = notes.join('; ');
+  return { value: undefined, note, ...(advice.length === 0 ? {} : { advice: advice.join(' ') }) };
+}
+
+function describeIndex(found: IndexFinding): string {
+  switch (found.estado) {
+    case 'con-indice':
+      return `tiene el índice ${found.nombre}`;
+    case 'sin-indice':
+      return `no tiene índice en ${found.tabla}`;
+    case 'calculada':
+      return 'es calculada: no puede usar un índice';
+    case 'ausente':
+      return 'no está entre las columnas de la consulta: no se comprueba';
+    case 'no-se-ve':
+      return `es de ${found.tabla}, que el usuario de SQL Server no ve`;
+    case 'no-se-sabe':
+      return `no se puede comprobar (${found.motivo})`;
+  }
+}
+
+async function checkDownload(backend: Backend, tabla: TablaBajada, signal: AbortSignal) {
+  const { start, rows } = await readFrame(await backend.openDownload(tabla.nombre, signal));
+  await rows.return(undefined);
+  const columns = columnsOf(tabla, start.schema);
+  keyNames(tabla, columns);
+  return { value: columns, note: `el backend la ofrece con ${columns.map(({ name }) => name).join(', ')}` };
+}
+
+/** Whether the target exists. */
+async function checkTarget(
+  db: SqlServer,
+  tabla: TablaBajada,
+  columns: { name: string }[],
+  signal: AbortSignal,
+): Promise<Finding<boolean>> {
+  const sql = 'SELECT name FROM sys.columns WHERE object_id = OBJECT_ID(@nombre)';
+  const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(tabla.nombre) }];
+  const found = (await db.query(sql, { parameters, signal })).map(({ name }) => String(name).toLowerCase());
+  if (found.length === 0) return { value: false, note: 'no existe todavía: se creará en la primera bajada' };
+  const missing = columns.filter(({ name }) => !found.includes(name.toLowerCase())).map(({ name }) => name);
+  // A post_process of one's own may map columns as it likes; the built-in update takes them by name.
+  if (missing.length > 0 && !isPhaseAt(tabla.post_process, 'download', 'destino')) {
+    throw new AgentError(
+      'configuracion',
+      `${tabla.nombre} existe y le faltan las columnas ${missing.join(', ')}.`,
+      'Añádalas a la tabla, o quítelas de schema.columns, o configure un post_process.',
+    );
+  }
+  return { value: true, note: 'existe' };
+}
+
+async function checkPermissions(
+  db: SqlServer,
+  tabla: TablaBajada,
+  { exists, database, user }: { exists: boolean; database: string; user: string },
+  signal: AbortSignal,
+): Promise<Finding<void>> {
+  const wanted = exists ? permissionsOnTarget(tabla) : ['CREATE TABLE'];
+  const [object, kind] = exists ? [quoteTable(tabla.nombre), 'OBJECT'] : [database, 'DATABASE'];
+  const asked = wanted.map((name, index) => `HAS_PERMS_BY_NAME(@objeto, '${kind}', '${name}') AS p${index}`);
+  const parameters = [{ name: 'objeto', type: 'nvarchar' as const, value: object }];
+  const [row = {}] = await db.query(`SELECT ${asked.join(', ')}`, { parameters, signal });
+  return judgePermissions(wanted, row, { object, user });
+}
+
+/** What the built-in update does to the target; a post_process of one's own, most likely, no less. */
+function permissionsOnTarget(tabla: TablaBajada): string[] {
+  return ['SELECT', 'INSERT', primaryKeyOf(tabla).length === 0 ? 'DELETE' : 'UPDATE'];
+}
+
+/** `row` holds `p0`, `p1`, …: 1 for what is granted. Throws AgentError that names what is missing. */
+export function judgePermissions(
+  wanted: readonly string[],
+  row: Record<string, unknown>,
+  { object, user }: { object: string; user: string },
+): Finding<void> {
+  const missing = wanted.filter((_, index) => row[`p${index}`] !== 1);
+  if (missing.length === 0) return { value: undefined, note: `${user} tiene ${wanted.join(', ')}` };
+  const grant =
+    missing[0] === 'CREATE TABLE'
+      ? `GRANT CREATE TABLE TO ${user}; GRANT ALTER ON SCHEMA::dbo TO ${user}`
+      : `GRANT ${missing.join(', ')} ON ${object} TO ${user}`;
+  throw new SqlServerError(
+    'PERMISOS',
+    `A ${user} le falta permiso en ${object}: ${missing.join(', ')}. Dele: ${grant}.`,
+  );
+}

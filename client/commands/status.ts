@@ -1,0 +1,188 @@
+import type { StatusResponse } from '../../protocol/api.ts';
+import type { Direccion } from '../../protocol/config.ts';
+import { connectBackend } from '../agent.ts';
+import { readLocalConfig } from '../config/local.ts';
+import { readConfigPassword } from '../config/password.ts';
+import { describeError } from '../describe-error.ts';
+import type { ExitReason } from '../exit-codes.ts';
+import { type History, readHistory, type TableRun } from '../log/history.ts';
+import { countPending } from '../log/journal.ts';
+import { count, localTime, megabytes, table } from '../log/words.ts';
+import { interactivePolicy } from '../retry.ts';
+import { describeSpool, type WaitingUpload } from '../spool/spool.ts';
+import { findRunning } from '../sync/lock.ts';
+import { type Mark, readMarks } from '../sync/marks.ts';
+import { version } from '../version.ts';
+
+export interface StatusOptions {
+  folder: string;
+  json: boolean;
+  print: (line: string) => void;
+  signal: AbortSignal;
+}
+
+/** What `status --json` prints, in one line. Times are ISO, those of marks SQL Server's own. */
+interface Status {
+  version: string;
+  carpeta: string;
+  tenant: string;
+  url: string;
+  enMarcha: { pid: number; inicio: string } | null;
+  proximaEjecucion: string | null;
+  /** Newest first. */
+  ejecuciones: History['ejecuciones'];
+  tablas: TableStatus[];
+  spool: { subidas: WaitingUpload[]; ilegibles: number };
+  registrosPorEnviar: number;
+  /** The version of the copy here. */
+  versionConfiguracion: number | null;
+  /** What the backend says; or why it does not. */
+  backend: Omit<StatusResponse, 'success'> | { error: string };
+}
+
+interface TableStatus {
+  direccion: Direccion;
+  tabla: string;
+  ultima: TableRun | null;
+  exitosa: TableRun | null;
+  /** Uploads: how far it has come, on SQL Server's local clock. */
+  marca: string | null;
+}
+
+/**
+ * `status`: how the tables stand, here and at the backend; changes nothing, and may run beside a `sync`. A backend that
+ * does not answer is part of the picture, not an error. Throws AgentError.
+ */
+export async function runStatus({ folder, json, print, signal }: StatusOptions): Promise<ExitReason> {
+  const status = await findStatus(folder, signal);
+  if (json) print(JSON.stringify(status));
+  else for (const line of describeStatus(status)) print(line);
+  return 'exitoso';
+}
+
+async function findStatus(folder: string, signal: AbortSignal): Promise<Status> {
+  const local = await readLocalConfig(folder, await readConfigPassword(folder));
+  const history = await readHistory(folder);
+  const marks = await readMarks(folder);
+  const config = local.remote?.config;
+  const backend = await connectBackend(local, { policy: interactivePolicy });
+  return {
+    version,
+    carpeta: folder,
+    tenant: local.tenant,
+    url: local.url,
+    enMarcha: (await findRunning(folder)) ?? null,
+    proximaEjecucion: (await findNextRun(folder))?.toISOString() ?? null,
+    ejecuciones: history.ejecuciones,
+    tablas: joinTables(config?.configuracionTablas ?? {}, history, marks === 'damaged' ? new Map() : marks),
+    spool: await describeSpool(folder, local.spoolKey ?? ''),
+    registrosPorEnviar: await countPending(folder),
+    versionConfiguracion: config?.version ?? null,
+    backend: await askBackend(() => backend.fetchStatus(signal), signal),
+  };
+}
+
+/** When the scheduler starts the next run, where that is known. */
+export async function findNextRun(_folder: string): Promise<Date | undefined> {
+  return undefined;
+}
+
+async function askBackend(ask: () => Promise<StatusResponse>, signal: AbortSignal): Promise<Status['backend']> {
+  try {
+    const { success: _, ...answer } = await ask();
+    return answer;
+  } catch (error) {
+    signal.throwIfAborted();
+    return { error: describeError(error).text };
+  }
+}
+
+/** The tables of the configuration, with what is known of each. */
+function joinTables(
+  {
+    tablasSubida = [],
+    tablasBajada = [],
+  }: { tablasSubida?: { nombre: string }[]; tablasBajada?: { nombre: string }[] },
+  { tablas }: History,
+  marks: ReadonlyMap<string, Mark>,
+): TableStatus[] {
+  const statusOf = (direccion: Direccion, tabla: string): TableStatus => {
+    const known = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla);
+    const { ultima = null, exitosa = null } = known ?? {};
+    const marca = direccion === 'upload' ? (marks.get(tabla)?.local ?? null) : null;
+    return { direccion, tabla, ultima, exitosa, marca };
+  };
+  return [
+    ...tablasSubida.map(({ nombre }) => statusOf('upload', nombre)),
+    ...tablasBajada.map(({ nombre }) => statusOf('download', nombre)),
+  ];
+}
+
+function describeStatus(status: Status): string[] {
+  const { enMarcha, proximaEjecucion, registrosPorEnviar } = status;
+  const [last] = status.ejecuciones;
+  return [
+    `Agente ${status.version} en ${status.carpeta}`,
+    `Tenant «${status.tenant}», backend ${status.url}`,
+    enMarcha === null
+      ? 'Ahora: parado'
+      : `Ahora: sincronizando desde ${localTime(enMarcha.inicio)} (proceso ${enMarcha.pid})`,
+    last === undefined
+      ? 'Última ejecución: ninguna todavía'
+      : `Última ejecución: ${localTime(last.inicio)}, ${last.resultado}: ${last.bien} tablas bien, ${last.conError} con error, ${last.sinEmpezar} sin empezar`,
+    `Próxima ejecución: ${proximaEjecucion === null ? 'no se sabe' : localTime(proximaEjecucion)}`,
+    '',
+    ...describeTables(status.tablas),
+    '',
+    ...describeWaiting(status.spool),
+    ...(registrosPorEnviar > 0 ? [`Registros que esperan al backend: ${count(registrosPorEnviar)}`] : []),
+    '',
+    ...describeBackend(status),
+  ];
+}
+
+const SENTIDO = { upload: 'subida', download: 'bajada' } as const;
+
+function describeTables(tablas: TableStatus[]): string[] {
+  if (tablas.length === 0) return ['La configuración no tiene tablas.'];
+  const rows = tablas.map(({ direccion, tabla, ultima, exitosa, marca }) => [
+    tabla,
+    SENTIDO[direccion],
+    ultima === null ? 'nunca' : localTime(ultima.inicio),
+    ultima?.estado ?? '',
+    exitosa === null ? '' : count(exitosa.filas),
+    exitosa === null ? 'nunca' : localTime(exitosa.inicio),
+    marca === null ? '' : marca.slice(0, 19).replace('T', ' '),
+  ]);
+  const titles = ['TABLA', 'SENTIDO', 'ÚLTIMA VEZ', 'RESULTADO', 'FILAS', 'ÚLTIMA BUENA', 'MARCA (SQL Server)'];
+  const errors = tablas.flatMap(({ tabla, ultima }) => (ultima?.mensaje ? [`  ${tabla}: ${ultima.mensaje}`] : []));
+  return [...table([titles, ...rows]), ...errors];
+}
+
+function describeWaiting({ subidas, ilegibles }: Status['spool']): string[] {
+  const lines = subidas.map(({ tabla, trozos, filas, bytes, completa }) => {
+    const state = completa ? 'leída entera, a falta de enviar' : 'lectura sin terminar';
+    return `En spool/: ${tabla}, ${count(filas)} filas en ${trozos} trozos (${megabytes(bytes)}), ${state}`;
+  });
+  if (ilegibles > 0)
+    lines.push(`En spool/: ${ilegibles} carpetas que no se pueden leer; la próxima ejecución las borra`);
+  return lines.length > 0 ? lines : ['En spool/: nada pendiente'];
+}
+
+function describeBackend({ backend, versionConfiguracion }: Status): string[] {
+  if ('error' in backend) return [`Backend: ${backend.error}`];
+  const same = backend.version === versionConfiguracion ? 'la misma que aquí' : `aquí la ${versionConfiguracion}`;
+  const rows = backend.tablas.map(({ direccion, tabla, estado, registrosAfectados, fechaInicio }) => [
+    ...[tabla, SENTIDO[direccion], localTime(fechaInicio), estado],
+    registrosAfectados === null ? '' : count(registrosAfectados),
+  ]);
+  const open = backend.subidasAbiertas.map(
+    ({ tabla, trozos, filas, expira }) =>
+      `  Subida abierta: ${tabla}, ${count(filas)} filas en ${trozos} trozos, hasta ${localTime(expira)}`,
+  );
+  return [
+    `Backend: configuración versión ${backend.version} (${same}), su hora es ${localTime(backend.hora)}. Lo que ha registrado:`,
+    ...(rows.length === 0 ? ['  nada todavía'] : table(rows).map((line) => `  ${line}`)),
+    ...open,
+  ];
+}

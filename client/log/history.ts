@@ -1,0 +1,94 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import type { Direccion } from '../../protocol/config.ts';
+import { writeFileAtomically } from '../config/files.ts';
+
+/**
+ * `logs/ejecuciones.json`: how the last runs ended, and each table's last run and last good one. For people (`status`)
+ * and for estimates; nothing that is synchronised depends on it, so a file that cannot be read counts as none.
+ */
+const TableRunSchema = Type.Object({
+  direccion: Type.Union([Type.Literal('upload'), Type.Literal('download')]),
+  tabla: Type.String(),
+  estado: Type.Union([Type.Literal('exitoso'), Type.Literal('error')]),
+  /** ISO, the agent's clock. */
+  inicio: Type.String(),
+  fin: Type.String(),
+  /** Rows that went over the line; 0 after a failure. */
+  filas: Type.Integer({ minimum: 0 }),
+  /** Of a failure: what happened and what to do. */
+  mensaje: Type.Union([Type.String(), Type.Null()]),
+});
+
+const RunSchema = Type.Object({
+  inicio: Type.String(),
+  fin: Type.String(),
+  /** A name of exit-codes.ts. */
+  resultado: Type.String(),
+  bien: Type.Integer(),
+  conError: Type.Integer(),
+  sinEmpezar: Type.Integer(),
+});
+
+const HistorySchema = Type.Object({
+  /** Newest first, at most MAX_RUNS. */
+  ejecuciones: Type.Array(RunSchema),
+  /** One for each table and direction that has run. */
+  tablas: Type.Array(Type.Object({ ultima: TableRunSchema, exitosa: Type.Union([TableRunSchema, Type.Null()]) })),
+});
+
+export type TableRun = Type.Static<typeof TableRunSchema>;
+/** A run, with what became of its tables. */
+export type RunRecord = Type.Static<typeof RunSchema> & { tablas: readonly TableRun[] };
+export type History = Type.Static<typeof HistorySchema>;
+
+const checker = Compile(HistorySchema);
+const MAX_RUNS = 20;
+/** More than a configuration may hold; tables that it no longer has are forgotten, the oldest first. */
+const MAX_TABLES = 2000;
+
+const pathOf = (folder: string) => join(folder, 'logs', 'ejecuciones.json');
+
+/** Never fails. */
+export async function readHistory(folder: string): Promise<History> {
+  try {
+    const value: unknown = JSON.parse(await readFile(pathOf(folder), 'utf8'));
+    if (checker.Check(value)) return value;
+  } catch {
+    // None yet, or damaged: it is begun afresh.
+  }
+  return { ejecuciones: [], tablas: [] };
+}
+
+/** Writes `history` with one run more. Throws what the disk says. */
+export async function writeHistory(
+  folder: string,
+  { ejecuciones, tablas }: History,
+  { tablas: tableRuns, ...run }: RunRecord,
+): Promise<void> {
+  const byTable = new Map(tablas.map((table) => [keyOf(table.ultima), table]));
+  for (const ultima of tableRuns) {
+    const key = keyOf(ultima);
+    const exitosa = ultima.estado === 'exitoso' ? ultima : (byTable.get(key)?.exitosa ?? null);
+    // Moved to the end: the oldest are first.
+    byTable.delete(key);
+    byTable.set(key, { ultima, exitosa });
+  }
+  const next: History = {
+    ejecuciones: [run, ...ejecuciones].slice(0, MAX_RUNS),
+    tablas: [...byTable.values()].slice(-MAX_TABLES),
+  };
+  await mkdir(join(folder, 'logs'), { recursive: true });
+  await writeFileAtomically(pathOf(folder), `${JSON.stringify(next)}\n`);
+}
+
+/** Rows of the table's last good run. */
+export function lastRows({ tablas }: History, direccion: Direccion, tabla: string): number | undefined {
+  return tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla)?.exitosa?.filas;
+}
+
+function keyOf({ direccion, tabla }: TableRun): string {
+  return `${direccion} ${tabla}`;
+}

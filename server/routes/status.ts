@@ -1,0 +1,22 @@
+import type { StatusResponse } from '../../protocol/api.ts';
+import type { Routes } from '../app.ts';
+import { lastByTable } from '../data/logs.ts';
+import { findOpenUploads } from '../data/uploads.ts';
+import { TenantParams } from './params.ts';
+
+/** GET /status/:tenantId: how the tenant's tables stand, as the backend sees it. For the agent's `status`. */
+export const statusRoutes: Routes = async (app, { database }) => {
+  app.get(
+    '/status/:tenantId',
+    { schema: { tags: ['logs'], params: TenantParams } },
+    async ({ tenant }): Promise<StatusResponse> =>
+      database.withConnection(async (connection) => ({
+        success: true,
+        hora: new Date().toISOString(),
+        version: tenant.version,
+        ultimaModificacion: tenant.ultimaModificacion.toISOString(),
+        tablas: await lastByTable(connection, tenant.tenantId),
+        subidasAbiertas: await findOpenUploads(connection, tenant.tenantId),
+      })),
+  );
+};
