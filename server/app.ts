@@ -16,7 +16,7 @@ import { docs } from './plugins/docs.ts';
 import { guards } from './plugins/guards.ts';
 import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
-import { problems } from './plugins/problems.ts';
+import { answerBadHttp, answerBadUrl, problems } from './plugins/problems.ts';
 import { openDatabase } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { configRoutes } from './routes/config.ts';
@@ -37,6 +37,9 @@ type App = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
+/** Node's own default, written down. */
+const HEADERS_MAX_BYTES = 16 * 1024;
+
 /** A group of endpoints: a plugin in a scope of its own. */
 export type Routes = (app: App, context: Context) => Promise<void>;
 
@@ -54,7 +57,11 @@ export async function buildApp(config: Config, destination?: DestinationStream):
     trustProxy: config.TRUST_PROXY && ((_address, hop) => hop < config.TRUST_PROXY_HOPS),
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 300 },
+    http: { maxHeaderSize: HEADERS_MAX_BYTES },
+    frameworkErrors: answerBadUrl,
+    clientErrorHandler: answerBadHttp,
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.maxConnections = config.HTTP_CONNECTIONS_MAX;
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 
   const database = openDatabase(config, (error) => app.log.warn({ err: error }, 'se perdió una conexión a la base'));
