@@ -98,6 +98,7 @@ const queries: Attack[] = [
   ['reads the chunks', 'SELECT * FROM sync_upload_chunks', DENIED],
   ['reads the stored answers', 'SELECT * FROM sync_idempotency', DENIED],
   ['reads the locks of merges', 'SELECT * FROM sync_cerrojos', DENIED],
+  ['reads the audit', 'SELECT * FROM sync_audit', DENIED],
   ['reads the migrations', 'SELECT * FROM sync_migrations', DENIED],
   ["reads the victim's upload", `SELECT * FROM "${UPLOAD_TABLE}"`, DENIED],
   ['reads what one-shot uploads leave in the session', 'SELECT * FROM pg_temp.sync_recibido', /^422 .*(42501|42P01)/],
@@ -379,6 +380,8 @@ beforeAll(async () => {
   const settings = {
     DATABASE_POOL_MAX: 1,
     SQL_TIMEOUT_MS: 500,
+    RATE_LIMIT_ADDRESS_PER_MINUTE: 1_000_000,
+    LOCKOUT_FAILURES: 100000,
     RATE_LIMIT_PER_MINUTE: 1_000_000,
     LINE_MAX_BYTES: 6_000_000,
   };
@@ -446,6 +449,7 @@ async function readState(): Promise<{ own: string }> {
       'configurations', (SELECT jsonb_agg(to_jsonb(c) ORDER BY id) FROM sync_configurations c WHERE "tenantId" <> $1),
       'keys', (SELECT jsonb_agg(to_jsonb(k) - 'lastUsedAt' ORDER BY id) FROM sync_api_keys k),
       'logs', (SELECT jsonb_agg(to_jsonb(l) ORDER BY id) FROM sync_logs l WHERE "tenantId" <> $1 AND fase IS NULL),
+      'audit', (SELECT count(*) FROM sync_audit WHERE "tenantId" IS DISTINCT FROM $1),
       'secrets', (SELECT jsonb_agg(to_jsonb(s)) FROM sync_secretos s),
       'uploads', (SELECT jsonb_agg(to_jsonb(u) ORDER BY id) FROM sync_uploads u),
       'functions', (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('x', p.xmin::text) ORDER BY p.oid) FROM pg_proc p WHERE pronamespace = 'public'::regnamespace),

@@ -309,6 +309,8 @@ test('mutated requests leave the server up, without an internal error, a lost co
   await sql.query('UPDATE sync_configurations SET "configuracionTablas" = $1', [JSON.stringify(TABLES)]);
   const { url, child, log } = await startServerProcess({
     ...env,
+    RATE_LIMIT_ADDRESS_PER_MINUTE: '10000000',
+    LOCKOUT_FAILURES: '100000',
     RATE_LIMIT_PER_MINUTE: '10000000',
     TRANSFER_IDLE_MS: '300',
     DATABASE_POOL_MAX: String(POOL),

@@ -20,6 +20,8 @@ beforeAll(async () => {
     TRANSFER_IDLE_MS: 700,
     LINE_MAX_BYTES: 1_000_000,
     UPLOADS_OPEN_MAX: 30,
+    RATE_LIMIT_ADDRESS_PER_MINUTE: 1e6,
+    LOCKOUT_FAILURES: 100000,
     RATE_LIMIT_PER_MINUTE: 1e6,
   };
   server = await startTestServer(inject('postgresUrl'), {
