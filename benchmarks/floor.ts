@@ -58,7 +58,7 @@ export async function measureFloor(
 
 async function measurePostgres(postgresUrl: string, file: string, download: string) {
   const scratch = await createScratchDatabase(postgresUrl, 'piso');
-  const client = new pg.Client({ connectionString: scratch.url });
+  const client = new pg.Client({ connectionString: scratch.adminUrl });
   await client.connect();
   try {
     await client.query(`

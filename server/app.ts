@@ -18,7 +18,7 @@ import { guards } from './plugins/guards.ts';
 import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
 import { sealPasswords } from './plugins/passwords.ts';
-import { problems } from './plugins/problems.ts';
+import { answerBadHttp, answerBadUrl, problems } from './plugins/problems.ts';
 import { openDatabase } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { agentsRoutes } from './routes/agents.ts';
@@ -41,6 +41,9 @@ type App = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
+/** Node's own default, written down. */
+const HEADERS_MAX_BYTES = 16 * 1024;
+
 /** A group of endpoints: a plugin in a scope of its own. */
 export type Routes = (app: App, context: Context) => Promise<void>;
 
@@ -58,7 +61,11 @@ export async function buildApp(config: Config, destination?: DestinationStream):
     trustProxy: config.TRUST_PROXY && ((_address, hop) => hop < config.TRUST_PROXY_HOPS),
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 300 },
+    http: { maxHeaderSize: HEADERS_MAX_BYTES },
+    frameworkErrors: answerBadUrl,
+    clientErrorHandler: answerBadHttp,
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.maxConnections = config.HTTP_CONNECTIONS_MAX;
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 
   const masterKeys = readMasterKeys(config);

@@ -270,7 +270,7 @@ test('a session that calls itself a replica is noted too', async () => {
 
 test('a server whose login is no superuser can neither change what is noted nor avoid it', async () => {
   const scratch = await createScratchDatabase(inject('postgresUrl'));
-  const admin = new pg.Client({ connectionString: scratch.url });
+  const admin = new pg.Client({ connectionString: scratch.adminUrl });
   await admin.connect();
   const login = `servidor_${scratch.name}`;
   const url = new URL(scratch.url);

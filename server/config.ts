@@ -32,6 +32,8 @@ const ConfigSchema = Type.Object(
     TENANT_TRANSFERS_MAX: Type.Integer({ minimum: 1, maximum: 500, default: 6 }),
     /** statement_timeout of download queries and of phases that run at PostgreSQL. */
     SQL_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 86_400_000, default: 600_000 }),
+    /** Rows of one download. */
+    DOWNLOAD_MAX_ROWS: Type.Integer({ minimum: 1, default: 50_000_000 }),
     /** How long a transaction waits for a lock, such as another commit of the same table. */
     LOCK_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 120_000 }),
     /** A transfer whose peer moves no byte for this long is cut. */
@@ -44,6 +46,8 @@ const ConfigSchema = Type.Object(
     UPLOADS_OPEN_MAX: Type.Integer({ minimum: 1, maximum: 10_000, default: 64 }),
     /** An upload is forgotten so long after its last chunk; results are kept as long. */
     UPLOAD_EXPIRE_HOURS: Type.Integer({ minimum: 1, maximum: 720, default: 24 }),
+    /** Sockets open at a time; one more is closed at once. */
+    HTTP_CONNECTIONS_MAX: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 10_000 }),
     /** Requests per minute with one key, in one process. */
     RATE_LIMIT_PER_MINUTE: Type.Integer({ minimum: 1, default: 3000 }),
     /** Requests per minute from one address (IPv6: from one /64), in one process. */

@@ -14,6 +14,7 @@ import { tenantCreate } from './commands/tenant-create.ts';
 import { CommandError } from './commands/with-database.ts';
 import { ConfigError, loadConfig } from './config.ts';
 import { migrate } from './postgres/migrate.ts';
+import { RolesError } from './postgres/tenant.ts';
 
 /** Exit codes: 0 done, 1 failed, 2 wrong use. */
 const USAGE = 2;
@@ -29,10 +30,15 @@ const cli = yargs(hideBin(process.argv))
   .locale('es')
   .usage('$0 <orden>\n\nSe configura con variables de entorno; al menos DATABASE_URL.')
   .command('serve', 'Migra la base y atiende peticiones', {}, () => serve(loadConfig()))
-  .command('migrate', 'Lleva la base de datos a esta versión', {}, async () => {
-    const done = await migrate(loadConfig().DATABASE_URL);
-    print(done.length === 0 ? 'La base ya está al día.' : `Migraciones aplicadas: ${done.join(', ')}`);
-  })
+  .command(
+    'migrate',
+    'Lleva la base de datos a esta versión; como administrador de PostgreSQL, prepara además sus roles',
+    {},
+    async () => {
+      const done = await migrate(loadConfig().DATABASE_URL);
+      print(done.length === 0 ? 'La base ya está al día.' : `Migraciones aplicadas: ${done.join(', ')}`);
+    },
+  )
   .command('tenant', 'Tenants', (y) =>
     y
       .command(
@@ -142,7 +148,9 @@ try {
 }
 
 function describe(error: unknown): string {
-  if (error instanceof CommandError || error instanceof ConfigError) return error.message;
+  if (error instanceof CommandError || error instanceof ConfigError || error instanceof RolesError) {
+    return error.message;
+  }
   if (error instanceof SyncError) return error.toProblem().mensaje;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -90,10 +90,14 @@ test('phases at origen, disabled ones and those that say nothing are not run her
 
 test.each([
   ['fails', 'UPDATE parametros_maestros SET inexistente = 1', /column "inexistente".*42703, en la posición \d+/],
-  ['ends the transaction', `UPDATE parametros_maestros SET nombre = 'x'; COMMIT; SELECT 1`, /0A000|2D000/],
-  ['leaves its role', 'RESET ROLE; SELECT * FROM sync_api_keys', /42501/],
+  [
+    'ends the transaction',
+    `UPDATE parametros_maestros SET nombre = 'x'; COMMIT; SELECT 1`,
+    /COMMIT.*solo admite SELECT, INSERT, UPDATE, DELETE y MERGE.*42601, en la posición 46/,
+  ],
+  ['leaves its role', 'RESET ROLE; SELECT * FROM sync_api_keys', /42601/],
   ['takes a role by name', `SELECT set_config('role', 'postgres', true)`, /42501/],
-  ['takes the session', 'SET SESSION AUTHORIZATION postgres', /42501/],
+  ['takes the session', 'SET SESSION AUTHORIZATION postgres', /42601/],
   ['reads keys', 'SELECT * FROM sync_api_keys', /permission denied.*42501/],
   ['reads the signing secret', 'SELECT * FROM sync_secretos', /42501/],
   ['signs for another', `SELECT sync_fijar_tenant('otro-002')`, /42501/],
@@ -118,11 +122,12 @@ test.each([
   });
 });
 
-test('a phase that names another tenant in the setting sees nothing', async () => {
-  const sql = `SELECT set_config('app.tenant_id', 'otro-002', true); UPDATE parametros_maestros SET nombre = 'x'`;
+test('a phase that names another tenant in the setting reaches none of its rows', async () => {
+  const sql = `SELECT set_config('app.tenant_id', 'otro-002', false);
+    UPDATE parametros_maestros SET nombre = nombre || '!'`;
   await server.setTables({ tablasSubida: [upload('clientes', { post_process: at('destino', sql) })] });
   expect((await uploadTo('clientes')).status).toBe(200);
-  expect(await names()).toEqual(['acme-001 1 Nuevo', 'acme-001 9 Propio', 'otro-002 9 Ajeno']);
+  expect(await names()).toEqual(['acme-001 1 Nuevo!', 'acme-001 9 Propio!', 'otro-002 9 Ajeno']);
 });
 
 test('POST /phases runs a download phase at origen and answers the rows that it touched', async () => {
@@ -156,4 +161,26 @@ test('POST /phases runs a download phase at origen and answers the rows that it 
     json: { tabla: 'clientes', fase: 'pre_process' },
   });
   expect(foreign.status).toBe(404);
+});
+
+test('a phase that holds every advisory lock keeps no other tenant waiting', async () => {
+  // The lock of a merge, had it been an advisory one.
+  const sql = `SELECT pg_advisory_xact_lock(hashtextextended('ax-sync ["otro-002","cliente"]', 0)), pg_sleep(20)`;
+  await server.setTables({ tablasSubida: [upload('clientes', { post_process: at('destino', sql) })] });
+  await server.setTables({ tablasSubida: [upload('clientes', {})] }, 'otro-002');
+  let over = false;
+  const attack = uploadTo('clientes').then(() => {
+    over = true;
+  });
+  const held = `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+  await expect.poll(async () => (await server.sql.query(held)).rowCount).toBe(1);
+  const other = await server.call('/upload/otro-002?tabla=clientes', {
+    ...{ tenant: 'otro-002', key: otherKey, method: 'POST', body: '{"id":1}' },
+    headers: { 'content-type': 'application/x-ndjson' },
+  });
+  expect([other.status, over]).toEqual([200, false]);
+  const { rows } = await server.sql.query(held);
+  await server.sql.query('SELECT pg_cancel_backend($1)', [rows[0].pid]);
+  await attack;
 });

@@ -3,12 +3,15 @@ import type { FastifyInstance } from 'fastify';
 import { buildApp } from '../app.ts';
 import type { Config } from '../config.ts';
 import { migrate } from '../postgres/migrate.ts';
+import { assertNoSuperuser } from '../postgres/tenant.ts';
+import { withDatabase } from './with-database.ts';
 
 /**
- * Migrates, listens, and returns once a signal (SIGINT, SIGTERM) has ended it: no new requests, those that run finish
+ * Migrates, unless it would do so as a superuser, listens, and returns once a signal (SIGINT, SIGTERM) has ended it: no new requests, those that run finish
  * within SHUTDOWN_SECONDS, then their connections are cut. A second signal cuts them at once.
  */
 export async function serve(config: Config): Promise<void> {
+  await withDatabase(config, assertNoSuperuser);
   await migrate(config.DATABASE_URL);
   const app = await buildApp(config);
   try {

@@ -3,6 +3,7 @@ import type { Esquema, TablaBajada } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { quoteLiteral, quoteName } from '../postgres/copy.ts';
 import type { Connection } from '../postgres/pool.ts';
+import { closeTenantCursor, describeTenantCursor, openTenantCursor } from '../postgres/tenant.ts';
 
 /** How a download's `process.query` becomes one statement, and which columns SQL Server is told. */
 export interface DownloadQuery {
@@ -13,10 +14,6 @@ export interface DownloadQuery {
 }
 
 const shortForm = /^\s*parametros_maestros\.tipo_campo\s*=\s*(?:'([^']+)'|([^\s';]+))\s*;?\s*$/i;
-
-/** Functions that would let a query run SQL of its own or change the session that it runs in. */
-const forbidden =
-  /\b(set_config|query_to_xml\w*|cursor_to_xml\w*|database_to_xml\w*|schema_to_xml\w*|dblink\w*)\b|\bu&"/i;
 
 /**
  * Prepares the query of a download, in the transaction that will run it. The short form
@@ -135,14 +132,9 @@ const sqlTypeOf: Record<number, string> = {
 async function describeQuery(connection: Connection, tabla: TablaBajada): Promise<DownloadQuery> {
   const query = tabla.process.query.replace(/[;\s]+$/, '');
   const refuse = (reason: string) => new SyncError('SQL_FALLO', reason, { tabla: tabla.nombre, fase: 'process' });
-  const bad = forbidden.exec(query)?.[0];
-  if (bad !== undefined) throw refuse(`La consulta no puede usar «${bad}».`);
-  // The extended protocol takes one statement only, so what passes here holds no second one for COPY to run.
-  const { fields } = await connection.query({
-    text: `SELECT * FROM (\n${query}\n) q LIMIT 0`,
-    rowMode: 'array',
-    queryMode: 'extended',
-  } as { text: string; rowMode: 'array' });
+  await openTenantCursor(connection, `SELECT * FROM (\n${query}\n) q`);
+  const fields = await describeTenantCursor(connection);
+  await closeTenantCursor(connection);
   const names = fields.map(({ name }) => name);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
   if (repeated !== undefined) throw refuse(`La consulta tiene dos columnas «${repeated}».`);

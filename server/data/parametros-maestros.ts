@@ -8,11 +8,14 @@ export interface MergeCounts {
   actualizados: number;
 }
 
-/** Only one merge of a tenant's tipo_campo at a time; held to the end of the transaction. */
+/**
+ * Only one merge of a tenant's tipo_campo at a time; held to the end of the transaction. A row, because a tenant's SQL can
+ * take any advisory lock, but not this one.
+ */
 export async function lockTipoCampo(connection: Connection, tenant: string, tipoCampo: string): Promise<void> {
-  await connection.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [
-    `ax-sync ${JSON.stringify([tenant, tipoCampo])}`,
-  ]);
+  const values = [tenant, tipoCampo];
+  await connection.query('INSERT INTO sync_cerrojos VALUES ($1, $2) ON CONFLICT DO NOTHING', values);
+  await connection.query('SELECT FROM sync_cerrojos WHERE "tenantId" = $1 AND tipo_campo = $2 FOR UPDATE', values);
 }
 
 /** Up to so many lines, their keys are looked up one by one; more are joined with every row of the tipo_campo. */

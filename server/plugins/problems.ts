@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { mediaTypes } from '../../protocol/constants.ts';
@@ -16,6 +18,29 @@ export const problems = fp(async (app: FastifyInstance) => {
     send(request, reply, problem);
   });
 });
+
+/** What the router cannot read as a path. */
+export function answerBadUrl(_error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  send(request, reply, new SyncError('RUTA_DESCONOCIDA', `La dirección de ${request.method} no se puede leer.`));
+}
+
+/** What Node cannot read as HTTP, or does not want to: there is a socket, and no request. */
+export function answerBadHttp({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  if (code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const error =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? new SyncError('DEMASIADO_GRANDE', 'Las cabeceras de la petición pasan del límite.')
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new SyncError('CUERPO_CORTADO', 'Las cabeceras de la petición no llegaron a tiempo.')
+        : new SyncError('CUERPO_INVALIDO', 'La petición no es HTTP válido.');
+  const body = JSON.stringify(error.toProblem());
+  const head = `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nContent-Type: ${mediaTypes.problem}\r\n`;
+  socket.write(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  socket.destroySoon();
+}
 
 function send(request: FastifyRequest, reply: FastifyReply, problem: SyncError): void {
   drain(request);

@@ -71,6 +71,21 @@ export function translateCopyError(error: unknown, place: ErrorPlace): unknown {
   return translateDatabaseError(error);
 }
 
+/** An error of the merge: a key that its index does not take. */
+export function translateMergeError(error: unknown, place: ErrorPlace): unknown {
+  if (!isDatabaseError(error) || error.code !== '54000') return translateDatabaseError(error);
+  const detail = 'Una clave es más larga de lo que PostgreSQL indexa (unos 2700 bytes).';
+  return new SyncError('VALOR_INVALIDO', detail, { ...place, campo: 'codigo', cause: error });
+}
+
+/** An error of log entries that PostgreSQL does not take as they are: a date that is none, a NUL, lists in lists in lists. */
+export function translateLogsError(error: unknown): unknown {
+  const tooDeep = error instanceof RangeError;
+  if (!tooDeep && !(isDatabaseError(error) && /^(22|54)/.test(error.code))) return translateDatabaseError(error);
+  const detail = `Un registro no se puede guardar: ${error.message}.`;
+  return new SyncError('CUERPO_INVALIDO', detail, { campo: 'logs', cause: error });
+}
+
 /** CLAVE_AUSENTE for the line in `place`. */
 export function keyMissing(place: ErrorPlace & { cause?: unknown }): SyncError {
   const line = place.linea === undefined ? '' : ` de la línea ${place.linea}`;

@@ -144,6 +144,11 @@ export async function inTransaction<T>(connection: Connection, fn: () => Promise
 
 const broken = new WeakSet<Connection>();
 
+/** The connection is closed, not lent again, when what it was lent for fails. */
+export function doNotReuse(connection: Connection): void {
+  broken.add(connection);
+}
+
 function isUsable(connection: Connection): boolean {
   return !broken.has(connection);
 }

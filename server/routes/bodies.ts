@@ -1,11 +1,20 @@
 import { Readable } from 'node:stream';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest, preParsingAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { headers, mediaTypes } from '../../protocol/constants.ts';
+import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
 import { parseContentDigest } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import type { Config } from '../config.ts';
+import { readBody } from '../sync/stages.ts';
 
 const { json, ndjson, jsonl, gzip } = mediaTypes;
+
+/** Options of a route with a small JSON body: how large, and how slow, it may be. */
+export function jsonBody({ TRANSFER_IDLE_MS }: Config) {
+  const preParsing: preParsingAsyncHookHandler = async (_request, _reply, payload) =>
+    Readable.from(readBody(payload as Readable, TRANSFER_IDLE_MS), { objectMode: false });
+  return { bodyLimit: limits.jsonBodyMaxBytes, preParsing };
+}
 
 /** Routes registered beside this plugin get their body as a stream, unread. */
 export const streamedBodies = fp(async (app: FastifyInstance) => {

@@ -1,17 +1,17 @@
 import { type RunPhaseResponse, RunPhaseSchema } from '../../protocol/api.ts';
-import { limits } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
 import { findDownloadTable } from '../data/configurations.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { logFailure, runPhase } from '../sync/phase.ts';
+import { jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
 
 /** POST /phases/:tenantId: runs a download's phase that is configured at `origen`, in a transaction of its own. */
 export const phasesRoutes: Routes = async (app, context) => {
   app.post(
     '/phases/:tenantId',
-    { schema: { tags: ['fases'], params: TenantParams, body: RunPhaseSchema }, bodyLimit: limits.jsonBodyMaxBytes },
+    { schema: { tags: ['fases'], params: TenantParams, body: RunPhaseSchema }, ...jsonBody(context.config) },
     async (request): Promise<RunPhaseResponse> => {
       const { tenant } = request;
       const { tabla, fase } = request.body;

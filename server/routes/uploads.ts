@@ -12,17 +12,16 @@ import { findUploadTable } from '../data/configurations.ts';
 import { createUpload, deleteUpload, findChunks, lockUpload } from '../data/uploads.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { commitUpload, receiveChunk } from '../sync/receive.ts';
-import { bodyOf, digestOfRequest, mediaTypeOf, streamedBodies } from './bodies.ts';
+import { bodyOf, digestOfRequest, jsonBody, mediaTypeOf, streamedBodies } from './bodies.ts';
 import { ChunkParams, TenantParams, UploadParams } from './params.ts';
 
 /** /uploads/:tenantId: an upload in chunks that survives whatever happens between two of them. */
 export const uploadsRoutes: Routes = async (app, context) => {
   const { config, database } = context;
-  const bodyLimit = limits.jsonBodyMaxBytes;
 
   app.post(
     '/uploads/:tenantId',
-    { schema: { tags: ['subida'], params: TenantParams, body: OpenUploadSchema }, bodyLimit },
+    { schema: { tags: ['subida'], params: TenantParams, body: OpenUploadSchema }, ...jsonBody(config) },
     async (request, reply): Promise<OpenUploadResponse> => {
       const { tenant } = request;
       const table = findUploadTable(tenant, request.body.tabla);
@@ -69,7 +68,7 @@ export const uploadsRoutes: Routes = async (app, context) => {
 
   app.post(
     '/uploads/:tenantId/:id/commit',
-    { schema: { tags: ['subida'], params: UploadParams, body: CommitSchema }, bodyLimit },
+    { schema: { tags: ['subida'], params: UploadParams, body: CommitSchema }, ...jsonBody(config) },
     async (request): Promise<UploadResult> => commitUpload(context, request.tenant, request.params.id, request.body),
   );
 

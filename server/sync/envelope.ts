@@ -9,6 +9,9 @@ export interface EnvelopeHead {
 /** A name is not longer than this; more is not kept. */
 const TABLA_MAX_LENGTH = 1000;
 
+/** Containers in containers: each open one is remembered. */
+const DEPTH_MAX = 1000;
+
 /**
  * Streams the specification's upload body, `{"tabla": …, "data": [rows], "timestamp": …}` in any order of keys, as
  * NDJSON: one line for each element of `data`, so a line's number is the row's. Values pass as text: numbers keep every
@@ -73,6 +76,7 @@ class EnvelopeReader {
 
   read(token: Token): void {
     if (this.#depth === 0 && token.name !== 'startObject') throw invalid('no es un objeto');
+    if (this.#depth > DEPTH_MAX) throw invalid(`está anidado a más de ${DEPTH_MAX} niveles`);
     if (this.#inData && (this.#depth > 2 || token.name !== 'endArray')) {
       this.#readRow(token);
       return;

@@ -18,13 +18,22 @@ import {
 } from '../data/received.ts';
 import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeChunkRows } from '../data/uploads.ts';
 import { copyLinesInto } from '../postgres/copy.ts';
-import { keyMissing, translateCopyError } from '../postgres/errors.ts';
+import { keyMissing, translateCopyError, translateMergeError } from '../postgres/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { commitDurably, setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
 import { type EnvelopeHead, readEnvelope } from './envelope.ts';
 import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
-import { checkDigest, cleanLines, differentDigest, inflateAny, inflateMember, limitBytes, readBody } from './stages.ts';
+import {
+  checkDigest,
+  cleanLines,
+  differentDigest,
+  inflateAny,
+  inflateMember,
+  limitBytes,
+  limitRatio,
+  readBody,
+} from './stages.ts';
 
 /**
  * UPLOAD, the server's half: body ▶ digest ▶ inflate ▶ limit ▶ lines ▶ COPY ▶ pre_process ▶ merge ▶ post_process ▶ ack.
@@ -60,7 +69,7 @@ export async function receiveOneShot(
   const verdict = { differs: false };
   const stages: Stage[] = [
     checkDigest(digest, verdict),
-    ...(gzip ? [inflateAny] : []),
+    ...(gzip ? [limitRatio(inflateAny)] : []),
     limitBytes(config.UPLOAD_MAX_BYTES, 'El envío'),
     ...(format === 'envelope' ? [readEnvelope(head)] : []),
     cleanLines(config.LINE_MAX_BYTES),
@@ -105,7 +114,7 @@ export async function receiveChunk(
   const stages: Stage[] = [
     limitBytes(config.CHUNK_BODY_MAX_BYTES, 'El trozo comprimido'),
     checkDigest(digest, verdict),
-    inflateMember,
+    limitRatio(inflateMember),
     limitBytes(config.CHUNK_MAX_BYTES, 'El trozo'),
     cleanLines(config.LINE_MAX_BYTES),
   ];
@@ -247,7 +256,11 @@ async function applyReceived(
   await lockTipoCampo(connection, tenant, tipoCampo);
   await runPhase(connection, context, configuration, 'upload', tabla, 'pre_process');
   const started = new Date();
-  const { claves, insertados, actualizados } = await mergeReceived(connection, tenant, tipoCampo, received);
+  const { claves, insertados, actualizados } = await mergeReceived(connection, tenant, tipoCampo, received).catch(
+    (error: unknown) => {
+      throw translateMergeError(error, { tabla: tabla.nombre });
+    },
+  );
   const deactivates = tabla.desactivarAusentes === true && modo === 'completo';
   const desactivados = deactivates ? await deactivateAbsent(connection, tenant, tipoCampo, received) : 0;
   const result: UploadResult = {

@@ -1,20 +1,21 @@
-import type { Readable } from 'node:stream';
 import QueryStream from 'pg-query-stream';
 import type { DownloadEnd, DownloadStart } from '../../protocol/api.ts';
 import type { TablaBajada } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import type { Config } from '../config.ts';
 import type { Configuration } from '../data/configurations.ts';
 import { prepareDownloadQuery } from '../data/download-query.ts';
 import { copyLinesFrom } from '../postgres/copy.ts';
 import { translateSqlError } from '../postgres/errors.ts';
-import type { Borrowed } from '../postgres/pool.ts';
-import { CONSULTA_ROLE, setTenant, setTimeouts } from '../postgres/tenant.ts';
+import type { Borrowed, Connection } from '../postgres/pool.ts';
+import { nextRows, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
 import { logFailure } from './phase.ts';
 
 /**
- * DOWNLOAD, the server's half: query ▶ COPY TO (PostgreSQL writes the NDJSON) ▶ frame ▶ body. One read-only transaction
- * with one snapshot, under a role that sees the tenant's rows alone.
+ * DOWNLOAD, the server's half: query ▶ cursor ▶ COPY TO (PostgreSQL writes the NDJSON) ▶ frame ▶ body. One read-only
+ * transaction with one snapshot. The tenant's query runs inside functions of a role that sees the tenant's rows alone; the
+ * statements around it fetch its rows in batches.
  */
 
 export type DownloadFormat = 'envelope' | 'ndjson' | 'framed';
@@ -36,6 +37,11 @@ export async function openDownload(
   const { connection } = borrowed;
   const close = closeOnce(borrowed);
   const giveUp = () => close(true);
+  const fail = async (error: unknown): Promise<unknown> => {
+    const translated = translateSqlError(error, { tabla: tabla.nombre, fase: 'process' });
+    await logFailure(context, configuration, 'download', tabla.nombre, started, translated);
+    return translated;
+  };
   signal.addEventListener('abort', giveUp, { once: true });
   try {
     signal.throwIfAborted();
@@ -43,37 +49,96 @@ export async function openDownload(
     await setTenant(connection, configuration.tenantId);
     await setTimeouts(connection, { statementMs: config.SQL_TIMEOUT_MS });
     // Without the check a query whose reader has gone would run to its end.
-    await connection.query(
-      `SET LOCAL client_connection_check_interval = '5s'; SET LOCAL TimeZone = 'UTC'; SET LOCAL ROLE ${CONSULTA_ROLE}`,
-    );
+    await connection.query(`SET LOCAL client_connection_check_interval = '5s'; SET LOCAL TimeZone = 'UTC'`);
     const { select, schema } = await prepareDownloadQuery(connection, configuration.tenantId, tabla);
+    await openTenantCursor(connection, select);
     const head = { tabla: tabla.nombre, schema, timestamp: new Date().toISOString() };
-    const source =
-      format === 'envelope'
-        ? connection.query(new QueryStream(select, [], { rowMode: 'array', batchSize: 500, highWaterMark: 500 }))
-        : copyLinesFrom(connection, select);
-    const rows = source[Symbol.asyncIterator]() as AsyncIterator<unknown>;
+    const tally = { filas: 0, bytes: 0 };
+    const read = format === 'envelope' ? readRows : readLines;
+    const rows = readBatches(connection, config, tally, read);
     const first = await rows.next();
     const write = { envelope: writeEnvelope, ndjson: writeNdjson, framed: writeFramed }[format];
     const finish = async () => {
-      await connection.query('COMMIT');
+      await endTransaction(connection);
       close(false);
     };
-    const body = write(head, resume(first, rows), source as CountingSource, finish);
-    return translating(body, tabla.nombre);
+    const body = write(head, resume(first, rows), tally, finish);
+    return logging(body, (error) => fail(error));
   } catch (error) {
-    await connection.query('ROLLBACK').then(
+    await endTransaction(connection).then(
       () => close(false),
       () => close(true),
     );
-    const translated = translateSqlError(error, { tabla: tabla.nombre, fase: 'process' });
-    await logFailure(context, configuration, 'download', tabla.nombre, started, translated);
-    throw translated;
+    throw await fail(error);
   }
 }
 
-/** COPY's stream knows the rows that PostgreSQL counted, once it has ended. */
-type CountingSource = Readable & { rowCount?: number };
+/**
+ * Ends the transaction as if it had not been, and with it every setting that the query may have made; locks of the session
+ * are what a rollback leaves.
+ */
+async function endTransaction(connection: Connection): Promise<void> {
+  await connection.query('ROLLBACK; SELECT pg_advisory_unlock_all()');
+}
+
+/** So many bytes are fetched at a time, as far as the rows before let guess. PostgreSQL keeps them, on disk if need be. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+const FIRST_BATCH_ROWS = 100;
+const BATCH_MAX_ROWS = 50_000;
+
+interface Tally {
+  filas: number;
+  bytes: number;
+}
+
+/** One batch after the other to the end of the cursor, all within SQL_TIMEOUT_MS and DOWNLOAD_MAX_ROWS. */
+async function* readBatches(
+  connection: Connection,
+  config: Config,
+  tally: Tally,
+  read: (connection: Connection, select: string, tally: Tally) => AsyncIterable<unknown>,
+): AsyncGenerator<unknown> {
+  const deadline = performance.now() + config.SQL_TIMEOUT_MS;
+  let max = FIRST_BATCH_ROWS;
+  while (true) {
+    const before = tally.filas;
+    // Anew for each: the query may have changed it.
+    await setTimeouts(connection, { statementMs: Math.max(1, deadline - performance.now()) });
+    yield* read(connection, nextRows(max), tally);
+    if (tally.filas === before) return;
+    if (tally.filas > config.DOWNLOAD_MAX_ROWS) {
+      throw new SyncError('SQL_FALLO', `La consulta pasa de ${config.DOWNLOAD_MAX_ROWS} filas (DOWNLOAD_MAX_ROWS).`);
+    }
+    max = Math.min(BATCH_MAX_ROWS, Math.max(1, Math.floor((BATCH_BYTES * tally.filas) / tally.bytes)));
+  }
+}
+
+async function* readLines(connection: Connection, select: string, tally: Tally): AsyncGenerator<Buffer> {
+  const source = copyLinesFrom(connection, select);
+  for await (const bytes of source as AsyncIterable<Buffer>) {
+    tally.bytes += bytes.length;
+    yield bytes;
+  }
+  tally.filas += source.rowCount;
+}
+
+/** A row of the envelope is held whole, and this many at a time. */
+const ENVELOPE_ROW_MAX_BYTES = 16 * 1024 * 1024;
+const ENVELOPE_ROWS = 16;
+
+async function* readRows(connection: Connection, select: string, tally: Tally): AsyncGenerator<string> {
+  const bounded = `SELECT CASE WHEN octet_length(fila) <= ${ENVELOPE_ROW_MAX_BYTES} THEN fila END FROM (${select}) r`;
+  const options = { rowMode: 'array' as const, batchSize: ENVELOPE_ROWS, highWaterMark: ENVELOPE_ROWS };
+  for await (const [row] of connection.query(new QueryStream(bounded, [], options)) as AsyncIterable<[string | null]>) {
+    if (row === null) {
+      const detail = `La fila ${tally.filas + 1} pasa de ${ENVELOPE_ROW_MAX_BYTES} bytes: pida application/x-ndjson.`;
+      throw new SyncError('DEMASIADO_GRANDE', detail);
+    }
+    tally.filas += 1;
+    tally.bytes += row.length;
+    yield row;
+  }
+}
 
 interface Head {
   tabla: string;
@@ -85,13 +150,13 @@ interface Head {
 async function* writeEnvelope(
   { tabla, schema, timestamp }: Head,
   rows: AsyncIterable<unknown>,
-  _source: CountingSource,
+  _tally: Tally,
   finish: () => Promise<void>,
 ): AsyncGenerator<string> {
   let text = `{"success":true,"tabla":${JSON.stringify(tabla)},"data":[`;
   let separator = '';
   for await (const row of rows) {
-    text += separator + (row as [string])[0];
+    text += separator + (row as string);
     separator = ',';
     if (text.length >= 64 * 1024) {
       yield text;
@@ -105,7 +170,7 @@ async function* writeEnvelope(
 async function* writeNdjson(
   _head: Head,
   rows: AsyncIterable<unknown>,
-  _source: CountingSource,
+  _tally: Tally,
   finish: () => Promise<void>,
 ): AsyncGenerator<Buffer> {
   yield* rows as AsyncIterable<Buffer>;
@@ -115,7 +180,7 @@ async function* writeNdjson(
 async function* writeFramed(
   { tabla, schema, timestamp }: Head,
   rows: AsyncIterable<unknown>,
-  source: CountingSource,
+  tally: Tally,
   finish: () => Promise<void>,
 ): AsyncGenerator<string | Buffer> {
   const columns = schema.columns.map(({ name, type, nullable }) => ({ name, type, nullable: nullable ?? true }));
@@ -123,7 +188,7 @@ async function* writeFramed(
   yield `${JSON.stringify(start)}\n`;
   yield* rows as AsyncIterable<Buffer>;
   await finish();
-  const end: DownloadEnd = { $fin: { filas: source.rowCount ?? 0 } };
+  const end: DownloadEnd = { $fin: { filas: tally.filas } };
   yield `${JSON.stringify(end)}\n`;
 }
 
@@ -132,11 +197,12 @@ async function* resume<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): Asy
   for (let step = first; step.done !== true; step = await rest.next()) yield step.value;
 }
 
-async function* translating<T>(body: AsyncIterable<T>, tabla: string): AsyncGenerator<T> {
+/** What fails midway is logged like what fails at once: the reader sees only a connection that breaks. */
+async function* logging<T>(body: AsyncIterable<T>, fail: (error: unknown) => Promise<unknown>): AsyncGenerator<T> {
   try {
     yield* body;
   } catch (error) {
-    throw translateSqlError(error, { tabla, fase: 'process' });
+    throw await fail(error);
   }
 }
 

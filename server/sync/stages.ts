@@ -10,15 +10,22 @@ import { COPY_QUOTE } from '../postgres/copy.ts';
 
 type Bytes = AsyncIterable<Buffer>;
 
+/** A body may be so slow on average, beside the time that it may be silent. */
+const SLOWEST_BYTES_PER_SECOND = 1024;
+
 /**
- * A request's body. Ends with CUERPO_CORTADO when the peer sends nothing for `idleMs`, or goes. The request itself is
- * not destroyed when the reader stops early: it still has to carry the answer.
+ * A request's body. Ends with CUERPO_CORTADO when the peer sends nothing for `idleMs`, or has been waited for longer than
+ * that and a body of 1 KB/s would have taken, or goes. The request itself is not destroyed when the reader stops early: it
+ * still has to carry the answer.
  */
 export async function* readBody(body: Readable, idleMs: number): AsyncGenerator<Buffer> {
   const iterator = body.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   let timer: NodeJS.Timeout | undefined;
+  let waitedMs = 0;
+  let total = 0;
   try {
     while (true) {
+      const asked = performance.now();
       const idle = new Promise<never>((_resolve, reject) => {
         timer = setTimeout(() => reject(cutShort(`no llegó ningún byte en ${Math.ceil(idleMs / 1000)} s`)), idleMs);
       });
@@ -27,6 +34,11 @@ export async function* readBody(body: Readable, idleMs: number): AsyncGenerator<
       });
       clearTimeout(timer);
       if (next.done === true) return;
+      waitedMs += performance.now() - asked;
+      total += next.value.length;
+      if (waitedMs > idleMs + (total / SLOWEST_BYTES_PER_SECOND) * 1000) {
+        throw cutShort(`llegaron ${total} bytes en ${Math.ceil(waitedMs / 1000)} s`);
+      }
       yield next.value;
     }
   } finally {
@@ -91,6 +103,35 @@ export function limitBytes(maxBytes: number, what: string) {
     for await (const bytes of source) {
       total += bytes.length;
       if (total > maxBytes) throw new SyncError('DEMASIADO_GRANDE', `${what} pasa de ${maxBytes} bytes.`);
+      yield bytes;
+    }
+  };
+}
+
+/** Rows that are all alike shrink to a hundredth; only what was made for it to a thousandth. */
+const RATIO_MAX = 250;
+/** Up to so much any ratio will do. */
+const RATIO_FREE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * `inflate` with a bound on how much its input grows: fails with DEMASIADO_GRANDE past 250 times. The bound on the bytes
+ * is another stage's; this one is met long before it by what a small request can make the server do.
+ */
+export function limitRatio(inflate: (source: Bytes) => AsyncIterable<Buffer>) {
+  return async function* (source: Bytes): AsyncGenerator<Buffer> {
+    let before = 0;
+    let after = 0;
+    async function* count(): AsyncGenerator<Buffer> {
+      for await (const bytes of source) {
+        before += bytes.length;
+        yield bytes;
+      }
+    }
+    for await (const bytes of inflate(count())) {
+      after += bytes.length;
+      if (after > RATIO_FREE_BYTES && after > before * RATIO_MAX) {
+        throw new SyncError('DEMASIADO_GRANDE', `El cuerpo crece más de ${RATIO_MAX} veces al descomprimirlo.`);
+      }
       yield bytes;
     }
   };
@@ -176,22 +217,28 @@ const TAB = 0x09;
 const OPENING_BRACE = 0x7b;
 const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 
+/** PostgreSQL reads each of them, and a gigabyte of them shrinks to a megabyte. */
+const BLANK_LINES_MAX = 1_000_000;
+
 /**
  * Makes of NDJSON what COPY takes for one row a line, without parsing it: a byte order mark goes, CRLF becomes LF, a
  * line of blanks becomes empty (COPY counts it and passes over it, so its line numbers stay those of the body).
  *
  * Fails with LINEA_INVALIDA at a line that does not begin as an object (so neither arrays nor `\.`, which ends a COPY
- * before PostgreSQL 18, reach it), with DEMASIADO_GRANDE at one longer than `lineMaxBytes`.
+ * before PostgreSQL 18, reach it), with DEMASIADO_GRANDE at one longer than `lineMaxBytes` and past a million blank ones.
  */
 export function cleanLines(lineMaxBytes: number) {
   return async function* (source: Bytes): AsyncGenerator<Buffer> {
     let held: Buffer = Buffer.alloc(0);
     let first = true;
     let line = 1;
+    let blankLines = 0;
     let started = false;
     let length = 0;
 
-    function* clean(bytes: Buffer): Generator<Buffer> {
+    /** One piece for each: a generator that stopped at every line of blanks would take a second for each megabyte. */
+    function clean(bytes: Buffer): Buffer {
+      const kept: Buffer[] = [];
       const quote = bytes.indexOf(COPY_QUOTE);
       let from = 0;
       let at = 0;
@@ -200,7 +247,7 @@ export function cleanLines(lineMaxBytes: number) {
           const blanks = at;
           while (bytes[at] === SPACE || bytes[at] === TAB) at += 1;
           if (at > blanks && (at === bytes.length || bytes[at] === LF)) {
-            if (blanks > from) yield bytes.subarray(from, blanks);
+            if (blanks > from) kept.push(bytes.subarray(from, blanks));
             from = at;
           }
           if (at === bytes.length) break;
@@ -215,12 +262,20 @@ export function cleanLines(lineMaxBytes: number) {
           throw new SyncError('DEMASIADO_GRANDE', `La línea ${line} pasa de ${lineMaxBytes} bytes.`, { linea: line });
         }
         if (end === -1) break;
+        if (!started) {
+          blankLines += 1;
+          if (blankLines > BLANK_LINES_MAX) {
+            throw new SyncError('DEMASIADO_GRANDE', `Hay más de ${BLANK_LINES_MAX} líneas vacías.`, { linea: line });
+          }
+        }
         line += 1;
         length = 0;
         started = false;
         at = end + 1;
       }
-      if (from < bytes.length) yield bytes.subarray(from);
+      if (kept.length === 0) return bytes.subarray(from);
+      kept.push(bytes.subarray(from));
+      return Buffer.concat(kept);
     }
 
     for await (let bytes of source) {
@@ -241,10 +296,11 @@ export function cleanLines(lineMaxBytes: number) {
       for (let cr = bytes.indexOf(CR); cr !== -1; cr = bytes.indexOf(CR, cr + 1)) {
         if (bytes[cr + 1] === LF) bytes[cr] = SPACE;
       }
-      yield* clean(bytes);
+      const cleaned = clean(bytes);
+      if (cleaned.length > 0) yield cleaned;
     }
     // A CR at the very end closes the last line like a CRLF.
-    if (held.length > 0 && held[0] !== CR) yield* clean(held);
+    if (held.length > 0 && held[0] !== CR) yield clean(held);
   };
 }
 

@@ -14,7 +14,7 @@ export interface TestServer {
   /** `http://127.0.0.1:<port>`. */
   url: string;
   databaseUrl: string;
-  /** Connections as the owner of the tables, to arrange and to look. */
+  /** Connections as the superuser, to arrange and to look; the server itself is the owner of the database. */
   sql: pg.Pool;
   tenant: string;
   key: string;
@@ -39,7 +39,7 @@ export async function startTestServer(
   { tables = {}, settings = {} }: { tables?: object; settings?: Partial<Config> } = {},
 ): Promise<TestServer> {
   const scratch = await createScratchDatabase(postgresUrl);
-  const sql = new pg.Pool({ connectionString: scratch.url, max: 3 });
+  const sql = new pg.Pool({ connectionString: scratch.adminUrl, max: 3 });
   let app: FastifyInstance | undefined;
   const close = async () => {
     await app?.close();

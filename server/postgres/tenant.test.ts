@@ -1,0 +1,100 @@
+import pg from 'pg';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { createScratchDatabase, type ScratchDatabase } from '../../fixtures/postgres.ts';
+import { buildApp } from '../app.ts';
+import { loadConfig } from '../config.ts';
+import { runServer } from '../testing/run-cli.ts';
+import { migrate } from './migrate.ts';
+
+let scratch: ScratchDatabase;
+let admin: pg.Client;
+beforeAll(async () => {
+  scratch = await createScratchDatabase(inject('postgresUrl'));
+  admin = new pg.Client({ connectionString: scratch.adminUrl });
+  await admin.connect();
+});
+afterAll(async () => {
+  await admin?.end();
+  await scratch?.drop();
+});
+
+async function start(): Promise<void> {
+  const app = await buildApp(loadConfig({ DATABASE_URL: scratch.url, LOG_LEVEL: 'silent' }));
+  await app.close();
+}
+
+test('serve refuses to be a superuser, changes nothing, and says what makes the database ready', async () => {
+  const served = await runServer(['serve'], { DATABASE_URL: scratch.adminUrl, PORT: '0', HOST: '127.0.0.1' });
+  expect(served).toMatchObject({ code: 1, stdout: '' });
+  expect(served.stderr).toMatch(/«\w+» es superusuario de PostgreSQL/);
+  expect(served.stderr).toContain(`ALTER DATABASE "${scratch.name}" OWNER TO ax_sync;`);
+  expect(served.stderr).toContain('ax-sync-server migrate');
+  expect((await admin.query(`SELECT FROM pg_class WHERE relname = 'sync_migrations'`)).rowCount).toBe(0);
+});
+
+test('migrate by an administrator hands everything to the owner of the database, as whom the server then starts', async () => {
+  await migrate(scratch.adminUrl);
+  const { rows } = await admin.query<{ uno: string; dueno: string }>(`
+    SELECT relname AS uno, relowner::regrole::text AS dueno FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') UNION ALL
+    SELECT proname, proowner::regrole::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace`);
+  const foreign = rows.filter(({ dueno }) => dueno !== scratch.name).map(({ uno, dueno }) => `${uno} ${dueno}`);
+  expect(foreign.sort()).toEqual([
+    'sync_abrir ax_sync_consulta',
+    'sync_ejecutar ax_sync_tenant',
+    'sync_leer ax_sync_consulta',
+  ]);
+  expect(rows.length).toBeGreaterThan(15);
+  await start();
+});
+
+/** Per database, because the roles belong to every test of the cluster. */
+test.each([
+  ['reach keys', 'GRANT SELECT ON sync_api_keys TO PUBLIC', 'REVOKE ALL ON sync_api_keys FROM PUBLIC, ax_sync_tenant'],
+  [
+    'reach one column',
+    'GRANT SELECT (hash) ON sync_api_keys TO ax_sync_consulta',
+    'REVOKE ALL ON sync_api_keys FROM PUBLIC, ax_sync_consulta',
+  ],
+  [
+    'create in the schema',
+    'GRANT CREATE ON SCHEMA public TO PUBLIC',
+    'REVOKE CREATE ON SCHEMA public FROM PUBLIC, ax_sync_tenant',
+  ],
+  [
+    'create schemas',
+    `GRANT CREATE ON DATABASE {base} TO PUBLIC`,
+    'REVOKE CREATE ON DATABASE {base} FROM PUBLIC, ax_sync_tenant',
+  ],
+  [
+    'see every row',
+    'ALTER TABLE parametros_maestros DISABLE ROW LEVEL SECURITY',
+    'ALTER TABLE parametros_maestros ENABLE ROW LEVEL SECURITY',
+  ],
+  [
+    'see more rows',
+    'CREATE POLICY otra ON parametros_maestros USING (true)',
+    'DROP POLICY otra ON parametros_maestros',
+  ],
+])('serve refuses roles that %s, and names what mends it', async (_what, harm, mend) => {
+  const replaced = (sql: string) => sql.replace('{base}', scratch.name);
+  await admin.query(replaced(harm));
+  await expect(start()).rejects.toThrow(replaced(mend));
+  await admin.query(replaced(mend));
+  await start();
+});
+
+test.each([
+  'ALTER FUNCTION sync_ejecutar(text) SECURITY INVOKER',
+  'GRANT EXECUTE ON FUNCTION sync_ejecutar(text) TO ax_sync_tenant',
+  'ALTER FUNCTION sync_abrir(text) OWNER TO CURRENT_USER',
+])('serve refuses a function that is not as it was made: %s', async (harm) => {
+  await admin.query(`BEGIN; ${harm}; COMMIT`);
+  await expect(start()).rejects.toThrow(/la función sync_\w+\(text\) no es la de la migración/);
+  await admin.query(`
+    ALTER FUNCTION sync_ejecutar(text) SECURITY DEFINER;
+    ALTER FUNCTION sync_abrir(text) OWNER TO ax_sync_consulta;
+    REVOKE EXECUTE ON FUNCTION sync_ejecutar(text) FROM ax_sync_tenant;
+    REVOKE EXECUTE ON FUNCTION sync_abrir(text) FROM ax_sync_consulta`);
+  await start();
+});
