@@ -9,7 +9,7 @@ import { describeError } from './describe-error.ts';
 import { type ExitReason, exitCodes } from './exit-codes.ts';
 import { createTerminalProgress, silentProgress } from './log/progress.ts';
 import { spanish, suggestionFor } from './spanish.ts';
-import { version } from './version.ts';
+import { fullVersion } from './version.ts';
 
 /** The agent's command line: reads the arguments, runs one command, answers with an exit code. */
 
@@ -133,7 +133,7 @@ const cli = yargs(process.argv.slice(2))
   )
   .demandCommand(1, 'Falta el comando: init, test, sync o rotate-key.')
   .strict()
-  .version(version)
+  .version(fullVersion)
   .alias('h', 'help')
   .exitProcess(false)
   .fail((message, error) => {
