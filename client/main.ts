@@ -2,9 +2,10 @@
 import yargs from 'yargs';
 import { runInit } from './commands/init.ts';
 import { runRotateKey } from './commands/rotate-key.ts';
+import { runScheduleInstall, runScheduleRemove, runScheduleStatus } from './commands/schedule.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
-import { findInstallFolder } from './config/environment.ts';
+import { findInstallFolder, usePasswordFile } from './config/environment.ts';
 import { describeError } from './describe-error.ts';
 import { type ExitReason, exitCodes } from './exit-codes.ts';
 import { createTerminalProgress, silentProgress } from './log/progress.ts';
@@ -34,6 +35,13 @@ const cli = yargs(process.argv.slice(2))
     global: true,
     describe: 'Carpeta de instalación (por omisión, la del ejecutable)',
   })
+  .option('archivo-password', {
+    type: 'string',
+    requiresArg: true,
+    global: true,
+    describe: 'Archivo con la contraseña, en vez de SYNC_CONFIG_PASSWORD',
+  })
+  .middleware((args) => usePasswordFile(args['archivo-password']))
   .command(
     'init',
     'Comprueba el backend y guarda la configuración local cifrada (sync-config.enc)',
@@ -131,7 +139,50 @@ const cli = yargs(process.argv.slice(2))
         return 'exitoso';
       }),
   )
-  .demandCommand(1, 'Falta el comando: init, test, sync o rotate-key.')
+  .command(
+    'schedule',
+    'Ejecuta sync cada cierto tiempo: Programador de tareas de Windows, o systemd',
+    (command) =>
+      command
+        .option('nombre', { type: 'string', requiresArg: true, default: 'AX Sync', describe: 'Nombre de la tarea' })
+        .command(
+          'install',
+          'Crea la tarea, o la cambia',
+          (install) =>
+            install
+              .option('cada', { type: 'string', demandOption: true, requiresArg: true, describe: 'Intervalo: 5m, 1h' })
+              .option('limite', {
+                type: 'string',
+                requiresArg: true,
+                default: '12h',
+                describe: 'Tiempo tras el que se termina una ejecución',
+              })
+              .option('cuenta', {
+                type: 'string',
+                requiresArg: true,
+                describe: 'Cuenta de Windows que la ejecuta (por omisión, SYSTEM)',
+              }),
+          (args) => {
+            const { cada: every, limite: limit, cuenta: account } = args;
+            return finish(() => runScheduleInstall({ ...scheduleOptions(args), every, limit, account }));
+          },
+        )
+        .command(
+          'status',
+          'Muestra el estado de la tarea y su último resultado',
+          (status) => status,
+          (args) => finish(() => runScheduleStatus(scheduleOptions(args))),
+        )
+        .command(
+          'remove',
+          'Quita la tarea y el archivo con su contraseña',
+          (remove) => remove,
+          (args) => finish(() => runScheduleRemove(scheduleOptions(args))),
+        )
+        .demandCommand(1, 'Falta qué hacer: schedule install, status o remove.'),
+    () => {},
+  )
+  .demandCommand(1, 'Falta el comando: init, test, sync, rotate-key o schedule.')
   .strict()
   .version(fullVersion)
   .alias('h', 'help')
@@ -154,6 +205,10 @@ try {
 function parsePort(port: number | undefined): number | undefined {
   if (port === undefined || (Number.isInteger(port) && port > 0 && port < 65_536)) return port;
   throw new UsageError('--sql-port debe ser un número entero entre 1 y 65535');
+}
+
+function scheduleOptions({ carpeta, nombre }: { carpeta: string | undefined; nombre: string }) {
+  return { folder: findInstallFolder(carpeta), name: nombre, print, signal };
 }
 
 /** Runs a command and sets the exit code; an error becomes two lines for the operator. */

@@ -31,15 +31,18 @@ const plurals = Object.entries(counted).map(([key, [one, other]]) => [key, { one
 /** As yargs takes them; its type declaration leaves the plurals out. */
 export const spanish = { ...plain, ...(Object.fromEntries(plurals) as Record<string, string>) };
 
+const commands = new Set(['init', 'test', 'sync', 'rotate-key', 'schedule', 'install', 'status', 'remove']);
 const words = [
-  'init',
-  'test',
-  'sync',
-  'rotate-key',
+  ...commands,
   'url',
   'tenant',
   'key',
   'carpeta',
+  'archivo-password',
+  'cada',
+  'limite',
+  'cuenta',
+  'nombre',
   'tabla',
   'upload-only',
   'download-only',
@@ -58,7 +61,7 @@ export function suggestionFor(message: string): string {
   const given = message.slice(message.lastIndexOf(':') + 1).match(/[\p{L}\d-]+/gu) ?? [];
   for (const word of given) {
     const near = words.find((known) => known !== word && (distance(word, known) <= 2 || known.startsWith(word)));
-    if (near !== undefined) return ` ¿Quiso decir ${/^(init|test|sync|rotate-key)$/.test(near) ? near : `--${near}`}?`;
+    if (near !== undefined) return ` ¿Quiso decir ${commands.has(near) ? near : `--${near}`}?`;
   }
   return '';
 }
