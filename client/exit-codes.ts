@@ -12,6 +12,19 @@ export const exitCodes = {
   interrumpido: 130,
 } as const;
 
+/** The same for an operator: `docs/operacion.md` says what to do about each. */
+export const exitMeanings: Record<keyof typeof exitCodes, string> = {
+  exitoso: 'todo bien',
+  error: 'falló alguna tabla, o algo inesperado',
+  parcial: 'unas tablas bien, otras con error',
+  configuracion: 'falta o está mal la configuración, la contraseña o la línea de comandos',
+  backend: 'no se llega al backend, o respondió un error',
+  sqlserver: 'no se llega a SQL Server, o respondió un error',
+  credenciales: 'el backend no acepta la clave, o SQL Server el usuario',
+  ocupado: 'ya había una sincronización en marcha en esa carpeta',
+  interrumpido: 'interrumpido antes de terminar',
+};
+
 export type ExitReason = keyof typeof exitCodes;
 export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial'>;
 

@@ -7,15 +7,16 @@ import { runDoctor } from './commands/doctor.ts';
 import { runInit } from './commands/init.ts';
 import { runLogs } from './commands/logs.ts';
 import { runRotateKey } from './commands/rotate-key.ts';
+import { runScheduleInstall, runScheduleRemove, runScheduleStatus } from './commands/schedule.ts';
 import { runStatus } from './commands/status.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
-import { findInstallFolder } from './config/environment.ts';
+import { findInstallFolder, usePasswordFile } from './config/environment.ts';
 import { describeError } from './describe-error.ts';
 import { type ExitReason, exitCodes } from './exit-codes.ts';
 import { openOutput } from './log/output.ts';
 import { spanish, suggestionFor } from './spanish.ts';
-import { version } from './version.ts';
+import { fullVersion } from './version.ts';
 
 /** The agent's command line: reads the arguments, runs one command, answers with an exit code. */
 
@@ -42,6 +43,13 @@ const cli = yargs(process.argv.slice(2))
     global: true,
     describe: 'Carpeta de instalación (por omisión, la del ejecutable)',
   })
+  .option('archivo-password', {
+    type: 'string',
+    requiresArg: true,
+    global: true,
+    describe: 'Archivo con la contraseña, en vez de SYNC_CONFIG_PASSWORD',
+  })
+  .middleware((args) => usePasswordFile(args['archivo-password']))
   .command(
     'init',
     'Comprueba el backend y guarda la configuración local cifrada (sync-config.enc)',
@@ -291,9 +299,55 @@ const cli = yargs(process.argv.slice(2))
       )
       .demandCommand(1, 'Falta el comando: data-key create, data-key export o data-key import.');
   })
-  .demandCommand(1, 'Falta el comando: init, test, approve, data-key, sync, rotate-key, status, logs o doctor.')
+  .command(
+    'schedule',
+    'Ejecuta sync cada cierto tiempo: Programador de tareas de Windows, o systemd',
+    (command) =>
+      command
+        .option('nombre', { type: 'string', requiresArg: true, default: 'AX Sync', describe: 'Nombre de la tarea' })
+        .command(
+          'install',
+          'Crea la tarea, o la cambia',
+          (install) =>
+            install
+              .option('cada', { type: 'string', demandOption: true, requiresArg: true, describe: 'Intervalo: 5m, 1h' })
+              .option('limite', {
+                type: 'string',
+                requiresArg: true,
+                default: '12h',
+                describe: 'Tiempo tras el que se termina una ejecución',
+              })
+              .option('cuenta', {
+                type: 'string',
+                requiresArg: true,
+                describe: 'Cuenta de Windows que la ejecuta (por omisión, SYSTEM)',
+              }),
+          (args) => {
+            const { cada: every, limite: limit, cuenta: account } = args;
+            return finish(() => runScheduleInstall({ ...scheduleOptions(args), every, limit, account }));
+          },
+        )
+        .command(
+          'status',
+          'Muestra el estado de la tarea y su último resultado',
+          (status) => status,
+          (args) => finish(() => runScheduleStatus(scheduleOptions(args))),
+        )
+        .command(
+          'remove',
+          'Quita la tarea y el archivo con su contraseña',
+          (remove) => remove,
+          (args) => finish(() => runScheduleRemove(scheduleOptions(args))),
+        )
+        .demandCommand(1, 'Falta qué hacer: schedule install, status o remove.'),
+    () => {},
+  )
+  .demandCommand(
+    1,
+    'Falta el comando: init, test, approve, data-key, sync, rotate-key, schedule, status, logs o doctor.',
+  )
   .strict()
-  .version(version)
+  .version(fullVersion)
   .alias('h', 'help')
   .exitProcess(false)
   .fail((message, error) => {
@@ -329,6 +383,10 @@ function readPem(option: string): (file: string | undefined) => string | undefin
 function parsePort(port: number | undefined): number | undefined {
   if (port === undefined || (Number.isInteger(port) && port > 0 && port < 65_536)) return port;
   throw new UsageError('--sql-port debe ser un número entero entre 1 y 65535');
+}
+
+function scheduleOptions({ carpeta, nombre }: { carpeta: string | undefined; nombre: string }) {
+  return { folder: findInstallFolder(carpeta), name: nombre, print, signal };
 }
 
 /** Throws UsageError. */

@@ -34,13 +34,21 @@ const plurals = Object.entries(counted).map(([key, [one, other]]) => [key, { one
 /** As yargs takes them; its type declaration leaves the plurals out. */
 export const spanish = { ...plain, ...(Object.fromEntries(plurals) as Record<string, string>) };
 
-const commands = ['init', 'test', 'approve', 'data-key', 'sync', 'rotate-key', 'status', 'logs', 'doctor'];
+const commands = [
+  ...['init', 'test', 'approve', 'data-key', 'sync', 'rotate-key', 'status', 'logs', 'doctor'],
+  ...['schedule', 'install', 'remove'],
+];
 const words = [
   ...commands,
   'url',
   'tenant',
   'key',
   'carpeta',
+  'archivo-password',
+  'cada',
+  'limite',
+  'cuenta',
+  'nombre',
   'tabla',
   'nivel',
   'limite-kbps',

@@ -9,6 +9,13 @@ export function readPasswordSettings(): { password: string | undefined; file: st
   return { password: given(process.env.SYNC_CONFIG_PASSWORD), file: given(process.env.SYNC_CONFIG_PASSWORD_FILE) };
 }
 
+/** `--archivo-password` stands for `SYNC_CONFIG_PASSWORD_FILE` and wins over both variables. */
+export function usePasswordFile(path: string | undefined): void {
+  if (path === undefined) return;
+  delete process.env.SYNC_CONFIG_PASSWORD;
+  process.env.SYNC_CONFIG_PASSWORD_FILE = resolve(path);
+}
+
 /** The password of a file of `data-key export`. Throws AgentError `configuracion` when it is not set. */
 export function readTransferPassword(): string {
   const password = process.env.SYNC_DATA_KEY_PASSWORD;
@@ -51,7 +58,15 @@ export function takeProxyVariables(): NonNullable<typeof proxyVariables> {
  */
 export function findInstallFolder(given: string | undefined): string {
   if (given !== undefined) return resolve(given);
-  // Inside a compiled program Bun serves the sources from a virtual disk of this name.
-  const compiled = /^(\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/i.test(Bun.main);
-  return compiled ? dirname(process.execPath) : process.cwd();
+  return isCompiled() ? dirname(process.execPath) : process.cwd();
+}
+
+/** What a scheduled task has to start: the exe, or Bun with the sources. */
+export function ownCommand(): [string, ...string[]] {
+  return isCompiled() ? [process.execPath] : [process.execPath, Bun.main];
+}
+
+/** Inside a compiled program Bun serves the sources from a virtual disk of this name. */
+function isCompiled(): boolean {
+  return /^(\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/i.test(Bun.main);
 }

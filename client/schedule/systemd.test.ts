@@ -1,0 +1,118 @@
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { RunProgram } from './run-program.ts';
+import { installTask, readTaskStatus, removeTask, renderUnits, writeSecretFile } from './systemd.ts';
+import type { ScheduledTask } from './task.ts';
+
+const hasVerify = spawnSync('systemd-analyze', ['--version']).error === undefined;
+if (!hasVerify) console.warn('SKIPPED: the units are not verified: systemd-analyze is missing');
+
+let units: string;
+let task: ScheduledTask;
+beforeEach(async () => {
+  units = await mkdtemp(join(tmpdir(), 'ax-units-'));
+  task = {
+    name: 'AX Sync',
+    folder: '/opt/ax sync 100%',
+    command: ['/bin/true', 'sync', '--carpeta', '/opt/ax sync 100%', '--archivo-password', '/opt/a "b" $c'],
+    everyMinutes: 5,
+    limitMinutes: 720,
+    offsetSeconds: 67,
+  };
+});
+afterEach(() => rm(units, { recursive: true, force: true }));
+
+function record(answers: Record<string, { code: number; output?: string }> = {}) {
+  const lines: string[] = [];
+  const run: RunProgram = async (program, args) => {
+    const line = [program, ...args].join(' ');
+    lines.push(line);
+    const found = Object.entries(answers).find(([start]) => line.startsWith(start))?.[1];
+    return { code: found?.code ?? 0, output: found?.output ?? '' };
+  };
+  return { run, lines };
+}
+
+test.skipIf(!hasVerify)('systemd takes the units as they are', async () => {
+  const verify = (path: string) => spawnSync('systemd-analyze', ['verify', path], { encoding: 'utf8' }).stderr;
+  // WorkingDirectory has to be there, or systemd says so.
+  const folder = join(units, 'carpeta con 100% ñ');
+  await mkdir(folder);
+  const own = { ...task, folder };
+  await installTask(own, 0, record().run, units);
+  const lines = verify(join(units, 'ax-sync.timer')).split('\n');
+  expect(lines.filter((line) => line.includes('ax-sync'))).toEqual([]);
+
+  const broken = renderUnits(own, 0).timer.replace('OnUnitActiveSec=5min', 'OnUnitActiveSec=pronto');
+  await writeFile(join(units, 'ax-sync.timer'), broken);
+  expect(verify(join(units, 'ax-sync.timer'))).toContain('pronto');
+});
+
+test('the service runs sync as the owner, once at a time, ended after the limit; another at work is no fault', () => {
+  const { service, timer } = renderUnits(task, 1001);
+  const value = (text: string, name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1];
+  expect(value(service, 'Type')).toBe('oneshot');
+  expect(value(service, 'User')).toBe('1001');
+  expect(value(service, 'WorkingDirectory')).toBe('/opt/ax sync 100%%');
+  expect(value(service, 'TimeoutStartSec')).toBe('720min');
+  expect(value(service, 'SuccessExitStatus')).toBe('7');
+  expect(value(service, 'ExecStart')).toBe(
+    '"/bin/true" "sync" "--carpeta" "/opt/ax sync 100%%" "--archivo-password" "/opt/a \\"b\\" $$c"',
+  );
+  expect(value(timer, 'OnActiveSec')).toBe('67s');
+  expect(value(timer, 'OnUnitActiveSec')).toBe('5min');
+});
+
+test('install writes both units and starts the timer; again, it changes them; remove leaves nothing', async () => {
+  const { run, lines } = record();
+  await installTask(task, 0, run, units);
+  expect((await readdir(units)).sort()).toEqual(['ax-sync.service', 'ax-sync.timer']);
+  await installTask({ ...task, everyMinutes: 60 }, 0, run, units);
+  expect(await readFile(join(units, 'ax-sync.timer'), 'utf8')).toContain('OnUnitActiveSec=60min');
+  await removeTask('AX Sync', run, units);
+  expect(await readdir(units)).toEqual([]);
+  const start = ['systemctl daemon-reload', 'systemctl enable ax-sync.timer', 'systemctl restart ax-sync.timer'];
+  const end = ['systemctl disable --now ax-sync.timer', 'systemctl daemon-reload'];
+  expect(lines).toEqual([...start, ...start, ...end]);
+  await expect(removeTask('AX Sync', run, units)).rejects.toThrow('No existe');
+});
+
+test('a unit of that name that works in another folder is not replaced', async () => {
+  const { run } = record();
+  await installTask(task, 0, run, units);
+  await expect(installTask({ ...task, folder: '/opt/otro' }, 0, run, units)).rejects.toThrow('trabaja en otra carpeta');
+});
+
+test('where systemd refuses, the units are what they were', async () => {
+  const refusing = record({ 'systemctl enable': { code: 1, output: 'System has not been booted with systemd' } });
+  await expect(installTask(task, 0, refusing.run, units)).rejects.toMatchObject({
+    kind: 'configuracion',
+    message: expect.stringContaining('System has not been booted with systemd'),
+  });
+  expect(await readdir(units)).toEqual([]);
+  await installTask(task, 0, record().run, units);
+  const before = await readFile(join(units, 'ax-sync.timer'), 'utf8');
+  await expect(installTask({ ...task, everyMinutes: 60 }, 0, refusing.run, units)).rejects.toThrow();
+  expect(await readFile(join(units, 'ax-sync.timer'), 'utf8')).toBe(before);
+});
+
+test('the status says the last exit code, or that there was no run yet, or no such unit', async () => {
+  const status = (output: string) => readTaskStatus('AX Sync', record({ 'systemctl show': { code: 0, output } }).run);
+  const ran =
+    'LoadState=loaded\nActiveState=failed\nExecMainExitTimestamp=Tue 2026-11-24 10:00:09 UTC\nExecMainStatus=5\nResult=exit-code';
+  expect(await status(ran)).toMatchObject({ lastCode: 5, lines: expect.arrayContaining(['Estado: failed']) });
+  const fresh = 'LoadState=loaded\nActiveState=inactive\nExecMainExitTimestamp=\nExecMainStatus=0\nResult=success';
+  expect((await status(fresh))?.lastCode).toBeUndefined();
+  expect(await status('LoadState=not-found\nActiveState=inactive')).toBeUndefined();
+});
+
+test('the file with the password is for its owner alone', async () => {
+  const path = join(units, 'clave');
+  await writeFile(path, 'vieja', { mode: 0o644 });
+  await writeSecretFile(path, 'Secreta 1', process.getuid!());
+  expect(await readFile(path, 'utf8')).toBe('Secreta 1');
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+});

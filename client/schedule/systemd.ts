@@ -1,0 +1,163 @@
+import { chown, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isMissingFile } from '../config/files.ts';
+import { AgentError, exitCodes } from '../exit-codes.ts';
+import { assertDone, type RunProgram } from './run-program.ts';
+import type { ScheduledTask, TaskStatus } from './task.ts';
+
+/** A systemd timer and its service, in place of the Task Scheduler. */
+
+const UNITS = '/etc/systemd/system';
+const KINDS = ['service', 'timer'] as const;
+const AS_ROOT = 'Ejecútelo como root (sudo), en un sistema con systemd.';
+
+/** Of a task: `AX Sync` is `ax-sync.timer` and `ax-sync.service`. */
+export function unitName(taskName: string): string {
+  return taskName.toLowerCase().replaceAll(' ', '-');
+}
+
+/**
+ * The two units (systemd.service(5), systemd.timer(5)). A timer never starts a service that is at work; the first run
+ * comes when the timer starts, so one missed while the machine was off is caught up.
+ *
+ * @param uid of the account that runs it
+ */
+export function renderUnits(task: ScheduledTask, uid: number): { service: string; timer: string } {
+  const service = `[Unit]
+Description=AX Sync: ${literal(task.folder)}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+User=${uid}
+WorkingDirectory=${literal(task.folder)}
+ExecStart=${task.command.map(quote).join(' ')}
+TimeoutStartSec=${task.limitMinutes}min
+# ${exitCodes.ocupado}: another run is at work, which is no fault.
+SuccessExitStatus=${exitCodes.ocupado}
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectSystem=strict
+ReadWritePaths=${quote(task.folder)}
+`;
+  const timer = `[Unit]
+Description=AX Sync: ${literal(task.folder)}
+
+[Timer]
+OnActiveSec=${task.offsetSeconds}s
+OnUnitActiveSec=${task.everyMinutes}min
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+`;
+  return { service, timer };
+}
+
+/** Writes the units to `folder` and starts the timer. Throws AgentError; then the units are what they were. */
+export async function installTask(task: ScheduledTask, uid: number, run: RunProgram, folder = UNITS): Promise<void> {
+  const name = unitName(task.name);
+  const paths = unitPaths(folder, name);
+  await assertOwn(task, paths.service);
+  const before = { service: await readOrUndefined(paths.service), timer: await readOrUndefined(paths.timer) };
+  const units = renderUnits(task, uid);
+  try {
+    for (const kind of KINDS) await writeFile(paths[kind], units[kind], { mode: 0o644 });
+    assertDone('systemctl daemon-reload', await run('systemctl', ['daemon-reload']), AS_ROOT);
+    const enabled = await run('systemctl', ['enable', `${name}.timer`]);
+    assertDone(`systemctl enable ${name}.timer`, enabled, AS_ROOT);
+    // A timer that runs already would keep its old interval.
+    assertDone(`systemctl restart ${name}.timer`, await run('systemctl', ['restart', `${name}.timer`]), AS_ROOT);
+  } catch (cause) {
+    for (const kind of KINDS) await restore(paths[kind], before[kind]);
+    if (cause instanceof AgentError) throw cause;
+    const message = `No se puede escribir en ${folder}: ${(cause as Error).message}.`;
+    throw new AgentError('configuracion', message, AS_ROOT, cause);
+  }
+}
+
+/** Stops the timer and removes the units; a run at work goes on. Throws AgentError, also when there is none. */
+export async function removeTask(taskName: string, run: RunProgram, folder = UNITS): Promise<void> {
+  const name = unitName(taskName);
+  const paths = unitPaths(folder, name);
+  if ((await readOrUndefined(paths.timer)) === undefined) {
+    throw new AgentError('configuracion', `No existe ${paths.timer}.`, 'Si tiene otro nombre, indique --nombre.');
+  }
+  const disabled = await run('systemctl', ['disable', '--now', `${name}.timer`]);
+  assertDone(`systemctl disable ${name}.timer`, disabled, AS_ROOT);
+  for (const kind of KINDS) await rm(paths[kind], { force: true });
+  assertDone('systemctl daemon-reload', await run('systemctl', ['daemon-reload']), AS_ROOT);
+}
+
+/** What systemd knows of the timer; undefined when there is none. */
+export async function readTaskStatus(taskName: string, run: RunProgram): Promise<TaskStatus | undefined> {
+  const name = unitName(taskName);
+  const properties = ['LoadState', 'ActiveState', 'ExecMainExitTimestamp', 'ExecMainStatus', 'Result'];
+  const shown = await run('systemctl', ['show', `${name}.service`, `--property=${properties.join(',')}`]);
+  assertDone('systemctl show', shown, AS_ROOT);
+  const values = Object.fromEntries(shown.output.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)));
+  if (values.LoadState !== 'loaded') return undefined;
+  const timers = await run('systemctl', ['list-timers', '--all', '--no-pager', '--no-legend', `${name}.timer`]);
+  const last = values.ExecMainExitTimestamp;
+  return {
+    lines: [
+      `Estado: ${values.ActiveState}${values.Result === 'timeout' ? ', la última pasó del límite' : ''}`,
+      `Temporizador: ${timers.output}`,
+      `Última ejecución: ${last === '' || last === undefined ? 'ninguna' : last}`,
+    ],
+    lastCode: last === '' || last === undefined ? undefined : Number(values.ExecMainStatus),
+  };
+}
+
+/** Writes `content` to a new file that `uid` alone may read. */
+export async function writeSecretFile(path: string, content: string, uid: number): Promise<void> {
+  await rm(path, { force: true });
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  if (uid !== process.getuid?.()) await chown(path, uid, -1);
+}
+
+function unitPaths(folder: string, name: string) {
+  return { service: join(folder, `${name}.service`), timer: join(folder, `${name}.timer`) };
+}
+
+async function restore(path: string, content: string | undefined): Promise<void> {
+  if (content === undefined) await rm(path, { force: true }).catch(() => {});
+  else await writeFile(path, content).catch(() => {});
+}
+
+/** A unit of that name that works in another folder is another tenant's: it is not replaced. */
+async function assertOwn({ name, folder }: ScheduledTask, path: string): Promise<void> {
+  const text = await readOrUndefined(path);
+  if (text === undefined || text.includes(`\nWorkingDirectory=${literal(folder)}\n`)) return;
+  throw new AgentError(
+    'configuracion',
+    `Ya existe ${path}, y trabaja en otra carpeta.`,
+    `Elija otro nombre en vez de «${name}» con --nombre, o quite aquella con schedule remove.`,
+  );
+}
+
+async function readOrUndefined(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    if (isMissingFile(cause)) return undefined;
+    throw cause;
+  }
+}
+
+/** systemd reads `%` as the beginning of a specifier. */
+function literal(text: string): string {
+  return text.replaceAll('%', '%%');
+}
+
+/** One argument of a command line (systemd.syntax(7)). */
+function quote(argument: string): string {
+  return `"${literal(argument).replace(/[\\"]/g, '\\$&').replaceAll('$', '$$$$')}"`;
+}

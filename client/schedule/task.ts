@@ -1,0 +1,52 @@
+import { AgentError } from '../exit-codes.ts';
+
+/** A task as both schedulers are told of it: `client/schedule/windows.ts` and `systemd.ts` write it in their words. */
+export interface ScheduledTask {
+  /** Letters, digits, spaces, `.`, `_`, `-`. */
+  name: string;
+  /** The install folder, absolute. */
+  folder: string;
+  /** Program and arguments, without quotes. */
+  command: [string, ...string[]];
+  everyMinutes: number;
+  /** A run that takes longer is ended. */
+  limitMinutes: number;
+  /** Seconds after the full interval at which it starts: drawn, so that a thousand tenants do not come at once. */
+  offsetSeconds: number;
+}
+
+export interface TaskStatus {
+  /** Lines for the operator. */
+  lines: string[];
+  /** Exit code of the last run; undefined when there was none, or one is at work. */
+  lastCode: number | undefined;
+}
+
+const MINUTES = { m: 1, h: 60, d: 1440 } as const;
+const MAX_MINUTES = 31 * MINUTES.d;
+const NAME = /^[\w. -]{1,100}$/;
+
+/**
+ * Minutes of `5m`, `2h`, `1d`: 1 minute to 31 days, what the Task Scheduler takes. Throws AgentError `configuracion`
+ * that names the option.
+ */
+export function parseMinutes(option: string, text: string): number {
+  const [, count, unit] = /^(\d{1,5})([mhd])$/.exec(text) ?? [];
+  const minutes = Number(count) * MINUTES[(unit ?? 'm') as keyof typeof MINUTES];
+  if (minutes >= 1 && minutes <= MAX_MINUTES) return minutes;
+  throw new AgentError(
+    'configuracion',
+    `${option} «${text}» no es un tiempo entre 1m y 31d.`,
+    `Escríbalo en minutos, horas o días, por ejemplo ${option} 5m, ${option} 2h.`,
+  );
+}
+
+/** Throws AgentError `configuracion`. */
+export function assertTaskName(name: string): void {
+  if (NAME.test(name) && name.trim() === name) return;
+  throw new AgentError(
+    'configuracion',
+    `--nombre «${name}» no sirve como nombre de tarea.`,
+    'Use letras sin acento, cifras, espacios, puntos y guiones; 100 como mucho.',
+  );
+}
