@@ -79,9 +79,9 @@ async function runLocked(
     log.warn(`${local.url} no es https: la clave y los datos viajan sin cifrar. Ejecute init con la dirección https.`);
   }
   const install = { folder, password, connect };
-  let current = await refreshWithAnyKey(install, local, signal);
-  const keyed = await ensureAgentKey(connect(current.local.key), current.local, { folder, password, log, signal });
-  if (keyed !== current.local) current = await refreshWithAnyKey(install, keyed, signal);
+  // First: without a key pair the backend would tell the password in plain, or refuse an agent that another came before.
+  const keyed = await ensureAgentKey(connect(local.key), local, { folder, password, log, signal });
+  const current = await refreshWithAnyKey(install, keyed, signal);
   if (current.changed) {
     log.info(`Configuración nueva del backend: versión ${current.config.version}`);
     logSqlChanges(log, local, current);
