@@ -85,6 +85,18 @@ test('an install folder of an earlier version registers a key pair at its next r
   expect(await runTest({ folder: world.folder, print: () => {}, signal })).toBe('exitoso');
 });
 
+test('an install folder of an earlier version that another agent came before registers too, and waits', async () => {
+  await useLoginOfBackend();
+  await init(world.folder);
+  const { agentKey: _, remote: __, ...older } = await localOf(world.folder);
+  await writeLocalConfig(other, process.env.SYNC_CONFIG_PASSWORD!, older);
+  const { reason, log } = await world.sync({ folder: other });
+  const id = agentIdIn(await localOf(other));
+  expect(reason).toBe('credenciales');
+  expect(log).toContain(`El agente ${id} está registrado y no está autorizado.`);
+  expect((await world.sync({ folder: other })).log).toContain(String(id));
+});
+
 test('plain http to another machine is refused before anything is sent, unless asked for', async () => {
   // Another spelling of this machine, which the agent does not take for it.
   const url = world.backend.url.replace('127.0.0.1', '[::ffff:127.0.0.1]');

@@ -105,13 +105,8 @@ async function runLocked(
   if (isReadableOnTheWay(local.url) && local.allowsHttp !== true) {
     log.warn(`${local.url} no es https: la clave y los datos viajan sin cifrar. Ejecute init con la dirección https.`);
   }
-  const found = await refreshUnlessQuiet(options, local, { log, password });
-  if ('hasta' in found) return endQuietly(found, log);
-  let current = found;
-  const connect = (key: string) => connectBackend({ ...local, key }, { policy, onRetry: log.warn });
-  const asked = await connect(current.local.key);
-  const keyed = await ensureAgentKey(asked, current.local, { folder, password, log, signal });
-  if (keyed !== current.local) current = await refreshWithAnyKey({ folder, password, connect }, keyed, signal);
+  const current = await refreshUnlessQuiet(options, local, { log, password });
+  if ('hasta' in current) return endQuietly(current, log);
   if (current.changed) {
     log.info(`Configuración nueva del backend: versión ${current.config.version}`);
     logSqlChanges(log, local, current);
@@ -171,7 +166,9 @@ async function refreshUnlessQuiet(
   const patience = known === undefined ? policy : { ...policy, attempts: 1 };
   const connect = (key: string) => connectBackend({ ...local, key }, { policy: patience, onRetry: log.warn });
   try {
-    const current = await refreshWithAnyKey({ folder, password, connect }, local, signal);
+    // First: without a key pair the backend would tell the password in plain, or refuse an agent that another came before.
+    const keyed = await ensureAgentKey(await connect(local.key), local, { folder, password, log, signal });
+    const current = await refreshWithAnyKey({ folder, password, connect }, keyed, signal);
     return quietBy(current.config.configuracionTablas) ?? current;
   } catch (error) {
     if (known !== undefined && isRetryable(error)) return known;
