@@ -108,6 +108,18 @@ test('an unknown option fails and says which one was meant', async () => {
   expect(missing).toMatchObject({ code: 3, output: expect.stringContaining('Faltan las opciones obligatorias') });
 });
 
+test('schedule: what is missing or wrong is named, and nothing is written', async () => {
+  const what = await run(['schedule']);
+  expect(what).toMatchObject({ code: 3, output: expect.stringContaining('schedule install, status o remove') });
+  const every = await run(['schedule', 'install']);
+  expect(every).toMatchObject({ code: 3, output: expect.stringContaining('Falta la opción obligatoria: cada') });
+  const time = await run(['schedule', 'install', '--cada', '5x']);
+  expect(time).toMatchObject({ code: 3, output: expect.stringContaining('--cada «5x» no es un tiempo') });
+  const noInit = await run(['schedule', 'install', '--cada', '5m']);
+  expect(noInit).toMatchObject({ code: 3, output: expect.stringContaining('el agente no está inicializado') });
+  expect(await readdir(folder)).toEqual([]);
+});
+
 test('without SYNC_CONFIG_PASSWORD, and without init, it says what to do', async () => {
   const noPassword = await run(['sync'], { password: '' });
   expect(noPassword).toMatchObject({ code: 3, output: expect.stringContaining('SYNC_CONFIG_PASSWORD') });
