@@ -62,7 +62,13 @@ test('everything that support would ask for, a line each, in a report without se
   const named = lines.map((line) => /^[✔⚠] ([^:]+(?::\d+)?): /.exec(line)?.[1]).filter((name) => name !== undefined);
   expect(named).toEqual([
     ...['Agente', 'Carpeta', 'Configuración local', 'Proxy', 'DNS del backend', 'TLS del backend', 'Backend'],
-    ...['Credenciales y configuración', 'Reloj del backend', 'DNS de SQL Server', 'Cifrado de SQL Server'],
+    ...[
+      'Credenciales y configuración',
+      'Reloj del backend',
+      'DNS de SQL Server',
+      'Cifrado de SQL Server',
+      'SQL del backend',
+    ],
     ...[`SQL Server 127.0.0.1:${world.settings.port}`, 'Versión de SQL Server', 'Reloj de SQL Server'],
     ...['Subida vista_cambio', 'Índices de vista_cambio', 'Bajada cuentas', 'Destino cuentas', 'Permisos en cuentas'],
     ...['Disco', 'Marcas', 'Spool', 'Registros por enviar', 'Última ejecución', 'Programación', 'Informe'],
@@ -144,7 +150,13 @@ test('disk, clocks, names and permissions: what is judged, and how', async () =>
 });
 
 test('TLS: a certificate that nobody vouches for, a server that speaks none, and one that says nothing', async () => {
-  const { private: key, cert } = await generate([{ name: 'commonName', value: 'prueba' }], { keySize: 2048 });
+  const { private: key, cert } = await generate([{ name: 'commonName', value: 'prueba' }], {
+    keySize: 2048,
+    extensions: [
+      { name: 'basicConstraints' as const, cA: true, critical: true },
+      { name: 'subjectAltName' as const, altNames: [{ type: 7 as const, ip: '127.0.0.1' }] },
+    ],
+  });
   const own = createServer({ key, cert }, (socket) => socket.on('error', () => {}).end());
   const plain = createPlainServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   const silent = createPlainServer((socket) => socket.on('error', () => {}));
@@ -156,6 +168,7 @@ test('TLS: a certificate that nobody vouches for, a server that speaks none, and
       urls.push(`https://127.0.0.1:${(server.address() as AddressInfo).port}`);
     }
     await expect(checkTls({ url: urls[0]! }, undefined, signal)).rejects.toThrow(/certificado de prueba.*no se acepta/);
+    expect((await checkTls({ url: urls[0]!, ca: cert }, undefined, signal)).note).toContain('certificado de prueba');
     await expect(checkTls({ url: urls[1]! }, undefined, signal)).rejects.toThrow(/No hay TLS con 127\.0\.0\.1/);
     await expect(checkTls({ url: urls[2]! }, undefined, AbortSignal.timeout(200))).rejects.toThrow();
   } finally {
