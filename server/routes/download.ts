@@ -30,9 +30,15 @@ export const downloadRoutes: Routes = async (app, context) => {
       const gone = new AbortController();
       // Comes after the last byte as well, when there is nothing left to give up.
       const leave = () => gone.abort(new SyncError('CUERPO_CORTADO', 'Quien pedía la descarga se fue.'));
-      reply.raw.once('close', leave);
+      // The socket too: an answer that waits behind another one of its socket is not told.
+      const { socket } = request.raw;
+      socket.once('close', leave);
+      reply.raw.once('close', () => {
+        socket.off('close', leave);
+        leave();
+      });
       // Gone before this was reached: there is no event to come.
-      if (reply.raw.closed || reply.raw.destroyed || request.raw.socket.destroyed) leave();
+      if (reply.raw.closed || reply.raw.destroyed || socket.destroyed) leave();
       const download = await openDownload(context, request.tenant, table, format, gone.signal);
       const encoder = makeEncoder(request.headers['accept-encoding']);
       const rows = Readable.from(
