@@ -351,17 +351,14 @@ test('mutated requests leave the server up, without an internal error, a lost co
     expect(health?.status).toBe(200);
     expect(child.exitCode).toBeNull();
     expect(log()).not.toMatch(/error interno/);
-    await expect
-      .poll(
-        async () =>
-          (
-            await sql.query(
-              `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`,
-            )
-          ).rowCount,
-        { timeout: 10_000 },
-      )
-      .toBe(0);
+    const busy = async () =>
+      (
+        await sql.query(
+          `SELECT state, wait_event, left(query, 100) AS query, now() - state_change AS since FROM pg_stat_activity
+           WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`,
+        )
+      ).rows;
+    await expect.poll(busy, { timeout: 20_000 }).toEqual([]);
     const { rows } = await sql.query(`
       SELECT (SELECT count(*)::integer FROM pg_class WHERE relname ~ '^sync_recibido_[0-9a-f]{32}$') AS tables,
              (SELECT count(*)::integer FROM sync_uploads WHERE resultado IS NULL) AS uploads,

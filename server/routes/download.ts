@@ -2,6 +2,7 @@ import { pipeline, Readable, type Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { Type } from '@fastify/type-provider-typebox';
 import { limits, mediaTypes } from '../../protocol/constants.ts';
+import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
 import { findDownloadTable } from '../data/configurations.ts';
 import { chooseFormat, openDownload } from '../sync/send.ts';
@@ -28,7 +29,16 @@ export const downloadRoutes: Routes = async (app, context) => {
       const table = findDownloadTable(request.tenant, request.query.tabla);
       const gone = new AbortController();
       // Comes after the last byte as well, when there is nothing left to give up.
-      reply.raw.once('close', () => gone.abort());
+      const leave = () => gone.abort(new SyncError('CUERPO_CORTADO', 'Quien pedía la descarga se fue.'));
+      // The socket too: an answer that waits behind another one of its socket is not told.
+      const { socket } = request.raw;
+      socket.once('close', leave);
+      reply.raw.once('close', () => {
+        socket.off('close', leave);
+        leave();
+      });
+      // Gone before this was reached: there is no event to come.
+      if (reply.raw.closed || reply.raw.destroyed || socket.destroyed) leave();
       const download = await openDownload(context, request.tenant, table, format, gone.signal);
       const encoder = makeEncoder(request.headers['accept-encoding']);
       const rows = Readable.from(
