@@ -7,7 +7,7 @@ import { runDoctor } from './commands/doctor.ts';
 import { runInit } from './commands/init.ts';
 import { runLogs } from './commands/logs.ts';
 import { runRotateKey } from './commands/rotate-key.ts';
-import { runScheduleInstall, runScheduleRemove, runScheduleStatus } from './commands/schedule.ts';
+import { DEFAULT_TASK, runScheduleInstall, runScheduleRemove, runScheduleStatus } from './commands/schedule.ts';
 import { runStatus } from './commands/status.ts';
 import { runSync } from './commands/sync.ts';
 import { runTest } from './commands/test.ts';
@@ -304,7 +304,7 @@ const cli = yargs(process.argv.slice(2))
     'Ejecuta sync cada cierto tiempo: Programador de tareas de Windows, o systemd',
     (command) =>
       command
-        .option('nombre', { type: 'string', requiresArg: true, default: 'AX Sync', describe: 'Nombre de la tarea' })
+        .option('nombre', { type: 'string', requiresArg: true, default: DEFAULT_TASK, describe: 'Nombre de la tarea' })
         .command(
           'install',
           'Crea la tarea, o la cambia',

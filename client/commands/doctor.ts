@@ -26,7 +26,7 @@ import type { SqlServerSettings } from '../sqlserver/connection.ts';
 import { findRunning } from '../sync/lock.ts';
 import { readMarks } from '../sync/marks.ts';
 import { findQuietHours } from '../sync/quiet-hours.ts';
-import { findNextRun } from './status.ts';
+import { findSchedule } from './schedule.ts';
 
 export interface DoctorOptions {
   folder: string;
@@ -53,7 +53,8 @@ export async function runDoctor({ folder, json, print, signal }: DoctorOptions):
   await list.check('Carpeta', () => checkFolder(folder));
   const local = await list.check('Configuración local', () => openLocal(folder, secrets));
   const tables = local === undefined ? undefined : await checkBackend(list, local, secrets, signal);
-  await checkHere(list, folder, local, tables ?? local?.remote?.config.configuracionTablas ?? {});
+  const known = tables ?? local?.remote?.config.configuracionTablas ?? {};
+  await checkHere(list, { folder, local, tables: known, signal });
 
   const summary = `${list.count('bien')} bien, ${list.count('aviso')} avisos, ${list.count('falla')} fallas`;
   const path = join(folder, REPORT);
@@ -143,9 +144,12 @@ function describeEncryption({ encrypt = true, trustServerCertificate = false }: 
 /** What lies in the install folder, and what is to come. */
 async function checkHere(
   list: Checklist,
-  folder: string,
-  local: LocalConfig | undefined,
-  tables: ConfiguracionTablas,
+  {
+    folder,
+    local,
+    tables,
+    signal,
+  }: { folder: string; local: LocalConfig | undefined; tables: ConfiguracionTablas; signal: AbortSignal },
 ): Promise<void> {
   const { spoolMaxMb = limits.spoolMaxMb, limiteKbps } = tables;
   await list.check('Disco', () => checkDisk(folder, spoolMaxMb * 1e6));
@@ -166,8 +170,8 @@ async function checkHere(
   await list.check('Registros por enviar', async () => ({ value: undefined, note: count(await countPending(folder)) }));
   await list.check('Última ejecución', () => describeLastRun(folder));
   await list.check('Programación', async () => {
-    const next = await findNextRun(folder);
-    const note = next === undefined ? 'no se sabe cuándo es la próxima ejecución' : localTimestamp(next).slice(0, 19);
+    const lines = await findSchedule(signal);
+    const note = lines.length === 0 ? 'ninguna tarea con el nombre «AX Sync»' : lines.join('; ');
     const quiet = findQuietHours(tables, new Date());
     const hush = quiet === undefined ? '' : `; ahora es hora de silencio, hasta las ${quiet.hasta}`;
     const pace = limiteKbps === undefined ? '' : `; limitado a ${count(limiteKbps)} kbps`;

@@ -82,6 +82,18 @@ export async function runScheduleStatus({ name, print, signal }: ScheduleOptions
   return 'exitoso';
 }
 
+export const DEFAULT_TASK = 'AX Sync';
+
+/** What the scheduler says of the task of that name; no lines where there is none, or no scheduler to ask. */
+export async function findSchedule(signal: AbortSignal, name = DEFAULT_TASK): Promise<string[]> {
+  try {
+    return (await (onWindows ? windows : systemd).readTaskStatus(name, programRunner(signal)))?.lines ?? [];
+  } catch {
+    signal.throwIfAborted();
+    return [];
+  }
+}
+
 /** `schedule remove`: the task and the file with its password; a run at work goes on. Throws AgentError. */
 export async function runScheduleRemove({ folder, name, print, signal }: ScheduleOptions): Promise<ExitReason> {
   assertTaskName(name);

@@ -54,7 +54,7 @@ test('before the first run, after one that breaks, and after one that goes throu
   const before = await status();
   expect(before.text).toContain('Última ejecución: ninguna todavía');
   expect(before.text).toMatch(/vista_productos +subida +nunca/);
-  expect(before.json).toMatchObject({ enMarcha: null, proximaEjecucion: null, registrosPorEnviar: 0 });
+  expect(before.json).toMatchObject({ enMarcha: null, programacion: [], registrosPorEnviar: 0 });
 
   proxy.refuse = /commit/;
   await world.sync({ policy: once });

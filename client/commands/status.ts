@@ -13,6 +13,7 @@ import { describeSpool, type WaitingUpload } from '../spool/spool.ts';
 import { findRunning } from '../sync/lock.ts';
 import { type Mark, readMarks } from '../sync/marks.ts';
 import { version } from '../version.ts';
+import { findSchedule } from './schedule.ts';
 
 export interface StatusOptions {
   folder: string;
@@ -28,7 +29,8 @@ interface Status {
   tenant: string;
   url: string;
   enMarcha: { pid: number; inicio: string } | null;
-  proximaEjecucion: string | null;
+  /** What the scheduler says of the task `AX Sync`. */
+  programacion: string[];
   /** Newest first. */
   ejecuciones: History['ejecuciones'];
   tablas: TableStatus[];
@@ -72,7 +74,7 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
     tenant: local.tenant,
     url: local.url,
     enMarcha: (await findRunning(folder)) ?? null,
-    proximaEjecucion: (await findNextRun(folder))?.toISOString() ?? null,
+    programacion: await findSchedule(signal),
     ejecuciones: history.ejecuciones,
     tablas: joinTables(config?.configuracionTablas ?? {}, history, marks === 'damaged' ? new Map() : marks),
     spool: await describeSpool(folder, local.spoolKey ?? ''),
@@ -80,11 +82,6 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
     versionConfiguracion: config?.version ?? null,
     backend: await askBackend(() => backend.fetchStatus(signal), signal),
   };
-}
-
-/** When the scheduler starts the next run, where that is known. */
-export async function findNextRun(_folder: string): Promise<Date | undefined> {
-  return undefined;
 }
 
 async function askBackend(ask: () => Promise<StatusResponse>, signal: AbortSignal): Promise<Status['backend']> {
@@ -119,7 +116,7 @@ function joinTables(
 }
 
 function describeStatus(status: Status): string[] {
-  const { enMarcha, proximaEjecucion, registrosPorEnviar } = status;
+  const { enMarcha, programacion, registrosPorEnviar } = status;
   const [last] = status.ejecuciones;
   return [
     `Agente ${status.version} en ${status.carpeta}`,
@@ -130,7 +127,7 @@ function describeStatus(status: Status): string[] {
     last === undefined
       ? 'Última ejecución: ninguna todavía'
       : `Última ejecución: ${localTime(last.inicio)}, ${last.resultado}: ${last.bien} tablas bien, ${last.conError} con error, ${last.sinEmpezar} sin empezar`,
-    `Próxima ejecución: ${proximaEjecucion === null ? 'no se sabe' : localTime(proximaEjecucion)}`,
+    `Tarea programada: ${programacion.length === 0 ? 'ninguna con el nombre «AX Sync»' : programacion.join('; ')}`,
     '',
     ...describeTables(status.tablas),
     '',

@@ -39,6 +39,19 @@ test('the lock of a process that is gone is taken over', async () => {
   expect(await withLock(folder, async () => 'ran')).toBe('ran');
 });
 
+test('what a killed run had begun to write goes; what another process is writing stays', async () => {
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  const old = new Date(Date.now() - 11 * 60_000);
+  const lock = `sync.lock.${crypto.randomUUID()}.tmp`;
+  const oldLock = `sync.lock.${crypto.randomUUID()}.tmp`;
+  for (const name of [`last-sync.json.${pid}.tmp`, `sync-config.enc.${process.ppid}.tmp`, lock, oldLock, 'mio.tmp']) {
+    await writeFile(join(folder, name), 'x');
+  }
+  await utimes(join(folder, oldLock), old, old);
+  await withLock(folder, async () => {});
+  expect((await readdir(folder)).sort()).toEqual(['mio.tmp', lock, `sync-config.enc.${process.ppid}.tmp`].sort());
+});
+
 test('of two that find the same stale lock, one runs', async () => {
   const { pid } = spawnSync(process.execPath, ['--version']);
   await writeFile(path, holderOf(pid));

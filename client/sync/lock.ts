@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMissingFile } from '../config/files.ts';
@@ -31,11 +31,30 @@ export async function withLock<T>(folder: string, use: () => Promise<T>): Promis
     });
   }, TOUCH_MS);
   try {
+    await removeStrays(folder);
     return await use();
   } finally {
     clearInterval(touch);
     held.delete(path);
     if ((await readOrUndefined(path)) === content) await rm(path, { force: true });
+  }
+}
+
+/** Temporary files of writeFileAtomically and of this lock, whose process was killed before it renamed them. */
+async function removeStrays(folder: string): Promise<void> {
+  for (const place of [folder, join(folder, 'logs')]) {
+    const names = await readdir(place).catch(() => []);
+    for (const name of names) {
+      const writer = /\.(?:(\d+)|[0-9a-f-]{36})\.tmp$/.exec(name);
+      if (writer === null) continue;
+      const path = join(place, name);
+      const pid = Number(writer[1] ?? 0);
+      const touched = await stat(path).catch(() => undefined);
+      if (touched === undefined || pid === process.pid) continue;
+      const old = Date.now() - touched.mtimeMs > STALE_MS;
+      // One that cannot be removed harms nobody: the next run tries again.
+      if (old || (pid > 0 && !isAlive(pid))) await rm(path, { force: true }).catch(() => {});
+    }
   }
 }
 
