@@ -131,7 +131,7 @@ test('the last use is noted with one write a minute, however many requests', asy
   const mine = await newTenant();
   await server.sql.query(`
     CREATE TABLE escrituras (id text);
-    CREATE FUNCTION contar() RETURNS trigger LANGUAGE plpgsql AS
+    CREATE FUNCTION contar() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
       $$ BEGIN INSERT INTO escrituras VALUES (NEW.id); RETURN NULL; END $$;
     CREATE TRIGGER contar AFTER UPDATE ON sync_api_keys FOR EACH ROW EXECUTE FUNCTION contar()`);
   const writes = async () => (await server.sql.query('SELECT FROM escrituras')).rowCount;
