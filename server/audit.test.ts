@@ -1,9 +1,11 @@
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { createScratchDatabase } from '../fixtures/postgres.ts';
+import { makeAgentKeyPair } from '../protocol/agent-key.ts';
 import { hashApiKey, makeApiKey } from '../protocol/api-key.ts';
 import { API_PREFIX, headers, paths } from '../protocol/constants.ts';
 import { buildApp } from './app.ts';
+import { agentAuthorize } from './commands/agents.ts';
 import { type AuditOptions, audit } from './commands/audit.ts';
 import { configSet } from './commands/config-set.ts';
 import { keyCreate } from './commands/key-create.ts';
@@ -176,6 +178,33 @@ test('a password, the hash of a key and the signing secret never stand in the au
   expect(all).toContainEqual({ tabla: 'sync_configurations', campo: 'sqlServerPassword', antes: null, despues: '***' });
   expect(all).toContainEqual({ tabla: 'sync_api_keys', campo: 'hash', antes: null, despues: '***' });
   expect(all).toContainEqual({ tabla: 'sync_secretos', campo: 'valor', antes: '***', despues: '***' });
+});
+
+test('an agent that registers, and one that an administrator authorises, is noted', async () => {
+  const tenant = 'audit-agentes';
+  const key = await server.addTenant(tenant, {});
+  seen = (await entries()).at(-1)!.id;
+  const ids: string[] = [];
+  for (const _ of [1, 2]) {
+    const body = JSON.stringify({ clavePublica: makeAgentKeyPair().publica });
+    const credentials = { [headers.tenant]: tenant, [headers.apiKey]: key, 'content-type': 'application/json' };
+    const path = `${API_PREFIX}${paths.agents(tenant)}`;
+    const response = await fetch(`${server.url}${path}`, { method: 'POST', headers: credentials, body });
+    ids.push(((await response.json()) as { agente: string }).agente);
+  }
+  await agentAuthorize(config(), tenant, ids[1]!);
+  const noted = (await entries()).map(({ operacion, tabla, registro, tenantId }) => [
+    operacion,
+    tabla,
+    registro,
+    tenantId,
+  ]);
+  expect(noted).toEqual([
+    ['INSERT', 'sync_agents', ids[0], tenant],
+    ['INSERT', 'sync_agents', ids[1], tenant],
+    ['UPDATE', 'sync_agents', ids[1], tenant],
+  ]);
+  expect((await entries())[2]!.cambios).toEqual([{ campo: 'autorizado', antes: false, despues: true }]);
 });
 
 test('who and from where: the operator of a command, the key of a request and its address', async () => {

@@ -70,6 +70,7 @@ export async function findAuditGaps(connection: Connection): Promise<string[]> {
     `SELECT DISTINCT e.tabla
      FROM (VALUES ('sync_configurations', 'sync_auditar'), ('sync_configurations', 'sync_auditar_vaciado'),
                   ('sync_api_keys', 'sync_auditar'), ('sync_api_keys', 'sync_auditar_vaciado'),
+                  ('sync_agents', 'sync_auditar'), ('sync_agents', 'sync_auditar_vaciado'),
                   ('sync_secretos', 'sync_auditar'), ('sync_secretos', 'sync_auditar_vaciado'),
                   ('sync_audit', 'sync_audit_inmutable')) AS e (tabla, disparador)
      WHERE NOT EXISTS (SELECT FROM pg_trigger t

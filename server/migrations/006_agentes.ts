@@ -11,6 +11,13 @@ CREATE TABLE sync_agents (
   "createdAt" timestamptz(3) NOT NULL DEFAULT now(),
   PRIMARY KEY ("tenantId", id)
 );
+-- As 004 does it for configurations and keys.
+CREATE TRIGGER sync_auditar AFTER INSERT OR UPDATE OR DELETE ON sync_agents
+  FOR EACH ROW EXECUTE FUNCTION sync_auditar();
+CREATE TRIGGER sync_auditar_vaciado BEFORE TRUNCATE ON sync_agents
+  FOR EACH STATEMENT EXECUTE FUNCTION sync_auditar();
+ALTER TABLE sync_agents ENABLE ALWAYS TRIGGER sync_auditar;
+ALTER TABLE sync_agents ENABLE ALWAYS TRIGGER sync_auditar_vaciado;
 `);
 }
 
