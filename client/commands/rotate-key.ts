@@ -1,4 +1,5 @@
 import { connectBackend } from '../agent.ts';
+import { agentIdIn } from '../config/agent-key.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { describeRotation, refreshWithAnyKey, rotateKey } from '../config/rotation.ts';
@@ -26,7 +27,7 @@ export async function runRotateKey({ folder, print, signal }: RotateKeyOptions):
     const install = { folder, password, connect };
     await refreshWithAnyKey(install, local, signal);
     const { key, answer } = await rotateKey(install, signal);
-    await (await connect(key)).fetchConfig(local.remote?.etag, signal);
+    await (await connect(key)).fetchConfig(local.remote?.etag, signal, agentIdIn(local));
     print(`Clave de API cambiada en sync-config.enc: ${describeRotation(answer)}.`);
   });
 }
