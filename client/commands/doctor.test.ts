@@ -78,7 +78,7 @@ test('everything that support would ask for, a line each, in a report without se
       /^✔ Índices de vista_cambio: campoFecha «cambio» tiene el índice IX_cambio; clave «codigo» tiene el índice /,
     ),
   );
-  expect(lines).toContainEqual('✔ Programación: no se sabe cuándo es la próxima ejecución; limitado a 9.000 kbps');
+  expect(lines).toContainEqual('✔ Programación: ninguna tarea con el nombre «AX Sync»; limitado a 9.000 kbps');
   expect(lines).toContainEqual(expect.stringMatching(/^⚠ TLS del backend: .*no es https/));
   for (const line of lines.slice(0, -2)) expect(report).toContain(line);
   const { key } = world.backend;
