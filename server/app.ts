@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fastify, {
   type FastifyBaseLogger,
@@ -18,7 +19,7 @@ import { guards } from './plugins/guards.ts';
 import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
 import { sealPasswords } from './plugins/passwords.ts';
-import { answerBadHttp, answerBadUrl, problems } from './plugins/problems.ts';
+import { answerBadHttp, answerBadUrl, EXPECTS_SOMETHING, problems } from './plugins/problems.ts';
 import { openDatabase } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { agentsRoutes } from './routes/agents.ts';
@@ -65,6 +66,9 @@ export async function buildApp(config: Config, destination?: DestinationStream):
     frameworkErrors: answerBadUrl,
     clientErrorHandler: answerBadHttp,
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.on('checkExpectation', ({ socket }: IncomingMessage) => {
+    answerBadHttp(Object.assign(new Error(), { code: EXPECTS_SOMETHING }), socket);
+  });
   app.server.maxConnections = config.HTTP_CONNECTIONS_MAX;
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 

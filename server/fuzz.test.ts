@@ -343,7 +343,9 @@ test('mutated requests leave the server up, without an internal error, a lost co
         if (answer === undefined) continue;
         expect(answer.status, JSON.stringify(next)).not.toBe(0);
         expect(answer.status, JSON.stringify([next, answer.text])).not.toBe(500);
-        if (answer.status >= 400 && answer.text !== '') expect(answer.text).toContain('"success":false');
+        if (answer.status >= 400 && answer.text !== '') {
+          expect(answer.text, JSON.stringify([next, answer.status])).toContain('"success":false');
+        }
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));

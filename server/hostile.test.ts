@@ -288,6 +288,11 @@ describe('sockets', () => {
       () => `POST ${API_PREFIX}/logs/acme-001 HTTP/1.1\r\n${credentials()}Content-Length: -1\r\n\r\n`,
       'CUERPO_INVALIDO',
     ],
+    [
+      'an expectation that is none',
+      () => `POST ${API_PREFIX}/logs/acme-001 HTTP/1.1\r\n${credentials()}Expect: todo\r\nContent-Length: 0\r\n\r\n`,
+      'CUERPO_INVALIDO',
+    ],
     ['a method that is none', () => `ATACA / HTTP/1.1\r\n${credentials()}\r\n`, 'CUERPO_INVALIDO'],
     ['what is not HTTP', () => '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\r\n\r\n', 'CUERPO_INVALIDO'],
     [

@@ -24,6 +24,9 @@ export function answerBadUrl(_error: FastifyError, request: FastifyRequest, repl
   send(request, reply, new SyncError('RUTA_DESCONOCIDA', `La dirección de ${request.method} no se puede leer.`));
 }
 
+/** Node itself would answer 417 without a word (RFC 9110, 10.1.1). */
+export const EXPECTS_SOMETHING = 'EXPECTS_SOMETHING';
+
 /** What Node cannot read as HTTP, or does not want to: there is a socket, and no request. */
 export function answerBadHttp({ code }: NodeJS.ErrnoException, socket: Socket): void {
   if (code === 'ECONNRESET' || !socket.writable) {
@@ -35,7 +38,9 @@ export function answerBadHttp({ code }: NodeJS.ErrnoException, socket: Socket): 
       ? new SyncError('DEMASIADO_GRANDE', 'Las cabeceras de la petición pasan del límite.')
       : code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? new SyncError('CUERPO_CORTADO', 'Las cabeceras de la petición no llegaron a tiempo.')
-        : new SyncError('CUERPO_INVALIDO', 'La petición no es HTTP válido.');
+        : code === EXPECTS_SOMETHING
+          ? new SyncError('CUERPO_INVALIDO', 'La cabecera Expect solo puede ser 100-continue.')
+          : new SyncError('CUERPO_INVALIDO', 'La petición no es HTTP válido.');
   const body = JSON.stringify(error.toProblem());
   const head = `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nContent-Type: ${mediaTypes.problem}\r\n`;
   socket.write(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
