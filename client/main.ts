@@ -246,22 +246,14 @@ const cli = yargs(process.argv.slice(2))
     'rotate-key',
     'Cambia la clave de API por otra nueva (sync lo hace solo antes de que caduque)',
     (command) => command,
-    (args) =>
-      finish(async () => {
-        await runRotateKey({ folder: findInstallFolder(args.carpeta), print, signal });
-        return 'exitoso';
-      }),
+    (args) => run(() => runRotateKey({ folder: findInstallFolder(args.carpeta), print, signal })),
   )
   .command(
     'approve',
     'Muestra el SQL del backend que falta aprobar en este equipo, y lo aprueba',
     (command) =>
       command.option('huella', { type: 'string', requiresArg: true, describe: 'Aprueba el SQL de esta huella' }),
-    (args) =>
-      finish(async () => {
-        await runApprove({ folder: findInstallFolder(args.carpeta), huella: args.huella, print, signal });
-        return 'exitoso';
-      }),
+    (args) => run(() => runApprove({ folder: findInstallFolder(args.carpeta), huella: args.huella, print, signal })),
   )
   .command('data-key', 'Clave de datos del tenant, para camposSensibles', (command) => {
     const archivo = { type: 'string', demandOption: true, requiresArg: true } as const;
@@ -271,31 +263,19 @@ const cli = yargs(process.argv.slice(2))
         'create',
         'La crea, en el primer agente del tenant',
         (y) => y,
-        (args) =>
-          finish(async () => {
-            await createDataKey(folderOf(args));
-            return 'exitoso';
-          }),
+        (args) => run(() => createDataKey(folderOf(args))),
       )
       .command(
         'export',
         'La escribe en un archivo sellado con SYNC_DATA_KEY_PASSWORD',
         (y) => y.option('archivo', { ...archivo, describe: 'Archivo que se escribe' }),
-        (args) =>
-          finish(async () => {
-            await exportDataKey({ ...folderOf(args), file: args.archivo });
-            return 'exitoso';
-          }),
+        (args) => run(() => exportDataKey({ ...folderOf(args), file: args.archivo })),
       )
       .command(
         'import',
         'La toma de un archivo de data-key export',
         (y) => y.option('archivo', { ...archivo, describe: 'Archivo que se lee' }),
-        (args) =>
-          finish(async () => {
-            await importDataKey({ ...folderOf(args), file: args.archivo });
-            return 'exitoso';
-          }),
+        (args) => run(() => importDataKey({ ...folderOf(args), file: args.archivo })),
       )
       .demandCommand(1, 'Falta el comando: data-key create, data-key export o data-key import.');
   })
@@ -399,6 +379,14 @@ function parseLimite(kbps: number | undefined): number | undefined {
 function parseLineas(lineas: number): number {
   if (Number.isInteger(lineas) && lineas > 0 && lineas <= 100_000) return lineas;
   throw new UsageError('--lineas debe ser un número entero entre 1 y 100000');
+}
+
+/** As `finish`, for a command that succeeds unless it throws. */
+function run(command: () => Promise<void>): Promise<void> {
+  return finish(async () => {
+    await command();
+    return 'exitoso';
+  });
 }
 
 /**
