@@ -1,7 +1,7 @@
+import { agentError } from './agent-error.ts';
 import type { LocalConfig } from './config/local.ts';
 import { findProxySettings } from './config/proxy.ts';
 import { describeError } from './describe-error.ts';
-import { AgentError } from './exit-codes.ts';
 import { Backend, normaliseUrl } from './http/backend.ts';
 import type { Bandwidth } from './http/bandwidth.ts';
 import { chooseProxy } from './http/proxy.ts';
@@ -38,12 +38,7 @@ export function parseBackendUrl(text: string): string {
   try {
     return normaliseUrl(text);
   } catch (cause) {
-    throw new AgentError(
-      'configuracion',
-      `--url «${text}» no es una dirección HTTP.`,
-      'Escríbala entera, por ejemplo --url https://backend.miempresa.com.',
-      cause,
-    );
+    throw agentError('URL_INVALIDA', { url: text }, cause);
   }
 }
 

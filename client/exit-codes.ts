@@ -27,18 +27,3 @@ export const exitMeanings: Record<keyof typeof exitCodes, string> = {
 
 export type ExitReason = keyof typeof exitCodes;
 export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial'>;
-
-/**
- * An error that an operator reads: what happened and where (`message`), and what to do (`action`), both Spanish
- * sentences. `kind` decides the exit code.
- */
-export class AgentError extends Error {
-  readonly kind: AgentErrorKind;
-  readonly action: string;
-  constructor(kind: AgentErrorKind, message: string, action: string, cause?: unknown) {
-    super(message, { cause });
-    this.name = 'AgentError';
-    this.kind = kind;
-    this.action = action;
-  }
-}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
+import { AgentError, agentError } from './agent-error.ts';
 import { runApprove } from './commands/approve.ts';
 import { createDataKey, exportDataKey, importDataKey } from './commands/data-key.ts';
 import { runDoctor } from './commands/doctor.ts';
@@ -19,9 +20,6 @@ import { spanish, suggestionFor } from './spanish.ts';
 import { fullVersion } from './version.ts';
 
 /** The agent's command line: reads the arguments, runs one command, answers with an exit code. */
-
-/** The command line is wrong; the message says how. */
-class UsageError extends Error {}
 
 const controller = new AbortController();
 const { signal } = controller;
@@ -331,20 +329,23 @@ const cli = yargs(process.argv.slice(2))
   .alias('h', 'help')
   .exitProcess(false)
   .fail((message, error) => {
-    throw error ?? new UsageError(message);
+    throw error ?? agentError('USO', { motivo: `${message}${suggestionFor(message)}` });
   });
 
 try {
   await cli.parseAsync();
 } catch (error) {
   // YError is how yargs reports an option without its value.
-  if (!(error instanceof UsageError) && (error as Error).name !== 'YError') throw error;
-  const { message } = error as Error;
-  console.error(`${message}${suggestionFor(message)}\nMire ax-sync-client --help.`);
-  process.exitCode = exitCodes.configuracion;
+  const isUsage = (error as Error).name === 'YError';
+  if (!isUsage && !(error instanceof AgentError)) throw error;
+  const { message, action, kind } = describeError(
+    isUsage ? agentError('USO', { motivo: (error as Error).message }) : error,
+  );
+  console.error(`${message}\n${action}`);
+  process.exitCode = exitCodes[kind];
 }
 
-/** Reads the file that an option names. Throws UsageError where it holds no certificate. */
+/** Reads the file that an option names. Throws AgentError CERTIFICADO_ILEGIBLE. */
 function readPem(option: string): (file: string | undefined) => string | undefined {
   return (file) => {
     if (file === undefined) return undefined;
@@ -352,33 +353,40 @@ function readPem(option: string): (file: string | undefined) => string | undefin
     try {
       text = readFileSync(file, 'utf8');
     } catch (error) {
-      throw new UsageError(`${option}: no se puede leer ${file}: ${(error as Error).message}`);
+      throw agentError(
+        'CERTIFICADO_ILEGIBLE',
+        { opcion: option, archivo: file, motivo: (error as Error).message },
+        error,
+      );
     }
     if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
-    throw new UsageError(`${option}: ${file} no contiene un certificado PEM (-----BEGIN CERTIFICATE-----)`);
+    throw agentError('CERTIFICADO_ILEGIBLE', { opcion: option, archivo: file, motivo: 'no contiene ninguno' });
   };
 }
 
-/** Throws UsageError. */
+/** Throws AgentError OPCION_INVALIDA. */
 function parsePort(port: number | undefined): number | undefined {
   if (port === undefined || (Number.isInteger(port) && port > 0 && port < 65_536)) return port;
-  throw new UsageError('--sql-port debe ser un número entero entre 1 y 65535');
+  throw agentError('OPCION_INVALIDA', { opcion: '--sql-port', regla: 'un número entero entre 1 y 65535' });
 }
 
 function scheduleOptions({ carpeta, nombre }: { carpeta: string | undefined; nombre: string }) {
   return { folder: findInstallFolder(carpeta), name: nombre, print, signal };
 }
 
-/** Throws UsageError. */
+/** Throws AgentError OPCION_INVALIDA. */
 function parseLimite(kbps: number | undefined): number | undefined {
   if (kbps === undefined || kbps === 0 || (Number.isInteger(kbps) && kbps >= 64)) return kbps;
-  throw new UsageError('--limite-kbps debe ser 0 (sin límite), o un número entero desde 64');
+  throw agentError('OPCION_INVALIDA', {
+    opcion: '--limite-kbps',
+    regla: '0 (sin límite), o un número entero desde 64',
+  });
 }
 
-/** Throws UsageError. */
+/** Throws AgentError OPCION_INVALIDA. */
 function parseLineas(lineas: number): number {
   if (Number.isInteger(lineas) && lineas > 0 && lineas <= 100_000) return lineas;
-  throw new UsageError('--lineas debe ser un número entero entre 1 y 100000');
+  throw agentError('OPCION_INVALIDA', { opcion: '--lineas', regla: 'un número entero entre 1 y 100000' });
 }
 
 /** As `finish`, for a command that succeeds unless it throws. */
@@ -397,10 +405,10 @@ async function finish(command: () => Promise<ExitReason>, { json = false }: { js
   try {
     process.exitCode = exitCodes[await command()];
   } catch (error) {
-    const { message, action, kind } = describeError(error);
+    const { code: codigo, message, action, kind } = describeError(error);
     const resultado = signal.aborted ? 'interrumpido' : kind;
-    if (json) printJson({ evento: 'fin', resultado, mensaje: message, accion: action });
-    else console.error(action === '' ? message : `${message}\n${action}`);
+    if (json) printJson({ evento: 'fin', resultado, codigo, mensaje: message, accion: action });
+    else console.error(`${message}\n${action}`);
     process.exitCode = exitCodes[resultado];
   }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SyncError } from '../protocol/errors.ts';
+import { AgentError } from './agent-error.ts';
 import { BackendError } from './http/client.ts';
 import { SqlServerError } from './sqlserver/errors.ts';
 
@@ -32,10 +33,7 @@ export const interactivePolicy: RetryPolicy = { ...retryPolicy, attempts: 2 };
  * sqlserver/errors.ts says of its numbers, a lost connection, a stalled read.
  */
 export function isRetryable(error: unknown): boolean {
-  if (error instanceof SyncError || error instanceof BackendError || error instanceof SqlServerError) {
-    return error.retryable;
-  }
-  return false;
+  return (error instanceof SyncError || error instanceof AgentError) && error.retryable;
 }
 
 /** Whether SQL Server chose this as the victim of a deadlock: it has undone it, so it may be done again at once. */

@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { release, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentError } from '../exit-codes.ts';
+import { AgentError, agentError } from '../agent-error.ts';
 import { megabytes } from '../log/words.ts';
 import { version } from '../version.ts';
 import type { Finding } from './checklist.ts';
@@ -26,12 +26,7 @@ export async function checkFolder(folder: string): Promise<Finding<void>> {
     await writeFile(path, 'prueba');
     await rm(path);
   } catch (cause) {
-    throw new AgentError(
-      'configuracion',
-      `No se puede escribir en ${folder}: ${(cause as Error).message}.`,
-      'Dé permiso de escritura al usuario de la tarea programada.',
-      cause,
-    );
+    throw agentError('CARPETA_NO_ESCRIBIBLE', { carpeta: folder, motivo: (cause as Error).message }, cause);
   }
   return { value: undefined, note: `se puede escribir en ${folder}` };
 }
@@ -48,7 +43,7 @@ export async function checkDisk(folder: string, wantedBytes: number): Promise<Fi
 /** Throws AgentError. */
 export function judgeDisk(free: number, wantedBytes: number): Finding<void> {
   const note = `${megabytes(free)} libres; spool/ puede ocupar ${megabytes(wantedBytes)}`;
-  if (free < LEAST_FREE_BYTES) throw new AgentError('error', `Quedan ${megabytes(free)} libres.`, 'Libere espacio.');
+  if (free < LEAST_FREE_BYTES) throw agentError('POCO_DISCO', { libres: megabytes(free) });
   if (free >= wantedBytes + LEAST_FREE_BYTES) return { value: undefined, note };
   return { value: undefined, note, advice: 'Libere espacio, o baje spoolMaxMb en configuracionTablas.' };
 }
@@ -58,17 +53,16 @@ const DNS_MS = 5000;
 /** The addresses of a host. */
 export async function checkName(host: string, signal: AbortSignal): Promise<Finding<void>> {
   if (isIP(host.replace(/^\[|\]$/g, '')) !== 0) return { value: undefined, note: `${host} es ya una dirección` };
-  const action = 'Revise el nombre, y el servidor DNS de este equipo.';
   const timer = new AbortController();
   try {
     const late = sleep(DNS_MS, undefined, { signal: AbortSignal.any([signal, timer.signal]) }).then(() => {
-      throw new AgentError('backend', `El DNS no contesta por ${host} en ${DNS_MS / 1000} s.`, action);
+      throw agentError('DNS_SIN_RESPUESTA', { servidor: host, segundos: DNS_MS / 1000 });
     });
     const found = await Promise.race([lookup(host, { all: true }), late]);
     return { value: undefined, note: `${host} es ${found.map(({ address }) => address).join(', ')}` };
   } catch (cause) {
     if (cause instanceof AgentError) throw cause;
-    throw new AgentError('backend', `No se encuentra ${host}: ${(cause as Error).message}.`, action, cause);
+    throw agentError('DNS_SIN_NOMBRE', { servidor: host, motivo: (cause as Error).message }, cause);
   } finally {
     timer.abort();
   }

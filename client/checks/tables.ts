@@ -5,12 +5,13 @@ import {
   type TablaBajada,
   type TablaSubida,
 } from '../../protocol/config.ts';
+import { agentError } from '../agent-error.ts';
 import type { LocalConfig } from '../config/local.ts';
 import { sqlServerEndpoint } from '../config/remote.ts';
-import { AgentError } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
-import { type SqlServer, SqlServerError, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
+import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
 import { quoteTable } from '../sqlserver/ddl.ts';
+import { sqlServerError } from '../sqlserver/errors.ts';
 import { findIndex, type IndexFinding } from '../sqlserver/indexes.ts';
 import { findRangeKey } from '../sqlserver/range-key.ts';
 import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
@@ -84,11 +85,7 @@ export function checkSql(local: LocalConfig, config: ConfigResponse): Finding<vo
   if (local.requiresApproval === true) {
     const changes = describeChanges(local.approvedSql ?? {}, sql);
     if (changes.length === 0) return found('aprobado');
-    throw new AgentError(
-      'configuracion',
-      `${huella}: hay SQL sin aprobar en este equipo:\n${changes.join('\n')}`,
-      'Apruébelo con ax-sync-client approve.',
-    );
+    throw agentError('APROBACION_PENDIENTE', { huella, cambios: changes.join('\n') });
   }
   const earlier = local.remote?.config;
   if (earlier === undefined) return found('todavía no se ejecutó ninguno');
@@ -207,11 +204,7 @@ async function checkTarget(
   const missing = columns.filter(({ name }) => !found.includes(name.toLowerCase())).map(({ name }) => name);
   // A post_process of one's own may map columns as it likes; the built-in update takes them by name.
   if (missing.length > 0 && !isPhaseAt(tabla.post_process, 'download', 'destino')) {
-    throw new AgentError(
-      'configuracion',
-      `${tabla.nombre} existe y le faltan las columnas ${missing.join(', ')}.`,
-      'Añádalas a la tabla, o quítelas de schema.columns, o configure un post_process.',
-    );
+    throw agentError('DESTINO_SIN_COLUMNAS', { tabla: tabla.nombre, columnas: missing.join(', ') });
   }
   return { value: true, note: 'existe' };
 }
@@ -247,8 +240,5 @@ export function judgePermissions(
     missing[0] === 'CREATE TABLE'
       ? `GRANT CREATE TABLE TO ${user}; GRANT ALTER ON SCHEMA::dbo TO ${user}`
       : `GRANT ${missing.join(', ')} ON ${object} TO ${user}`;
-  throw new SqlServerError(
-    'PERMISOS',
-    `A ${user} le falta permiso en ${object}: ${missing.join(', ')}. Dele: ${grant}.`,
-  );
+  throw sqlServerError('PERMISOS_AUSENTES', { objeto: object, permisos: missing.join(', '), orden: grant });
 }

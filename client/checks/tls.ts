@@ -1,6 +1,6 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { AgentError } from '../exit-codes.ts';
+import { AgentError, agentError } from '../agent-error.ts';
 import type { HttpProxy } from '../http/proxy.ts';
 import type { Finding } from './checklist.ts';
 
@@ -33,12 +33,7 @@ export async function checkTls(
     signal.throwIfAborted();
     if (cause instanceof AgentError) throw cause;
     const reason = limit.aborted ? `no hay respuesta en ${HANDSHAKE_MS / 1000} s` : (cause as Error).message;
-    throw new AgentError(
-      'backend',
-      `No hay TLS con ${hostname}: ${reason}.`,
-      'Revise cortafuegos, proxy y dirección.',
-      cause,
-    );
+    throw agentError('TLS_FALLO', { servidor: hostname, motivo: reason }, cause);
   }
 }
 
@@ -46,11 +41,7 @@ function describeCertificate(socket: TLSSocket, now: Date): Finding<void> {
   const { subject, issuer, valid_to: until } = socket.getPeerCertificate();
   const names = `certificado de ${String(subject?.CN)}, de ${String(issuer?.O ?? issuer?.CN)}, hasta ${until}`;
   if (!socket.authorized) {
-    throw new AgentError(
-      'backend',
-      `El ${names} no se acepta: ${String(socket.authorizationError)}.`,
-      'Instale en el backend un certificado válido; si lo emite la empresa, ejecute init con --ca archivo.pem.',
-    );
+    throw agentError('CERTIFICADO_NO_ACEPTADO', { certificado: names, motivo: String(socket.authorizationError) });
   }
   const days = Math.floor((Date.parse(until) - now.getTime()) / 86_400_000);
   const note = `${socket.getProtocol()}, ${names}`;
@@ -83,8 +74,7 @@ async function openSocket({ host, port }: Target, signal: AbortSignal): Promise<
 
 async function openTunnel({ host, port }: Target, proxy: HttpProxy, signal: AbortSignal): Promise<Socket> {
   const { hostname, port: proxyPort, protocol, username, password } = new URL(proxy.url);
-  if (protocol !== 'http:')
-    throw new AgentError('backend', `${proxy.name}: con un proxy https no se mira el certificado.`, '');
+  if (protocol !== 'http:') throw agentError('PROXY_HTTPS', { proxy: proxy.name });
   const socket = await openSocket({ host: hostname, port: Number(proxyPort === '' ? 80 : proxyPort) }, signal);
   const login = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
   const authorization = username === '' ? '' : `Proxy-Authorization: Basic ${login}\r\n`;
@@ -92,11 +82,9 @@ async function openTunnel({ host, port }: Target, proxy: HttpProxy, signal: Abor
   const status = await readStatus(socket, signal);
   if (status === 200) return socket;
   socket.destroy();
-  throw new AgentError(
-    'backend',
-    `El proxy ${proxy.name} responde ${status} y no deja llegar a ${host}:${port}.`,
-    status === 407 ? 'Ponga usuario y contraseña: http://usuario:contraseña@servidor:puerto.' : 'Pida que lo permitan.',
-  );
+  throw status === 407
+    ? agentError('PROXY_PIDE_USUARIO', { url: `${host}:${port}`, proxy: proxy.name })
+    : agentError('PROXY_NO_DEJA', { proxy: proxy.name, estado: status, servidor: `${host}:${port}` });
 }
 
 /** The status of a proxy's answer, of which nothing else is read: the tunnel begins behind it. */

@@ -1,8 +1,8 @@
 import { connectBackend } from '../agent.ts';
+import { agentError } from '../agent-error.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerEndpoint } from '../config/remote.ts';
-import { AgentError } from '../exit-codes.ts';
 import { interactivePolicy } from '../retry.ts';
 import { changedPlaces, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 
@@ -39,11 +39,7 @@ export async function runApprove({ folder, huella, print, signal }: ApproveOptio
     return;
   }
   if (huella !== fingerprint) {
-    throw new AgentError(
-      'configuracion',
-      `La huella del SQL es ${fingerprint}, no ${huella.slice(0, 40)}: el SQL cambió desde que se mostró.`,
-      'Ejecute approve sin --huella, lea lo que muestra y apruebe esa huella. No se ha aprobado nada.',
-    );
+    throw agentError('HUELLA_DISTINTA', { huella: fingerprint, dada: huella.slice(0, 40) });
   }
   await writeLocalConfig(folder, password, { ...local, approvedSql: current });
   print(`Aprobado el SQL de huella ${fingerprint} (${changedPlaces(approved, current).length} cambios).`);

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
+import { type AgentError, agentError } from '../agent-error.ts';
 import { readTransferPassword } from '../config/environment.ts';
 import { writeFileAtomically } from '../config/files.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
-import { AgentError } from '../exit-codes.ts';
 import { dataKeyId, makeDataKey } from '../sync/sensitive.ts';
 
 /**
@@ -22,11 +22,7 @@ export async function createDataKey({ folder, print }: DataKeyOptions): Promise<
   const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
   if (local.dataKey !== undefined) {
-    throw new AgentError(
-      'configuracion',
-      `Este agente ya tiene la clave de datos ${dataKeyId(local.dataKey)}. No se ha cambiado nada.`,
-      'Para llevarla a otro agente: data-key export.',
-    );
+    throw agentError('CLAVE_DE_DATOS_EXISTE', { id: dataKeyId(local.dataKey) });
   }
   const dataKey = makeDataKey();
   await writeLocalConfig(folder, password, { ...local, dataKey });
@@ -38,14 +34,13 @@ export async function createDataKey({ folder, print }: DataKeyOptions): Promise<
 export async function exportDataKey({ folder, file, print }: DataKeyOptions & { file: string }): Promise<void> {
   const { tenant, dataKey } = await readLocalConfig(folder, await readConfigPassword(folder));
   if (dataKey === undefined) {
-    throw new AgentError('configuracion', 'Este agente no tiene clave de datos.', 'Créela con data-key create.');
+    throw agentError('CLAVE_DE_DATOS_AUSENTE', {});
   }
   const sealed = sealEnvelope(Buffer.from(JSON.stringify({ tenant, dataKey })), readTransferPassword());
   try {
     await writeFileAtomically(file, sealed);
   } catch (cause) {
-    const why = (cause as Error).message;
-    throw new AgentError('configuracion', `No se puede escribir ${file}: ${why}.`, 'Elija otro --archivo.', cause);
+    throw agentError('CLAVE_DE_DATOS_NO_ESCRITA', { archivo: file, motivo: (cause as Error).message }, cause);
   }
   print(`Clave de datos ${dataKeyId(dataKey)} escrita en ${file}, sellada con SYNC_DATA_KEY_PASSWORD.`);
 }
@@ -79,10 +74,5 @@ async function openFile(file: string): Promise<{ tenant: string; dataKey: string
 }
 
 function refused(file: string, why: string, cause?: unknown): AgentError {
-  return new AgentError(
-    'configuracion',
-    `No se puede importar ${file}: ${why}. No se ha cambiado nada.`,
-    'Use el archivo que escribió data-key export en otro agente de este tenant.',
-    cause,
-  );
+  return agentError('CLAVE_DE_DATOS_NO_IMPORTADA', { archivo: file, motivo: why }, cause);
 }

@@ -1,9 +1,9 @@
 import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
+import { agentError } from '../agent-error.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { makeMachinePassword, readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
-import { AgentError } from '../exit-codes.ts';
 import { interactivePolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 
@@ -43,11 +43,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   };
   if (isReadableOnTheWay(url)) {
     if (given.allowsHttp !== true) {
-      throw new AgentError(
-        'configuracion',
-        `--url ${url} no es https: la clave y los datos viajarían sin cifrar. No se ha enviado nada.`,
-        'Use https, con --ca si la autoridad es propia. Para aceptar el riesgo: --permitir-http.',
-      );
+      throw agentError('URL_SIN_CIFRAR', { url });
     }
     print('AVISO: la dirección no es https: la clave y los datos viajarán sin cifrar.');
   }
@@ -63,11 +59,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     await store?.();
     await writeLocalConfig(folder, password, registered.local);
     const id = agentIdIn(registered.local)!;
-    throw new AgentError(
-      'credenciales',
-      `El agente ${id} está registrado, pero el tenant «${tenant}» ya tiene otro y este no está autorizado.`,
-      `Pida al administrador: ax-sync-server agent authorize --tenant ${tenant} --id ${id}; después ejecute test.`,
-    );
+    throw agentError('AGENTE_SIN_AUTORIZAR', { id, tenant });
   }
   const { local, config } = await refreshConfig(backend, registered.local, signal);
   await store?.();

@@ -1,9 +1,10 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { agentError } from '../agent-error.ts';
 import { ownCommand } from '../config/environment.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
-import { AgentError, type ExitReason, exitCodes, exitMeanings } from '../exit-codes.ts';
+import { type ExitReason, exitCodes, exitMeanings } from '../exit-codes.ts';
 import { programRunner } from '../schedule/run-program.ts';
 import * as systemd from '../schedule/systemd.ts';
 import { assertTaskName, parseMinutes, type ScheduledTask } from '../schedule/task.ts';
@@ -73,8 +74,7 @@ export async function runScheduleStatus({ name, print, signal }: ScheduleOptions
   assertTaskName(name);
   const status = await (onWindows ? windows : systemd).readTaskStatus(name, programRunner(signal));
   if (status === undefined) {
-    const action = 'Créela con schedule install --cada 5m, o indique su nombre con --nombre.';
-    throw new AgentError('configuracion', `No hay ninguna tarea «${name}».`, action);
+    throw agentError('TAREA_AUSENTE', { nombre: name });
   }
   print(`Tarea «${name}»`);
   for (const line of status.lines) print(line);
@@ -114,9 +114,5 @@ function describeCode(code: number): string {
 /** Who may read `sync-config.enc` runs the task. */
 async function findOwner(folder: string, account: string | undefined): Promise<number> {
   if (account === undefined) return (await stat(join(folder, 'sync-config.enc'))).uid;
-  throw new AgentError(
-    'configuracion',
-    '--cuenta es de Windows: en Linux la tarea corre como el dueño de sync-config.enc.',
-    `Cámbielo con chown -R CUENTA ${folder}.`,
-  );
+  throw agentError('CUENTA_SOLO_WINDOWS', { carpeta: folder });
 }

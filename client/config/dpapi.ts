@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { AgentError } from '../exit-codes.ts';
+import { agentError } from '../agent-error.ts';
 
 /**
  * Windows' own sealing of small secrets (DPAPI), reached by way of PowerShell's ProtectedData. Scope LocalMachine: `init` is
@@ -31,11 +31,7 @@ export async function unprotectForMachine(sealed: string, command = powershell()
 /** By its whole path: a program of this name in the current folder must not be taken for it. */
 function powershell(): string {
   if (process.platform !== 'win32') {
-    throw new AgentError(
-      'configuracion',
-      'DPAPI solo existe en Windows.',
-      'Use SYNC_CONFIG_PASSWORD o SYNC_CONFIG_PASSWORD_FILE.',
-    );
+    throw agentError('DPAPI_SOLO_WINDOWS', {});
   }
   return join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'WindowsPowerShell', 'v1.0', 'powershell.exe');
 }
@@ -53,15 +49,7 @@ function run(command: string, script: string, input: string): Promise<string> {
         if (texts[name].length < MAX_ANSWER_BYTES) texts[name] += text;
       });
     }
-    const fail = (why: string, cause?: unknown) =>
-      reject(
-        new AgentError(
-          'configuracion',
-          `Windows (DPAPI) no protege o no abre la contraseña local: ${why}.`,
-          'Si la carpeta viene de otro equipo, ejecute init de nuevo en este.',
-          cause,
-        ),
-      );
+    const fail = (why: string, cause?: unknown) => reject(agentError('DPAPI_FALLO', { motivo: why }, cause));
     child.once('error', (cause) => fail(cause.message, cause));
     child.once('close', (code) => {
       const answer = texts.stdout.trim();

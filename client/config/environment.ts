@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { AgentError } from '../exit-codes.ts';
+import { agentError } from '../agent-error.ts';
 
 /** The only place that reads the environment and the place of the program. */
 
@@ -20,11 +20,7 @@ export function usePasswordFile(path: string | undefined): void {
 export function readTransferPassword(): string {
   const password = process.env.SYNC_DATA_KEY_PASSWORD;
   if (password !== undefined && password !== '') return password;
-  throw new AgentError(
-    'configuracion',
-    'Falta la variable de entorno SYNC_DATA_KEY_PASSWORD, que sella el archivo de la clave de datos.',
-    'Defínala con la misma contraseña al exportar y al importar.',
-  );
+  throw agentError('CONTRASENA_DE_TRASLADO_AUSENTE', {});
 }
 
 let proxyVariables: { https?: string; http?: string; all?: string; none?: string } | undefined;

@@ -4,7 +4,7 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/config.ts';
 import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
-import { AgentError } from '../exit-codes.ts';
+import { type AgentError, agentError } from '../agent-error.ts';
 import { isMissingFile, syncFolder, writeFileAtomically } from './files.ts';
 
 /** `sync-config.enc`: what `init` was told, and the last configuration that the backend answered, sealed. */
@@ -63,11 +63,7 @@ export async function readLocalConfig(folder: string, password: string): Promise
     sealed = await readFile(path);
   } catch (cause) {
     if (!isMissingFile(cause)) throw unreadable(path, 'No se puede leer', cause);
-    throw new AgentError(
-      'configuracion',
-      `No existe ${path}: el agente no está inicializado en esta carpeta.`,
-      'Ejecute init --url … --tenant … --key …, o indique la carpeta de instalación con --carpeta.',
-    );
+    throw agentError('SIN_INICIALIZAR', { archivo: path });
   }
   const content = open(path, sealed, password);
   let value: unknown;
@@ -88,12 +84,7 @@ export async function writeLocalConfig(folder: string, password: string, config:
     await writeFileAtomically(path, sealed);
     await syncFolder(folder);
   } catch (cause) {
-    throw new AgentError(
-      'configuracion',
-      `No se puede escribir ${path}: ${(cause as Error).message}.`,
-      'Revise que la carpeta exista y que el usuario de la tarea tenga permiso de escritura.',
-      cause,
-    );
+    throw agentError('CONFIG_LOCAL_NO_ESCRITA', { archivo: path, motivo: (cause as Error).message }, cause);
   }
 }
 
@@ -102,15 +93,10 @@ function open(path: string, sealed: Buffer, password: string): Buffer {
     return openEnvelope(sealed, password);
   } catch (cause) {
     if (!(cause instanceof EnvelopeError) || cause.reason === 'layout') throw unreadable(path, 'Está dañado', cause);
-    throw new AgentError(
-      'configuracion',
-      `${path} no se abre con esta SYNC_CONFIG_PASSWORD: la contraseña es otra, o el archivo está dañado.`,
-      'Use la contraseña con la que se ejecutó init; si se perdió, ejecute init de nuevo.',
-      cause,
-    );
+    throw agentError('CONTRASENA_DISTINTA', { archivo: path }, cause);
   }
 }
 
 function unreadable(path: string, what: string, cause: unknown): AgentError {
-  return new AgentError('configuracion', `${what} ${path}.`, 'Ejecute init de nuevo para volver a crearlo.', cause);
+  return agentError('CONFIG_LOCAL_ILEGIBLE', { que: what, archivo: path }, cause);
 }

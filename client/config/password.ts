@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AgentError } from '../exit-codes.ts';
+import { type AgentError, agentError } from '../agent-error.ts';
 import { protectForMachine, unprotectForMachine } from './dpapi.ts';
 import { readPasswordSettings } from './environment.ts';
 import { isMissingFile, writeFileAtomically } from './files.ts';
@@ -21,12 +21,7 @@ export async function readConfigPassword(folder: string): Promise<string> {
   if (file !== undefined) return readPasswordFile(file);
   const sealed = await readSealed(folder);
   if (sealed !== undefined) return unprotectForMachine(sealed);
-  throw new AgentError(
-    'configuracion',
-    'Falta la contraseña que abre sync-config.enc (variable de entorno SYNC_CONFIG_PASSWORD).',
-    'Defínala antes de ejecutar (set SYNC_CONFIG_PASSWORD=…) o como variable del sistema; o nombre en ' +
-      'SYNC_CONFIG_PASSWORD_FILE un archivo con ella; o ejecute init --dpapi, que la guarda protegida por Windows.',
-  );
+  throw agentError('CONTRASENA_AUSENTE', {});
 }
 
 /**
@@ -70,10 +65,5 @@ async function readPasswordFile(file: string): Promise<string> {
 }
 
 function unreadable(file: string, why: string, cause?: unknown): AgentError {
-  return new AgentError(
-    'configuracion',
-    `No se puede usar el archivo de la contraseña local, ${file}: ${why}.`,
-    'Revise SYNC_CONFIG_PASSWORD_FILE y los permisos del archivo.',
-    cause,
-  );
+  return agentError('ARCHIVO_DE_CONTRASENA', { archivo: file, motivo: why }, cause);
 }

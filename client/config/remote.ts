@@ -1,6 +1,6 @@
 import { isSealedForAgent, openAsAgent } from '../../protocol/agent-key.ts';
 import { type ConfigResponse, findConfigProblems } from '../../protocol/config.ts';
-import { AgentError } from '../exit-codes.ts';
+import { agentError } from '../agent-error.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
 import type { Endpoint } from '../sync/approval.ts';
@@ -32,11 +32,7 @@ export function assertValidConfig(config: ConfigResponse): void {
   const problems = findConfigProblems(config.configuracionTablas);
   if (problems.length === 0) return;
   const lines = problems.map(({ campo, valor, regla }) => `  ${campo} = ${valor}: ${regla}`);
-  throw new AgentError(
-    'configuracion',
-    `La configuración del tenant «${config.tenantId}» en el backend no es válida:\n${lines.join('\n')}`,
-    'Pida al administrador que corrija esos campos en configuracionTablas.',
-  );
+  throw agentError('TABLAS_INVALIDAS', { tenant: config.tenantId, campos: lines.join('\n') });
 }
 
 /** Which SQL Server, and as whom: what `init` was given, else what the backend says. */
@@ -67,9 +63,5 @@ function openPassword({ agentKey }: LocalConfig, { tenantId, sqlServerPassword }
   if (!isSealedForAgent(sqlServerPassword)) return sqlServerPassword;
   const password = agentKey === undefined ? undefined : openAsAgent(agentKey, tenantId, sqlServerPassword);
   if (password !== undefined) return password;
-  throw new AgentError(
-    'configuracion',
-    'La contraseña de SQL Server que envió el backend está sellada para otro agente.',
-    'Ejecute init de nuevo.',
-  );
+  throw agentError('CONTRASENA_SQL_AJENA', {});
 }

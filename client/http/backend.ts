@@ -21,7 +21,7 @@ import { formatContentDigest } from '../../protocol/digest.ts';
 import { isRefusal, type RetryOptions, type RetryPolicy, withRetries } from '../retry.ts';
 import { userAgent } from '../version.ts';
 import type { Bandwidth } from './bandwidth.ts';
-import { BackendError, credentialHeaders, exchangeJson, exchangeStream, type HttpRequest } from './client.ts';
+import { backendError, credentialHeaders, exchangeJson, exchangeStream, type HttpRequest } from './client.ts';
 import type { HttpProxy } from './proxy.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
@@ -85,7 +85,11 @@ export class Backend {
   async checkHealth(signal: AbortSignal): Promise<void> {
     const { body } = await this.#json('GET', paths.health(), { timeoutMs: QUICK_MS, signal });
     if ((body as { success?: unknown } | undefined)?.success !== true) {
-      throw new BackendError(`${this.#base}${paths.health()} no es un backend de sincronización`, { retryable: false });
+      throw backendError('RESPUESTA_AJENA', {
+        url: `${this.#base}${paths.health()}`,
+        estado: 200,
+        texto: 'no dice «success»',
+      });
     }
   }
 

@@ -2,30 +2,41 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { headers as headerNames, mediaTypes } from '../../protocol/constants.ts';
 import { readProblem, SyncError } from '../../protocol/errors.ts';
+import { AgentError, type MessageValues } from '../agent-error.ts';
+import type { backendMessages } from '../messages/backend.ts';
 import { type Bandwidth, throttled } from './bandwidth.ts';
 import type { HttpProxy } from './proxy.ts';
 
 /** One HTTP exchange with the backend: no policy here, only what one attempt is. */
 
 /** The backend did not answer as the protocol says: unreachable, cut, a proxy's page, a time limit. */
-export class BackendError extends Error {
+export class BackendError extends AgentError {
   readonly status: number | undefined;
-  readonly retryable: boolean;
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined;
-  /** Whether not even a connection came about: nothing else that is asked now would fare better. */
-  readonly unreachable: boolean;
-  constructor(
-    message: string,
-    options: { status?: number; retryable: boolean; retryAfter?: number; unreachable?: boolean; cause?: unknown },
-  ) {
-    super(message, { cause: options.cause });
+  constructor(code: BackendCode, values: Readonly<Record<string, string | number>>, details: BackendDetails = {}) {
+    super(code, values, details.cause);
     this.name = 'BackendError';
-    this.status = options.status;
-    this.retryable = options.retryable;
-    this.retryAfter = options.retryAfter;
-    this.unreachable = options.unreachable ?? false;
+    this.status = details.status;
+    this.retryAfter = details.retryAfter;
   }
+}
+
+export type BackendCode = keyof typeof backendMessages;
+
+interface BackendDetails {
+  status?: number;
+  retryAfter?: number;
+  cause?: unknown;
+}
+
+/** A BackendError of the catalogue with its values. */
+export function backendError<Code extends BackendCode>(
+  code: Code,
+  values: MessageValues<Code>,
+  details?: BackendDetails,
+): BackendError {
+  return new BackendError(code, values, details);
 }
 
 export interface HttpRequest {
@@ -63,11 +74,11 @@ export async function exchangeJson(request: HttpRequest): Promise<{ status: numb
     try {
       return { status: response.status, headers: response.headers, body: JSON.parse(text) as unknown };
     } catch (cause) {
-      throw new BackendError(`${request.url} respondió algo que no es JSON: ${excerpt(text)}`, {
-        status: response.status,
-        retryable: false,
-        cause,
-      });
+      throw backendError(
+        'RESPUESTA_AJENA',
+        { url: request.url, estado: response.status, texto: excerpt(text) },
+        { status: response.status, cause },
+      );
     }
   });
 }
@@ -123,10 +134,11 @@ async function* readBody(
     }
   } catch (cause) {
     signal.throwIfAborted();
-    const what = stalled
-      ? `no envió nada durante ${stallTimeoutMs / 1000} s`
-      : `cortó la respuesta (${reasonOf(cause)})`;
-    throw new BackendError(`${url} ${what}`, { retryable: true, cause });
+    throw backendError(
+      stalled ? 'BACKEND_SIN_RESPUESTA' : 'RESPUESTA_CORTADA',
+      { url, motivo: stalled ? `no envió nada durante ${stallTimeoutMs / 1000} s` : reasonOf(cause) },
+      { cause },
+    );
   } finally {
     clearTimeout(watchdog);
     release();
@@ -154,7 +166,7 @@ async function* inflate(body: AsyncGenerator<Uint8Array>, url: string): AsyncGen
     for await (const piece of inflated) yield piece as Uint8Array;
   } catch (cause) {
     if (!String((cause as NodeJS.ErrnoException).code).startsWith('Z_')) throw cause;
-    throw new BackendError(`${url}: lo comprimido llegó incompleto o dañado`, { retryable: true, cause });
+    throw backendError('RESPUESTA_CORTADA', { url, motivo: 'lo comprimido llegó incompleto o dañado' }, { cause });
   } finally {
     inflated.destroy();
     await done;
@@ -184,12 +196,8 @@ async function send(request: HttpRequest & { stallTimeoutMs?: number }, ...signa
     // A connection that broke may be the fault of this request alone (a proxy that dislikes its size, say).
     const broke = ['ConnectionClosed', 'ECONNRESET'].includes((cause as NodeJS.ErrnoException).code ?? '');
     const where = proxy === undefined ? url : `${url} por el proxy ${proxy.name}`;
-    if (broke) throw new BackendError(`${where} no respondió: ${reasonOf(cause)}`, { retryable: true, cause });
-    throw new BackendError(`No se puede llegar a ${where}: ${reasonOf(cause)}`, {
-      retryable: true,
-      unreachable: true,
-      cause,
-    });
+    if (broke) throw backendError('BACKEND_SIN_RESPUESTA', { url: where, motivo: reasonOf(cause) }, { cause });
+    throw backendError('BACKEND_INALCANZABLE', { url: where, motivo: reasonOf(cause) }, { cause });
   }
 }
 
@@ -213,7 +221,7 @@ async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal)
   } catch (cause) {
     signal.throwIfAborted();
     if (!expired) throw cause;
-    throw new BackendError(`${url} no respondió en ${timeoutMs / 1000} s`, { retryable: true, cause });
+    throw backendError('BACKEND_SIN_RESPUESTA', { url, motivo: `nada en ${timeoutMs / 1000} s` }, { cause });
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
@@ -238,13 +246,13 @@ async function readBounded(response: Response, url: string): Promise<string> {
       size += value.length;
       if (size > MAX_ANSWER_BYTES) {
         await reader.cancel();
-        throw new BackendError(`${url} respondió más de ${MAX_ANSWER_BYTES} bytes`, { retryable: false });
+        throw backendError('RESPUESTA_GRANDE', { url, bytes: MAX_ANSWER_BYTES });
       }
       parts.push(value);
     }
   } catch (cause) {
     if (cause instanceof BackendError) throw cause;
-    throw new BackendError(`${url} cortó la respuesta (${reasonOf(cause)})`, { retryable: true, cause });
+    throw backendError('RESPUESTA_CORTADA', { url, motivo: reasonOf(cause) }, { cause });
   }
   return Buffer.concat(parts).toString('utf8');
 }
@@ -260,20 +268,17 @@ function failureOf(request: HttpRequest, response: Response, text: string): Erro
   }
   const { status } = response;
   if (status === 407) {
-    return new BackendError(`${request.url}: ${proxyAsks(request.proxy)}`, { status, retryable: false });
+    return backendError('PROXY_PIDE_USUARIO', { url: request.url, proxy: request.proxy?.name ?? '' }, { status });
   }
   if (status >= 300 && status < 400) {
     const target = response.headers.get('location') ?? '(sin Location)';
-    return new BackendError(`${request.url} redirige a ${target}; ejecute init con la dirección definitiva`, {
-      status,
-      retryable: false,
-    });
+    return backendError('REDIRECCION', { url: request.url, destino: target }, { status });
   }
-  return new BackendError(`${request.url} respondió ${status} y no es una respuesta del backend: ${excerpt(text)}`, {
-    status,
-    retryable: RETRYABLE_STATUS.has(status) || status >= 500,
-    ...(after === undefined ? {} : { retryAfter: after }),
-  });
+  return backendError(
+    RETRYABLE_STATUS.has(status) || status >= 500 ? 'SERVICIO_CAIDO' : 'RESPUESTA_AJENA',
+    { url: request.url, estado: status, texto: excerpt(text) },
+    { status, ...(after === undefined ? {} : { retryAfter: after }) },
+  );
 }
 
 /** Seconds of a Retry-After field (RFC 9110): a number, or a date. */
@@ -299,10 +304,6 @@ function excerpt(text: string): string {
     .trim();
   if (line === '') return '(respuesta vacía)';
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;
-}
-
-function proxyAsks(proxy: HttpProxy | undefined): string {
-  return `el proxy ${proxy?.name ?? ''} pide usuario y contraseña, o los rechaza (407); van delante del servidor: http://usuario:contraseña@servidor:puerto`;
 }
 
 function reasonOf(cause: unknown): string {

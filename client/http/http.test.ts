@@ -5,7 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import { SyncError } from '../../protocol/errors.ts';
 import { type RetryPolicy, withRetries } from '../retry.ts';
 import { Backend, normaliseUrl } from './backend.ts';
-import { BackendError, exchangeJson, exchangeStream } from './client.ts';
+import { BackendError, backendError, exchangeJson, exchangeStream } from './client.ts';
 
 const servers: Server[] = [];
 afterEach(async () => {
@@ -75,7 +75,7 @@ test('no attempt begins after the time that the policy gives in all', async () =
   const policy = { ...fast, attempts: 1000, firstDelayMs: 20, maxDelayMs: 20, maxTotalMs: 150 };
   const run = () => {
     attempts++;
-    return Promise.reject(new BackendError('caído', { retryable: true }));
+    return Promise.reject(backendError('BACKEND_SIN_RESPUESTA', { url: 'x', motivo: 'caído' }));
   };
   const startedAt = performance.now();
   await failureOf(withRetries(run, { signal: never, policy }));
@@ -137,7 +137,7 @@ test('the key does not follow a redirection', async () => {
 test('an answer that does not come in time is retryable', async () => {
   const url = await serve(() => {});
   const error = (await failureOf(exchangeJson({ method: 'GET', url, timeoutMs: 80, signal: never }))) as BackendError;
-  expect(error.message).toContain('no respondió en 0.08 s');
+  expect(error.message).toContain('no respondió: nada en 0.08 s');
   expect(error.retryable).toBe(true);
 });
 
@@ -150,10 +150,13 @@ test('giving up ends a request that waits, and the wait between attempts', async
 
   const second = new AbortController();
   setTimeout(() => second.abort(), 50);
-  const between = withRetries(() => Promise.reject(new BackendError('x', { retryable: true, retryAfter: 30 })), {
-    signal: second.signal,
-    policy: { ...fast, maxRetryAfterMs: 60_000 },
-  });
+  const between = withRetries(
+    () => Promise.reject(backendError('SERVICIO_CAIDO', { url: 'x', estado: 503, texto: 'x' }, { retryAfter: 30 })),
+    {
+      signal: second.signal,
+      policy: { ...fast, maxRetryAfterMs: 60_000 },
+    },
+  );
   expect(((await failureOf(between)) as Error).name).toBe('AbortError');
 });
 

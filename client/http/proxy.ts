@@ -1,4 +1,4 @@
-import { AgentError } from '../exit-codes.ts';
+import { agentError } from '../agent-error.ts';
 
 /** Which proxy a request goes through: what environment and Windows say of it, and what passes by it. */
 
@@ -30,11 +30,7 @@ export function chooseProxy(target: string, settings: ProxySettings | undefined)
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
     // Not what was given: it may hold a password.
-    throw new AgentError(
-      'configuracion',
-      `El proxy de ${settings.origen} no se entiende, o no es HTTP.`,
-      'Escríbalo así: http://servidor:puerto, con usuario:contraseña@ delante del servidor si los pide.',
-    );
+    throw agentError('PROXY_INVALIDO', { origen: settings.origen });
   }
   return { url: url.href, name: `${url.protocol}//${url.host} (${settings.origen})` };
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import iconv from 'iconv-lite';
-import { AgentError } from '../exit-codes.ts';
+import { type AgentError, agentError } from '../agent-error.ts';
 
 export interface ProgramResult {
   code: number;
@@ -24,14 +24,17 @@ export function programRunner(signal: AbortSignal): RunProgram {
         if (signal.aborted) return fail(error);
         if (typeof error.code === 'number') return done({ code: error.code, output });
         const reason = child.killed ? `no terminó en ${TIMEOUT_MS / 1000} s` : error.message;
-        fail(new AgentError('error', `No se pudo ejecutar ${program}: ${reason}.`, 'Compruebe que exista.', error));
+        fail(agentError('PROGRAMA_AUSENTE', { programa: program, motivo: reason }, error));
       });
     });
 }
 
-/** Throws AgentError `configuracion` with what the program said when it did not end well. */
-export function assertDone(command: string, { code, output }: ProgramResult, action: string): void {
-  if (code !== 0) throw new AgentError('configuracion', `${command} falló (código ${code}): ${output}`, action);
+/** Throws the AgentError that `makeError` makes of what the program said when it did not end well. */
+export function assertDone(
+  { code, output }: ProgramResult,
+  makeError: (said: { codigo: number; salida: string }) => AgentError,
+): void {
+  if (code !== 0) throw makeError({ codigo: code, salida: output });
 }
 
 /** UTF-8, or what consoles of Windows in the west of Europe and in America speak. */

@@ -77,18 +77,22 @@ test('install writes both units and starts the timer; again, it changes them; re
   const start = ['systemctl daemon-reload', 'systemctl enable ax-sync.timer', 'systemctl restart ax-sync.timer'];
   const end = ['systemctl disable --now ax-sync.timer', 'systemctl daemon-reload'];
   expect(lines).toEqual([...start, ...start, ...end]);
-  await expect(removeTask('AX Sync', run, units)).rejects.toThrow('No existe');
+  await expect(removeTask('AX Sync', run, units)).rejects.toMatchObject({ code: 'TAREA_AUSENTE' });
 });
 
 test('a unit of that name that works in another folder is not replaced', async () => {
   const { run } = record();
   await installTask(task, 0, run, units);
-  await expect(installTask({ ...task, folder: '/opt/otro' }, 0, run, units)).rejects.toThrow('trabaja en otra carpeta');
+  await expect(installTask({ ...task, folder: '/opt/otro' }, 0, run, units)).rejects.toMatchObject({
+    code: 'TAREA_AJENA',
+    message: expect.stringContaining('trabaja en otra carpeta'),
+  });
 });
 
 test('where systemd refuses, the units are what they were', async () => {
   const refusing = record({ 'systemctl enable': { code: 1, output: 'System has not been booted with systemd' } });
   await expect(installTask(task, 0, refusing.run, units)).rejects.toMatchObject({
+    code: 'SYSTEMD_FALLO',
     kind: 'configuracion',
     message: expect.stringContaining('System has not been booted with systemd'),
   });

@@ -1,15 +1,15 @@
 import { chown, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { AgentError, agentError } from '../agent-error.ts';
 import { isMissingFile } from '../config/files.ts';
-import { AgentError, exitCodes } from '../exit-codes.ts';
-import { assertDone, type RunProgram } from './run-program.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { assertDone, type ProgramResult, type RunProgram } from './run-program.ts';
 import type { ScheduledTask, TaskStatus } from './task.ts';
 
 /** A systemd timer and its service, in place of the Task Scheduler. */
 
 const UNITS = '/etc/systemd/system';
 const KINDS = ['service', 'timer'] as const;
-const AS_ROOT = 'Ejecútelo como root (sudo), en un sistema con systemd.';
 
 /** Of a task: `AX Sync` is `ax-sync.timer` and `ax-sync.service`. */
 export function unitName(taskName: string): string {
@@ -64,16 +64,14 @@ export async function installTask(task: ScheduledTask, uid: number, run: RunProg
   const units = renderUnits(task, uid);
   try {
     for (const kind of KINDS) await writeFile(paths[kind], units[kind], { mode: 0o644 });
-    assertDone('systemctl daemon-reload', await run('systemctl', ['daemon-reload']), AS_ROOT);
-    const enabled = await run('systemctl', ['enable', `${name}.timer`]);
-    assertDone(`systemctl enable ${name}.timer`, enabled, AS_ROOT);
+    await systemctl(run, ['daemon-reload']);
+    await systemctl(run, ['enable', `${name}.timer`]);
     // A timer that runs already would keep its old interval.
-    assertDone(`systemctl restart ${name}.timer`, await run('systemctl', ['restart', `${name}.timer`]), AS_ROOT);
+    await systemctl(run, ['restart', `${name}.timer`]);
   } catch (cause) {
     for (const kind of KINDS) await restore(paths[kind], before[kind]);
     if (cause instanceof AgentError) throw cause;
-    const message = `No se puede escribir en ${folder}: ${(cause as Error).message}.`;
-    throw new AgentError('configuracion', message, AS_ROOT, cause);
+    throw agentError('UNIDADES_NO_ESCRITAS', { carpeta: folder, motivo: (cause as Error).message }, cause);
   }
 }
 
@@ -82,20 +80,18 @@ export async function removeTask(taskName: string, run: RunProgram, folder = UNI
   const name = unitName(taskName);
   const paths = unitPaths(folder, name);
   if ((await readOrUndefined(paths.timer)) === undefined) {
-    throw new AgentError('configuracion', `No existe ${paths.timer}.`, 'Si tiene otro nombre, indique --nombre.');
+    throw agentError('TAREA_AUSENTE', { nombre: taskName });
   }
-  const disabled = await run('systemctl', ['disable', '--now', `${name}.timer`]);
-  assertDone(`systemctl disable ${name}.timer`, disabled, AS_ROOT);
+  await systemctl(run, ['disable', '--now', `${name}.timer`]);
   for (const kind of KINDS) await rm(paths[kind], { force: true });
-  assertDone('systemctl daemon-reload', await run('systemctl', ['daemon-reload']), AS_ROOT);
+  await systemctl(run, ['daemon-reload']);
 }
 
 /** What systemd knows of the timer; undefined when there is none. */
 export async function readTaskStatus(taskName: string, run: RunProgram): Promise<TaskStatus | undefined> {
   const name = unitName(taskName);
   const properties = ['LoadState', 'ActiveState', 'ExecMainExitTimestamp', 'ExecMainStatus', 'Result'];
-  const shown = await run('systemctl', ['show', `${name}.service`, `--property=${properties.join(',')}`]);
-  assertDone('systemctl show', shown, AS_ROOT);
+  const shown = await systemctl(run, ['show', `${name}.service`, `--property=${properties.join(',')}`]);
   const values = Object.fromEntries(shown.output.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)));
   if (values.LoadState !== 'loaded') return undefined;
   const timers = await run('systemctl', ['list-timers', '--all', '--no-pager', '--no-legend', `${name}.timer`]);
@@ -108,6 +104,13 @@ export async function readTaskStatus(taskName: string, run: RunProgram): Promise
     ],
     lastCode: last === '' || last === undefined ? undefined : Number(values.ExecMainStatus),
   };
+}
+
+/** Throws AgentError. */
+async function systemctl(run: RunProgram, args: string[]): Promise<ProgramResult> {
+  const result = await run('systemctl', args);
+  assertDone(result, (said) => agentError('SYSTEMD_FALLO', { orden: `systemctl ${args[0]}`, ...said }));
+  return result;
 }
 
 /** Writes `content` to a new file that `uid` alone may read. */
@@ -136,11 +139,7 @@ async function restore(path: string, content: string | undefined): Promise<void>
 async function assertOwn({ name, folder }: ScheduledTask, path: string): Promise<void> {
   const text = await readOrUndefined(path);
   if (text === undefined || text.includes(`\nWorkingDirectory=${literal(folder)}\n`)) return;
-  throw new AgentError(
-    'configuracion',
-    `Ya existe ${path}, y trabaja en otra carpeta.`,
-    `Elija otro nombre en vez de «${name}» con --nombre, o quite aquella con schedule remove.`,
-  );
+  throw agentError('TAREA_AJENA', { nombre: name, carpeta: 'otra carpeta' });
 }
 
 async function readOrUndefined(path: string): Promise<string | undefined> {

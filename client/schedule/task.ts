@@ -1,4 +1,4 @@
-import { AgentError } from '../exit-codes.ts';
+import { agentError } from '../agent-error.ts';
 
 /** A task as both schedulers are told of it: `client/schedule/windows.ts` and `systemd.ts` write it in their words. */
 export interface ScheduledTask {
@@ -34,19 +34,11 @@ export function parseMinutes(option: string, text: string): number {
   const [, count, unit] = /^(\d{1,5})([mhd])$/.exec(text) ?? [];
   const minutes = Number(count) * MINUTES[(unit ?? 'm') as keyof typeof MINUTES];
   if (minutes >= 1 && minutes <= MAX_MINUTES) return minutes;
-  throw new AgentError(
-    'configuracion',
-    `${option} «${text}» no es un tiempo entre 1m y 31d.`,
-    `Escríbalo en minutos, horas o días, por ejemplo ${option} 5m, ${option} 2h.`,
-  );
+  throw agentError('INTERVALO_INVALIDO', { opcion: option, texto: text });
 }
 
 /** Throws AgentError `configuracion`. */
 export function assertTaskName(name: string): void {
   if (NAME.test(name) && name.trim() === name) return;
-  throw new AgentError(
-    'configuracion',
-    `--nombre «${name}» no sirve como nombre de tarea.`,
-    'Use letras sin acento, cifras, espacios, puntos y guiones; 100 como mucho.',
-  );
+  throw agentError('NOMBRE_DE_TAREA_INVALIDO', { nombre: name });
 }

@@ -1,6 +1,6 @@
 import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AgentError } from '../exit-codes.ts';
+import { agentError } from '../agent-error.ts';
 import { assertDone, type RunProgram } from './run-program.ts';
 import type { ScheduledTask, TaskStatus } from './task.ts';
 
@@ -13,7 +13,6 @@ const SERVICE_ACCOUNTS: Record<string, string> = {
   'NT AUTHORITY\\LOCALSERVICE': 'S-1-5-19',
   'NT AUTHORITY\\NETWORKSERVICE': 'S-1-5-20',
 };
-const AS_ADMINISTRATOR = 'Ejecútelo en una consola abierta como administrador.';
 /** Of the Task Scheduler itself, not of the program that it ran: ready, at work, never run. */
 const NOT_A_RESULT = [0x41300, 0x41301, 0x41303];
 
@@ -77,7 +76,7 @@ export async function installTask(task: ScheduledTask, account: string, run: Run
     // schtasks reads UTF-16 with its mark.
     await writeFile(path, `\uFEFF${renderTaskXml(task, account)}`, 'utf16le');
     const created = await run('schtasks', ['/create', '/tn', task.name, '/xml', path, '/f']);
-    assertDone('schtasks /create', created, AS_ADMINISTRATOR);
+    assertDone(created, (said) => agentError('PROGRAMADOR_FALLO', { orden: 'schtasks /create', ...said }));
   } finally {
     await rm(path, { force: true });
   }
@@ -85,8 +84,8 @@ export async function installTask(task: ScheduledTask, account: string, run: Run
 
 /** Removes the task. Throws AgentError, also when there is none. */
 export async function removeTask(name: string, run: RunProgram): Promise<void> {
-  const action = `Si no existe con ese nombre, indique --nombre. ${AS_ADMINISTRATOR}`;
-  assertDone('schtasks /delete', await run('schtasks', ['/delete', '/tn', name, '/f']), action);
+  const deleted = await run('schtasks', ['/delete', '/tn', name, '/f']);
+  assertDone(deleted, (said) => agentError('PROGRAMADOR_FALLO', { orden: 'schtasks /delete', ...said }));
 }
 
 /** What the Task Scheduler knows of the task; undefined when there is none of that name. */
@@ -114,7 +113,7 @@ export async function writeSecretFile(path: string, content: string, account: st
     const sid = SERVICE_ACCOUNTS[account.toUpperCase()];
     const who = sid === undefined ? account : `*${sid}`;
     const restricted = await run('icacls', [path, '/inheritance:r', '/grant:r', `${who}:(R)`]);
-    assertDone('icacls', restricted, `Compruebe que exista la cuenta «${account}» (--cuenta). ${AS_ADMINISTRATOR}`);
+    assertDone(restricted, (said) => agentError('CUENTA_NO_ADMITIDA', { cuenta: account, ...said }));
     await file.writeFile(content);
     await file.sync();
   } catch (cause) {
@@ -143,11 +142,7 @@ async function assertOwn({ name, folder }: ScheduledTask, run: RunProgram): Prom
   if (code !== 0 || !xml.includes('<Task')) return;
   const found = /<WorkingDirectory>(.*?)<\/WorkingDirectory>/.exec(xml)?.[1];
   if (found !== undefined && isSamePath(found, folder)) return;
-  throw new AgentError(
-    'configuracion',
-    `Ya hay una tarea «${name}», y trabaja en ${found ?? 'otra carpeta'}.`,
-    'Elija otro nombre con --nombre, o quite aquella con schedule remove.',
-  );
+  throw agentError('TAREA_AJENA', { nombre: name, carpeta: found ?? 'otra carpeta' });
 }
 
 /** `found` is as schtasks printed it: escaped in its own way, accents in the code page of the console. */

@@ -1,22 +1,19 @@
 import { open, readdir } from 'node:fs/promises';
+import { AgentError, agentError } from '../agent-error.ts';
 import { isMissingFile } from '../config/files.ts';
-import { AgentError } from '../exit-codes.ts';
 
 /** What the spool asks of the file system. */
 
-/** The disk does not take a chunk. The upload can go on without it. */
-export class SpoolUnusable extends AgentError {
-  constructor(path: string, cause: NodeJS.ErrnoException) {
-    const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
-    const what = full ? 'no queda espacio en el disco' : cause.message;
-    super(
-      'error',
-      `No se puede escribir en ${path}: ${what}.`,
-      full ? 'Libere espacio o baje spoolMaxMb.' : 'Revise la carpeta y sus permisos.',
-      cause,
-    );
-    this.name = 'SpoolUnusable';
-  }
+/** Whether the disk did not take a chunk. The upload can go on without it. */
+export function isSpoolUnusable(error: unknown): boolean {
+  return error instanceof AgentError && (error.code === 'DISCO_LLENO' || error.code === 'SPOOL_NO_ESCRIBIBLE');
+}
+
+function spoolUnusable(path: string, cause: NodeJS.ErrnoException): AgentError {
+  const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
+  return full
+    ? agentError('DISCO_LLENO', { carpeta: path }, cause)
+    : agentError('SPOOL_NO_ESCRIBIBLE', { carpeta: path, motivo: cause.message }, cause);
 }
 
 /** Whether it is the file system that failed. */
@@ -24,12 +21,12 @@ export function isDiskError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string';
 }
 
-/** Runs what writes at `path`; an error of the file system becomes SpoolUnusable. */
+/** Runs what writes at `path`; an error of the file system becomes AgentError DISCO_LLENO or SPOOL_NO_ESCRIBIBLE. */
 export async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw isDiskError(error) ? new SpoolUnusable(path, error) : error;
+    throw isDiskError(error) ? spoolUnusable(path, error) : error;
   }
 }
 

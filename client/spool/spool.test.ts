@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { digestOf } from '../../protocol/digest.ts';
 import type { StoredChunk } from './chunk-store.ts';
-import { SpoolUnusable } from './disk.ts';
 import type { UploadHead } from './manifest.ts';
 import { makeSpoolKey } from './sealed.ts';
 import { Spool } from './spool.ts';
@@ -220,6 +219,6 @@ test('a folder that cannot be written is told with its path', async () => {
   const spool = await openSpool();
   await writeFile(join(folder, 'spool'), 'a file where the folder should be');
   const error = await spool.create(head).catch((cause: unknown) => cause);
-  expect(error).toBeInstanceOf(SpoolUnusable);
+  expect(error).toMatchObject({ code: 'SPOOL_NO_ESCRIBIBLE' });
   expect((error as Error).message).toContain(`No se puede escribir en ${join(folder, 'spool')}`);
 });

@@ -109,7 +109,7 @@ export class Spool {
     return 'damaged';
   }
 
-  /** Begins an upload, in the place of what there was of that table. Throws SpoolUnusable. */
+  /** Begins an upload, in the place of what there was of that table. Throws AgentError DISCO_LLENO or SPOOL_NO_ESCRIBIBLE. */
   async create(head: UploadHead): Promise<SpooledUpload> {
     const path = this.#pathOf(head.tabla);
     return onDisk(path, async () => {

@@ -1,7 +1,7 @@
 import { exactType } from './bulk/data-types.ts';
 import { RowSource } from './bulk/row-source.ts';
 import { type BulkColumn, loadType, quoteTable } from './ddl.ts';
-import { SqlServerError } from './errors.ts';
+import { type SqlServerError, sqlServerError } from './errors.ts';
 import type { Session } from './session.ts';
 
 export interface BulkLoadOptions {
@@ -14,7 +14,7 @@ export interface BulkLoadOptions {
  * Loads NDJSON into `table`, whose columns are those that createTempTableSql makes of `columns`. All rows or none.
  * Bytes are pulled as SQL Server takes them. Answers the rows loaded; no rows is no error.
  *
- * Throws `signal.reason`, what `pieces` threw, or SqlServerError: VALOR names row, column, value and rule.
+ * Throws `signal.reason`, what `pieces` threw, or SqlServerError: VALOR_NO_CABE names row, column, value and rule.
  */
 export async function bulkLoad(
   session: Session,
@@ -81,14 +81,15 @@ function unfit(
   rule: string,
   index: number | undefined,
 ): SqlServerError {
-  if (index === undefined) return new SqlServerError('VALOR', `Fila ${row} de la descarga: ${rule}.`);
+  if (index === undefined) return sqlServerError('VALOR_NO_CABE', { lugar: `Fila ${row} de la descarga`, regla: rule });
   const { name } = columns[index]!;
   const shown = value.length > VALUE_SHOWN ? `${value.slice(0, VALUE_SHOWN)}…` : value;
-  return new SqlServerError('VALOR', `Fila ${row} de la descarga, columna «${name}», valor «${shown}»: ${rule}.`);
+  return sqlServerError('VALOR_NO_CABE', {
+    lugar: `Fila ${row} de la descarga, columna «${name}», valor «${shown}»`,
+    regla: rule,
+  });
 }
 
 function miscounted(sent: number, loaded: number | undefined): SqlServerError {
-  return new SqlServerError('CONEXION', `Se enviaron ${sent} filas a SQL Server y dice haber cargado ${loaded ?? 0}.`, {
-    retryable: true,
-  });
+  return sqlServerError('CARGA_INCOMPLETA', { enviadas: sent, cargadas: loaded ?? 0 });
 }

@@ -7,6 +7,7 @@ import {
   type BulkColumn,
   type SqlServer,
   SqlServerError,
+  type SqlServerErrorCode,
   type SqlServerSettings,
   withSqlServer,
 } from './connection.ts';
@@ -77,7 +78,7 @@ describe('login', () => {
     const wire = await serve(hang, { tls: true });
     const error = await failureOf(use(wire, async () => {}, { password: 'otra' }));
     expect(error).toMatchObject({ code: 'CREDENCIALES', number: 18456, retryable: false });
-    expect(error.message).toMatch(/base pruebas.*usuario y la contraseña/);
+    expect(`${error.message} ${error.action}`).toMatch(/base pruebas.*usuario y la contraseña/);
     expect(error.message).not.toContain('otra');
   });
 
@@ -91,7 +92,7 @@ describe('login', () => {
     const wire = await serve(hang, { tls: true });
     const error = await failureOf(use(wire, async () => {}, { trustServerCertificate: false }));
     expect(error).toMatchObject({ code: 'CIFRADO', retryable: false });
-    expect(error.message).toContain('--sql-confiar-certificado');
+    expect(error.action).toContain('--sql-confiar-certificado');
   });
 
   test('a server that does not encrypt', async () => {
@@ -148,7 +149,7 @@ describe('statements', () => {
     ]);
     const bad = [{ name: 'x', type: 'datetime2', value: 'ayer' }] as const;
     const error = await failureOf(use(wire, (db) => db.execute('x', { parameters: bad })));
-    expect(error).toMatchObject({ code: 'VALOR' });
+    expect(error).toMatchObject({ code: 'VALOR_NO_CABE' });
     expect(error.message).toContain('@x');
   });
 
@@ -167,6 +168,11 @@ describe('statements', () => {
   test.each([
     [208, 'CONSULTA', false],
     [229, 'PERMISOS', false],
+    [916, 'BASE_DE_DATOS', false],
+    [245, 'VALOR', false],
+    [1222, 'TIEMPO', true],
+    [9002, 'RECURSOS', true],
+    [596, 'CONEXION', true],
     [1205, 'BLOQUEO_1205', true],
     [2627, 'RESTRICCION', false],
     [50_000, 'CONSULTA', false],
@@ -209,7 +215,7 @@ describe('statements', () => {
     );
     await use(wire, async (db) => {
       expect(await db.query('10000')).toHaveLength(10_000);
-      expect(await failureOf(db.query('10001'))).toMatchObject({ code: 'RESULTADO' });
+      expect(await failureOf(db.query('10001'))).toMatchObject({ code: 'RESULTADO_GRANDE' });
       expect(await db.query('1')).toEqual([{ a: 0, b: '' }]);
     });
   });
@@ -289,11 +295,17 @@ describe.each(['row-events', 'transcoder'] as const)('reading rows (%s)', (reade
   });
 
   test.each([
-    ['names repeated', answerRows([column('a'), column('a')], [[1, 2]]), /dos columnas «a»/],
-    ['a column without a name', answerRows([column('a'), column('')], [[1, 2]]), /columna 2.*no tiene nombre/],
+    ['names repeated', answerRows([column('a'), column('a')], [[1, 2]]), 'COLUMNA_REPETIDA', /dos columnas «a»/],
+    [
+      'a column without a name',
+      answerRows([column('a'), column('')], [[1, 2]]),
+      'COLUMNA_SIN_NOMBRE',
+      /columna 2.*no tiene nombre/,
+    ],
     [
       'no result set',
       async (_sql: string, _parameters: unknown, out: Parameters<Answer>[2]) => out.statementDone(2, false),
+      'RESULTADO_AUSENTE',
       /no devuelve filas/,
     ],
     [
@@ -302,15 +314,16 @@ describe.each(['row-events', 'transcoder'] as const)('reading rows (%s)', (reade
         await answerRows([column('a')], [[1]])(...args);
         await answerRows([column('b')], [[2]])(...args);
       },
+      'RESULTADO_REPETIDO',
       /más de un conjunto/,
     ],
-  ] as [string, Answer, RegExp][])('%s is an error', async (_name, answer, message) => {
+  ] as [string, Answer, SqlServerErrorCode, RegExp][])('%s is an error', async (_name, answer, code, message) => {
     const wire = await serve((sql, ...rest) =>
       (sql === 'ok' ? answerRows([column('a')], [[1]]) : answer)(sql, ...rest),
     );
     await use(wire, async (db) => {
       const error = await failureOf(drain(db.readRows('x', { signal, reader })));
-      expect(error).toMatchObject({ code: 'RESULTADO' });
+      expect(error).toMatchObject({ code });
       expect(error.message).toMatch(message);
       expect(await db.query('ok')).toEqual([{ a: 1 }]);
     });
@@ -454,7 +467,7 @@ describe('bulk load', () => {
     const wire = await ready();
     await use(wire, async (db) => {
       const error = await failureOf(db.bulkLoad('#t', columns, lines(5000, { at: 2500, line }), { signal }));
-      expect(error).toMatchObject({ code: 'VALOR', retryable: false });
+      expect(error).toMatchObject({ code: 'VALOR_NO_CABE', retryable: false });
       expect(error.message).toMatch(message);
       // The session lives on.
       await db.execute('x');

@@ -1,7 +1,7 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { type BulkLoadOptions, bulkLoad } from './bulk-load.ts';
 import { type BulkColumn, quoteTable } from './ddl.ts';
-import { SqlServerError } from './errors.ts';
+import { SqlServerError, sqlServerError } from './errors.ts';
 import { type NdjsonBlock, type ReadRowsOptions, readRows } from './read-rows.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
 import { openSession, type Session, type SqlServerSettings } from './session.ts';
@@ -72,7 +72,7 @@ export class SqlServer {
 
   /**
    * The rows of a small result, as tedious gives their values: no use for decimals, dates or anything that must be
-   * exact. Of several result sets all rows. Over 10,000 rows it throws RESULTADO.
+   * exact. Of several result sets all rows. Over 10,000 rows it throws RESULTADO_GRANDE.
    */
   async query(sql: string, { parameters = [], signal }: ExecuteOptions = {}): Promise<Record<string, unknown>[]> {
     const session = this.#session;
@@ -92,10 +92,7 @@ export class SqlServer {
       await session.perform(start, { signal, watch: session.watch(session.stallTimeoutMs) });
     } catch (error) {
       if (!tooMany) throw error;
-      throw new SqlServerError(
-        'RESULTADO',
-        `La consulta devuelve más de ${QUERY_MAX_ROWS} filas y se esperaban pocas.`,
-      );
+      throw sqlServerError('RESULTADO_GRANDE', { filas: QUERY_MAX_ROWS });
     }
     return rows;
   }

@@ -1,6 +1,6 @@
 import type { SqlServer } from './connection.ts';
 import { quoteName } from './ddl.ts';
-import { SqlServerError } from './errors.ts';
+import { SqlServerError, sqlServerError } from './errors.ts';
 import type { SqlParameter } from './request.ts';
 
 /** Whether a table can be read in ranges of a column (ranges.ts), and what there is to know of it. */
@@ -39,9 +39,9 @@ interface DescribedColumn {
  * Finds out what `columna` of the result of `query` is. `parameters` are those that the query may mention; their values
  * do not matter.
  *
- * Throws SqlServerError RESULTADO where rows cannot be read in ranges of it: it is not in the result, computed, may be
- * NULL, of a type without order or exact text, or without a unique index on it alone; PERMISOS where the login does not
- * see its table; CONSULTA where the query is not one plain SELECT.
+ * Throws SqlServerError PARTICION_COLUMNA where rows cannot be read in ranges of it: it is not in the result, computed, may be
+ * NULL, of a type without order or exact text, or without a unique index on it alone; PARTICION_PERMISO where the login does not
+ * see its table; PARTICION_CONSULTA where the query is not one plain SELECT.
  */
 export async function findRangeKey(
   db: SqlServer,
@@ -56,28 +56,29 @@ export async function findRangeKey(
   const alike = columns.filter(({ name }) => name?.toLowerCase() === columna.toLowerCase());
   const column = alike.find(({ name }) => name === columna) ?? alike[0];
   if (column === undefined) {
-    throw refused(`la consulta no devuelve la columna «${columna}»: añádala al SELECT`);
+    throw refused(`la consulta no devuelve la columna «${columna}»`, 'Añádala al SELECT');
   }
   const name = column.name!;
   const { source_table: table, source_column: source } = column;
   if (table === null || source === null) {
     const why = 'es calculada: no viene tal cual de una columna de una tabla, y no puede tener un índice único';
-    throw refused(`la columna «${name}» de la consulta ${why}. Ponga en la consulta una columna de tabla`);
+    throw refused(`la columna «${name}» de la consulta ${why}`, 'Ponga en la consulta una columna de tabla');
   }
   const place = `${column.source_schema ?? 'dbo'}.${table}`;
   const where = `la columna «${name}» de la consulta (${place}, columna ${source})`;
   if (column.source_server !== null) {
     throw refused(
-      `${where} es de un servidor vinculado (${column.source_server}): lea esa tabla en su propio servidor`,
+      `${where} es de un servidor vinculado (${column.source_server})`,
+      'Lea esa tabla en su propio servidor',
     );
   }
   const type = column.system_type_name ?? 'CLR';
   if (!KEY_TYPES.has(type.replace(/\(.*/, ''))) {
     const why = `es de tipo ${type}, que no se puede ordenar y escribir con exactitud`;
-    throw refused(`${where} ${why}. Use una columna de enteros, decimales, fechas, texto o uniqueidentifier`);
+    throw refused(`${where} ${why}`, 'Use una columna de enteros, decimales, fechas, texto o uniqueidentifier');
   }
   if (column.is_nullable) {
-    throw refused(`${where} admite NULL, y esas filas se saltarían: haga la columna NOT NULL`);
+    throw refused(`${where} admite NULL, y esas filas se saltarían`, 'Haga la columna NOT NULL');
   }
   await assertUnique(db, column, { where, place, table, source }, signal);
   const { collation_name: collation } = column;
@@ -123,11 +124,11 @@ function explain(error: SqlServerError): SqlServerError {
       : 'particion pide que process.query sea un solo SELECT, sin ORDER BY, sin WITH (CTE) ni otras sentencias, y con un ' +
         'nombre distinto en cada columna';
   if (error.number !== USES_TEMP_TABLE && !NOT_DERIVABLE.has(error.number ?? 0)) return error;
-  return new SqlServerError('CONSULTA', `La consulta no se puede leer por rangos: ${rule}. ${error.message}`, {
-    number: error.number!,
-    ...(error.line === undefined ? {} : { line: error.line }),
-    cause: error,
-  });
+  return sqlServerError(
+    'PARTICION_CONSULTA',
+    { regla: rule, texto: error.message },
+    { number: error.number!, ...(error.line === undefined ? {} : { line: error.line }), cause: error },
+  );
 }
 
 /**
@@ -165,20 +166,20 @@ async function assertUnique(
   const parameters = Object.entries(values).map(([name, value]) => ({ name, type: 'nvarchar' as const, value }));
   const found = (await db.query(indexesSql(database, { alone: true }), { parameters, signal })) as unknown as Index[];
   if (found.length === 0) {
-    const what = `particion: el usuario de SQL Server no ve la tabla ${place}, y no se sabe si ${where} es única`;
-    throw new SqlServerError('PERMISOS', `${what}. Dele permiso: GRANT VIEW DEFINITION ON ${place} TO su_usuario.`);
+    throw sqlServerError('PARTICION_PERMISO', { tabla: place, columna: where });
   }
   if (found.some((index) => index.is_unique && !index.is_disabled && !index.has_filter)) return;
   const index =
     found.find(({ name, is_unique }) => name !== null && is_unique) ?? found.find(({ name }) => name !== null);
   const create = `CREATE UNIQUE INDEX ${quoteName(`UX_${table}_${source}`)} ON ${quoteName(values.esquema)}.${quoteName(table)} (${quoteName(source)})`;
   if (index === undefined) {
-    throw refused(`${where} no es única: no hay un índice sobre ella sola. Si no se repite, créelo: ${create}`);
+    throw refused(`${where} no es única: no hay un índice sobre ella sola`, `Si no se repite, créelo: ${create}`);
   }
   const why = !index.is_unique ? 'no es UNIQUE' : index.is_disabled ? 'está deshabilitado' : 'tiene un filtro (WHERE)';
-  throw refused(`${where} no es única: su índice «${index.name}» ${why}. Si no se repite, cree otro: ${create}`);
+  throw refused(`${where} no es única: su índice «${index.name}» ${why}`, `Si no se repite, cree otro: ${create}`);
 }
 
-function refused(what: string): SqlServerError {
-  return new SqlServerError('RESULTADO', `particion: ${what}, o elija otra columna en particion.columna.`);
+/** `remedy` begins the sentence that says what to do. */
+function refused(why: string, remedy: string): SqlServerError {
+  return sqlServerError('PARTICION_COLUMNA', { motivo: why, remedio: remedy });
 }

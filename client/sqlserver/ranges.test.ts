@@ -73,6 +73,10 @@ async function failureOf(promise: Promise<unknown>): Promise<SqlServerError> {
   return error;
 }
 
+function textOf({ message, action }: SqlServerError): string {
+  return `${message} ${action}`;
+}
+
 function quoted(...values: string[]): [literal: string, json: string][] {
   return values.map((value) => [`N'${value.replaceAll("'", "''")}'`, JSON.stringify(value)]);
 }
@@ -257,8 +261,8 @@ describe('every row exactly once', () => {
       // The range ends with the other one.
       expect((await read(db, 'SELECT k FROM t', 'k', { filas: 2 })).ends).toEqual(['b']);
       const error = await failureOf(read(db, 'SELECT k FROM t', 'k', { filas: 1 }));
-      expect(error).toMatchObject({ code: 'VALOR', retryable: false });
-      expect(error.message).toMatch(/«k».*U\+FFFD.*particion\.columna/);
+      expect(error).toMatchObject({ code: 'PARTICION_VALOR', retryable: false });
+      expect(textOf(error)).toMatch(/«k».*U\+FFFD.*particion\.columna/);
     });
   });
 });
@@ -274,7 +278,7 @@ test('a server that answers the same rows for ever is not read for ever', async 
   });
   const error = await failureOf(reading);
   await wire.stop();
-  expect(error.code).toBe('VALOR');
+  expect(error.code).toBe('PARTICION_VALOR');
   expect(error.message).toMatch(/vuelve a salir detrás de sí mismo/);
   expect(ends).toEqual(['2']);
 });
@@ -312,39 +316,54 @@ describe('findRangeKey', () => {
   const every = 'SELECT * FROM t';
 
   test.each<[string, string, SqlServerErrorCode, RegExp]>([
-    [every, 'nada', 'RESULTADO', /la consulta no devuelve la columna «nada»: añádala al SELECT/],
+    [every, 'nada', 'PARTICION_COLUMNA', /la consulta no devuelve la columna «nada»\. Añádala al SELECT, o elija/],
     // A hidden key column of the description is no column of the result.
-    ['SELECT otro FROM t', 'par', 'RESULTADO', /no devuelve la columna «par»/],
-    ['SELECT id + 0 AS id FROM t', 'id', 'RESULTADO', /«id» de la consulta es calculada/],
-    ['SELECT id FROM t UNION ALL SELECT id FROM t', 'id', 'RESULTADO', /«id» de la consulta es calculada/],
-    [every, 'nulo', 'RESULTADO', /«nulo» de la consulta \(dbo\.t, columna nulo\) admite NULL.*NOT NULL/],
+    ['SELECT otro FROM t', 'par', 'PARTICION_COLUMNA', /no devuelve la columna «par»/],
+    ['SELECT id + 0 AS id FROM t', 'id', 'PARTICION_COLUMNA', /«id» de la consulta es calculada/],
+    ['SELECT id FROM t UNION ALL SELECT id FROM t', 'id', 'PARTICION_COLUMNA', /«id» de la consulta es calculada/],
+    [every, 'nulo', 'PARTICION_COLUMNA', /«nulo» de la consulta \(dbo\.t, columna nulo\) admite NULL.*NOT NULL/],
     [
       'SELECT a.id FROM t AS b LEFT JOIN t AS a ON a.id = b.id',
       'id',
-      'RESULTADO',
+      'PARTICION_COLUMNA',
       /«id» de la consulta \(dbo\.t, columna id\) admite NULL/,
     ],
-    [every, 'f', 'RESULTADO', /«f» de la consulta \(dbo\.t, columna f\) es de tipo float, que no se puede ordenar/],
-    [every, 'b', 'RESULTADO', /es de tipo varbinary\(8\)/],
-    [every, 'x', 'RESULTADO', /es de tipo xml/],
-    [every, 'largo', 'RESULTADO', /no es única: no hay un índice sobre ella sola/],
+    [
+      every,
+      'f',
+      'PARTICION_COLUMNA',
+      /«f» de la consulta \(dbo\.t, columna f\) es de tipo float, que no se puede ordenar/,
+    ],
+    [every, 'b', 'PARTICION_COLUMNA', /es de tipo varbinary\(8\)/],
+    [every, 'x', 'PARTICION_COLUMNA', /es de tipo xml/],
+    [every, 'largo', 'PARTICION_COLUMNA', /no es única: no hay un índice sobre ella sola/],
     [
       'SELECT id AS numero FROM t',
       'numero',
-      'RESULTADO',
+      'PARTICION_COLUMNA',
       /«numero» de la consulta \(dbo\.t, columna id\) no es única: no hay.*: CREATE UNIQUE INDEX \[UX_t_id\] ON \[dbo\]\.\[t\] \(\[id\]\), o elija/,
     ],
-    [every, 'par', 'RESULTADO', /no es única: no hay un índice sobre ella sola/],
-    [every, 'incluida', 'RESULTADO', /no es única: no hay un índice sobre ella sola/],
-    [every, 'otro', 'RESULTADO', /no es única: su índice «ix_otro» no es UNIQUE.*CREATE UNIQUE INDEX/],
-    [every, 'activo', 'RESULTADO', /no es única: su índice «fx» tiene un filtro/],
-    ['SELECT id FROM t ORDER BY id', 'id', 'CONSULTA', /particion pide.*un solo SELECT, sin ORDER BY.*error 1033/],
-    ['WITH c AS (SELECT id FROM t) SELECT id FROM c', 'id', 'CONSULTA', /un solo SELECT.*sin WITH.*error 156/],
-    ['SELECT id FROM t; SELECT 1 AS a', 'id', 'CONSULTA', /ni otras sentencias.*error 102/],
-    ['EXEC algo', 'id', 'CONSULTA', /particion pide/],
-    ['SELECT id, otro AS ID FROM t', 'id', 'CONSULTA', /nombre distinto en cada columna.*error 8156/],
-    ['SELECT id, otro + 1 FROM t', 'id', 'CONSULTA', /nombre distinto en cada columna.*error 8155/],
-    ['SELECT id FROM #t', 'id', 'CONSULTA', /no admite tablas #temporales.*error 11526/],
+    [every, 'par', 'PARTICION_COLUMNA', /no es única: no hay un índice sobre ella sola/],
+    [every, 'incluida', 'PARTICION_COLUMNA', /no es única: no hay un índice sobre ella sola/],
+    [every, 'otro', 'PARTICION_COLUMNA', /no es única: su índice «ix_otro» no es UNIQUE.*CREATE UNIQUE INDEX/],
+    [every, 'activo', 'PARTICION_COLUMNA', /no es única: su índice «fx» tiene un filtro/],
+    [
+      'SELECT id FROM t ORDER BY id',
+      'id',
+      'PARTICION_CONSULTA',
+      /particion pide.*un solo SELECT, sin ORDER BY.*error 1033/,
+    ],
+    [
+      'WITH c AS (SELECT id FROM t) SELECT id FROM c',
+      'id',
+      'PARTICION_CONSULTA',
+      /un solo SELECT.*sin WITH.*error 156/,
+    ],
+    ['SELECT id FROM t; SELECT 1 AS a', 'id', 'PARTICION_CONSULTA', /ni otras sentencias.*error 102/],
+    ['EXEC algo', 'id', 'PARTICION_CONSULTA', /particion pide/],
+    ['SELECT id, otro AS ID FROM t', 'id', 'PARTICION_CONSULTA', /nombre distinto en cada columna.*error 8156/],
+    ['SELECT id, otro + 1 FROM t', 'id', 'PARTICION_CONSULTA', /nombre distinto en cada columna.*error 8155/],
+    ['SELECT id FROM #t', 'id', 'PARTICION_CONSULTA', /no admite tablas #temporales.*error 11526/],
     ['SELECT id FROM no_existe', 'id', 'CONSULTA', /error 208 .*no_existe/],
     ['SELECT id FROM t WHERE otro > @ultimaSync', 'id', 'CONSULTA', /error 137 /],
   ])('refuses %s, column %s', async (query, columna, code, message) => {
@@ -352,7 +371,7 @@ describe('findRangeKey', () => {
       await db.execute(table);
       await db.execute('CREATE TABLE #t (id INT)');
       const error = await failureOf(findRangeKey(db, query, [], columna, signal));
-      expect(error.message).toMatch(message);
+      expect(textOf(error)).toMatch(message);
       expect(error).toMatchObject({ code, retryable: false });
     });
   });
@@ -392,19 +411,19 @@ describe('findRangeKey', () => {
 
   test('a table that the login does not see', async () => {
     const error = await answering({});
-    expect(error.code).toBe('PERMISOS');
-    expect(error.message).toMatch(/no ve la tabla dbo\.t.*GRANT VIEW DEFINITION ON dbo\.t/);
+    expect(error.code).toBe('PARTICION_PERMISO');
+    expect(textOf(error)).toMatch(/no ve la tabla dbo\.t.*GRANT VIEW DEFINITION ON dbo\.t/);
   });
 
   test('a table of a linked server', async () => {
     const error = await answering({ source_server: 'OTRO' });
-    expect(error.code).toBe('RESULTADO');
+    expect(error.code).toBe('PARTICION_COLUMNA');
     expect(error.message).toMatch(/servidor vinculado \(OTRO\)/);
   });
 
   test('a type of the CLR', async () => {
     const error = await answering({ system_type_name: null });
-    expect(error.code).toBe('RESULTADO');
+    expect(error.code).toBe('PARTICION_COLUMNA');
     expect(error.message).toMatch(/es de tipo CLR/);
   });
 });

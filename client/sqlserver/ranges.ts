@@ -1,7 +1,7 @@
 import { replaceUnstorable } from '../../protocol/values.ts';
 import type { NdjsonBlock, SqlServer } from './connection.ts';
 import { quoteName } from './ddl.ts';
-import { SqlServerError } from './errors.ts';
+import { type SqlServerError, sqlServerError } from './errors.ts';
 import { type RangeKey, wrapQuery } from './range-key.ts';
 import type { SqlParameter } from './request.ts';
 
@@ -38,7 +38,7 @@ export interface RangeOptions {
  * The rows of `query` in the order of its key: the blocks of one range after the other, and a RangeEnd behind each range
  * that has rows. Ends after the first range with fewer than `filas`.
  *
- * Throws `signal.reason`, what SqlServer.readRows throws, or SqlServerError VALOR for a key whose text is not exact or
+ * Throws `signal.reason`, what SqlServer.readRows throws, or SqlServerError PARTICION_VALOR for a key whose text is not exact or
  * that SQL Server finds behind itself.
  */
 export async function* readRanges(
@@ -105,7 +105,7 @@ function lastValue(bytes: Uint8Array, name: string): string {
   return value;
 }
 
-/** A number keeps its digits, which a double might lose. Throws SqlServerError VALOR. */
+/** A number keeps its digits, which a double might lose. Throws SqlServerError PARTICION_VALOR. */
 function readKey(json: string, name: string): string {
   if (json === 'null') throw unusableKey(name, 'es NULL');
   if (!json.startsWith('"')) return json;
@@ -144,9 +144,5 @@ function endOfLiteral(text: string, from: number): number {
 }
 
 function unusableKey(name: string, why: string): SqlServerError {
-  return new SqlServerError(
-    'VALOR',
-    `Columna «${name}», en la última fila de un rango de particion: el valor ${why} y no sirve para seguir detrás de él. ` +
-      'Corrija esa fila o elija otra columna en particion.columna.',
-  );
+  return sqlServerError('PARTICION_VALOR', { columna: name, motivo: why });
 }

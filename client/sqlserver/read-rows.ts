@@ -1,6 +1,6 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { limits } from '../../protocol/constants.ts';
-import { SqlServerError } from './errors.ts';
+import { type SqlServerError, sqlServerError } from './errors.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
 import { assertUsableNames, makeRowEncoder, type RowEncoder } from './row-events.ts';
 import type { Session } from './session.ts';
@@ -36,8 +36,8 @@ export const DEFAULT_BLOCK_BYTES = 256 * 1024;
  * The transcoder reads them; where it cannot (a type that it does not know, another tedious), and where `options` say so,
  * tedious' row events do, slower, and refusing what they have lost digits of.
  *
- * Throws `signal.reason`, or SqlServerError: RESULTADO (no result set, several, names that are empty or repeated),
- * VALOR (a value that row events cannot give exactly, a line over `limits.lineMaxBytes`), what SQL Server raised.
+ * Throws `signal.reason`, or SqlServerError: RESULTADO_AUSENTE, RESULTADO_REPETIDO, COLUMNA_SIN_NOMBRE,
+ * COLUMNA_REPETIDA, VALOR_INEXACTO, FILA_GRANDE (a line over `limits.lineMaxBytes`), what SQL Server raised.
  */
 export async function* readRows(session: Session, sql: string, options: ReadRowsOptions): AsyncGenerator<NdjsonBlock> {
   const { parameters = [], signal, blockBytes = DEFAULT_BLOCK_BYTES } = options;
@@ -166,7 +166,7 @@ class EventCollector {
     return this.#bytes >= this.#blockBytes;
   }
 
-  /** Throws SqlServerError VALOR. */
+  /** Throws SqlServerError FILA_GRANDE. */
   add(cells: readonly { value: unknown }[]): void {
     this.#rowNumber += 1;
     const line = `${this.#encoder.encode(cells, this.#rowNumber)}\n`;
@@ -188,23 +188,17 @@ class EventCollector {
 }
 
 function noResult(): SqlServerError {
-  return new SqlServerError('RESULTADO', 'La consulta no devuelve filas: process.query debe acabar en un SELECT.');
+  return sqlServerError('RESULTADO_AUSENTE', {});
 }
 
 function severalResults(): SqlServerError {
-  return new SqlServerError(
-    'RESULTADO',
-    'La consulta devuelve más de un conjunto de filas: deje uno solo (los demás pasos van en pre_process).',
-  );
+  return sqlServerError('RESULTADO_REPETIDO', {});
 }
 
 function valueTooLong(rowNumber: number, column: string | undefined): SqlServerError {
   const limit = limits.lineMaxBytes / 1024 / 1024;
   const place = column === undefined ? `Fila ${rowNumber}` : `Fila ${rowNumber}, columna «${column}»`;
-  return new SqlServerError(
-    'VALOR',
-    `${place}: la fila pasa del máximo de ${limit} MiB. Excluya la columna grande de la consulta.`,
-  );
+  return sqlServerError('FILA_GRANDE', { lugar: place, limite: limit });
 }
 
 function slowReading({ colName, type }: { colName: string; type: { name: string } }): string {

@@ -1,7 +1,7 @@
 import { type Connection, Request, TYPES } from 'tedious';
 import type { DataType } from 'tedious/lib/data-type.js';
 import { exactType } from './bulk/data-types.ts';
-import { SqlServerError } from './errors.ts';
+import { sqlServerError } from './errors.ts';
 import type { Cancelable } from './session.ts';
 
 /** A parameter of a statement. */
@@ -39,6 +39,6 @@ export function sendRequest(connection: Connection, request: Request): Cancelabl
 function parameterType(name: string, type: SqlParameter['type']): DataType {
   if (type === 'nvarchar') return TYPES.NVarChar;
   const refuse = (value: string, rule: string) =>
-    new SqlServerError('VALOR', `Parámetro @${name}, valor «${value}»: ${rule}.`);
+    sqlServerError('VALOR_NO_CABE', { lugar: `Parámetro @${name}, valor «${value}»`, regla: rule });
   return exactType(type === 'datetime2' ? { name: type, scale: 7 } : { name: type }, { nullable: true, refuse });
 }

@@ -10,17 +10,17 @@ import {
   ROWVERSION_USER_TYPE,
   replaceUnstorable,
 } from '../../protocol/values.ts';
-import { SqlServerError } from './errors.ts';
+import { type SqlServerError, sqlServerError } from './errors.ts';
 
 /** Writes the rows of one result as JSON objects. */
 export interface RowEncoder {
-  /** The object of a row, without a line end. `rowNumber`, from 1, is for errors. Throws SqlServerError VALOR. */
+  /** The object of a row, without a line end. `rowNumber`, from 1, is for errors. Throws SqlServerError VALOR_INEXACTO. */
   encode(cells: readonly { value: unknown }[], rowNumber: number): string;
   /** Characters replaced since it was last asked. */
   takeReplaced(): number;
 }
 
-/** Throws SqlServerError RESULTADO where the columns cannot be the keys of an object. */
+/** Throws SqlServerError COLUMNA_SIN_NOMBRE or COLUMNA_REPETIDA where the columns cannot be the keys of an object. */
 export function makeRowEncoder(columns: readonly ColumnMetadata[]): RowEncoder {
   assertUsableNames(columns.map(({ colName }) => colName));
   let replaced = 0;
@@ -54,18 +54,15 @@ export function makeRowEncoder(columns: readonly ColumnMetadata[]): RowEncoder {
   };
 }
 
-/** Every column has a name, and no two the same: the keys of the JSON object. Throws SqlServerError RESULTADO. */
+/** Every column has a name, and no two the same: the keys of the JSON object. Throws SqlServerError. */
 export function assertUsableNames(names: readonly string[]): void {
   const seen = new Set<string>();
   names.forEach((name, index) => {
     if (name === '') {
-      throw new SqlServerError(
-        'RESULTADO',
-        `La columna ${index + 1} de la consulta no tiene nombre: póngale un alias (AS …).`,
-      );
+      throw sqlServerError('COLUMNA_SIN_NOMBRE', { numero: index + 1 });
     }
     if (seen.has(name)) {
-      throw new SqlServerError('RESULTADO', `La consulta devuelve dos columnas «${name}»: dé a una otro alias (AS …).`);
+      throw sqlServerError('COLUMNA_REPETIDA', { columna: name });
     }
     seen.add(name);
   });
@@ -169,9 +166,5 @@ function quote(text: string): string {
 }
 
 function inexact(rowNumber: number, column: string): SqlServerError {
-  return new SqlServerError(
-    'VALOR',
-    `Fila ${rowNumber}, columna «${column}»: este lector no puede leer el valor con exactitud. ` +
-      'Conviértalo a texto en la consulta, por ejemplo CONVERT(varchar(50), columna, 126).',
-  );
+  return sqlServerError('VALOR_INEXACTO', { fila: rowNumber, columna: column });
 }

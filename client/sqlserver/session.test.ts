@@ -44,7 +44,7 @@ test('nobody listens', async () => {
   const error = await failureOf(openSession({ ...settings, port }, idle()));
   expect(error).toMatchObject({ code: 'CONEXION', retryable: true });
   expect(error.message).toContain(`127.0.0.1:${port}, base b`);
-  expect(error.message).toContain('servicio esté en marcha');
+  expect(error.action).toContain('servicio esté en marcha');
   expect(error.message).not.toContain('una clave');
 });
 

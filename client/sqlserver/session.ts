@@ -1,5 +1,5 @@
 import { Connection } from 'tedious';
-import { SqlServerError, translateError } from './errors.ts';
+import { type SqlServerError, sqlServerError, translateError } from './errors.ts';
 import { StallWatch } from './stall-watch.ts';
 import { canTranscode, TranscodingConnection } from './transcoder/connection.ts';
 
@@ -115,11 +115,10 @@ export class Session {
 
   #stallError(watch: StallWatch, cause: unknown): SqlServerError {
     const seconds = Math.round(watch.limitMs / 1000);
-    return new SqlServerError(
+    return sqlServerError(
       'TIEMPO',
-      `SQL Server (${this.#place}) no envía nada desde hace ${seconds} s: la conexión se da por perdida. ` +
-        'Compruebe la red y si otra sesión bloquea los datos.',
-      { retryable: true, cause },
+      { lugar: this.#place, texto: `no envía nada desde hace ${seconds} s y la conexión se da por perdida.` },
+      { cause },
     );
   }
 }

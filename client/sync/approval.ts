@@ -8,7 +8,7 @@ import {
   type TablaBajada,
   type TablaSubida,
 } from '../../protocol/config.ts';
-import { AgentError } from '../exit-codes.ts';
+import { type AgentError, agentError } from '../agent-error.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
 
 /**
@@ -123,9 +123,5 @@ export function assertTableApproved(
 }
 
 function notApproved(what: string, places: string[]): AgentError {
-  return new AgentError(
-    'configuracion',
-    `${what} no está aprobado en este equipo y no se ejecuta (${places.join('; ')}).`,
-    'Revíselo y apruébelo con ax-sync-client approve.',
-  );
+  return agentError('SQL_SIN_APROBAR', { que: what, donde: places.join('; ') });
 }

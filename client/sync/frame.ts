@@ -1,6 +1,6 @@
 import type { DownloadEnd, DownloadStart } from '../../protocol/api.ts';
 import { limits } from '../../protocol/constants.ts';
-import { BackendError } from '../http/client.ts';
+import { backendError } from '../http/client.ts';
 
 /**
  * A framed download: the line `{"$inicio":…}`, one line a row, the line `{"$fin":{"filas":n}}`. A connection that a
@@ -27,7 +27,7 @@ export async function readFrame(body: AsyncIterable<Uint8Array>): Promise<Framed
   const start = end < 0 ? undefined : parse<DownloadStart>(group.subarray(0, end))?.$inicio;
   if (start === undefined) {
     await groups.return(undefined);
-    throw new BackendError('La descarga no empieza con «$inicio»', { retryable: true });
+    throw backendError('DESCARGA_INCOMPLETA', { motivo: 'no empieza con «$inicio»' });
   }
   return { start, rows: withoutEnd(group.subarray(end + 1), groups) };
 }
@@ -61,10 +61,10 @@ async function* withoutEnd(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGe
   }
   const filas = parse<DownloadEnd>(held)?.$fin?.filas;
   if (filas === undefined) {
-    throw new BackendError(`La descarga se cortó después de ${count} filas: falta «$fin»`, { retryable: true });
+    throw backendError('DESCARGA_INCOMPLETA', { motivo: `se cortó después de ${count} filas y falta «$fin»` });
   }
   if (filas !== count) {
-    throw new BackendError(`La descarga está incompleta: llegaron ${count} de ${filas} filas`, { retryable: true });
+    throw backendError('DESCARGA_INCOMPLETA', { motivo: `llegaron ${count} de ${filas} filas` });
   }
 }
 
@@ -85,7 +85,7 @@ async function* wholeLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<Bu
       waiting += bytes.length - end;
     }
     if (waiting > limits.lineMaxBytes) {
-      throw new BackendError(`Una fila de la descarga pasa de ${limits.lineMaxBytes} bytes`, { retryable: false });
+      throw backendError('DESCARGA_FILA_GRANDE', { bytes: limits.lineMaxBytes });
     }
   }
 }

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type AgentError, agentError } from '../agent-error.ts';
 import { isMissingFile } from '../config/files.ts';
-import { AgentError } from '../exit-codes.ts';
 
 /**
  * One run at a time in an install folder: `sync.lock`, with the process id of who holds it. The holder touches the
@@ -104,12 +104,7 @@ async function createNew(path: string, content: string): Promise<boolean> {
 }
 
 function uncreatable(path: string, cause: unknown): AgentError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const action =
-    code === 'ENOSPC'
-      ? 'No queda espacio en el disco: libere un poco.'
-      : 'Revise que la carpeta exista y que el usuario de la tarea tenga permiso de escritura.';
-  return new AgentError('configuracion', `No se puede crear ${path}: ${message}.`, action, cause);
+  return agentError('CERROJO_NO_CREADO', { archivo: path, motivo: (cause as Error).message }, cause);
 }
 
 async function readHolder(path: string): Promise<'gone' | { text: string; pid: number; alive: boolean }> {
@@ -145,9 +140,5 @@ async function readOrUndefined(path: string): Promise<string | undefined> {
 
 function busy(pid: number | undefined): AgentError {
   const who = pid === undefined || pid === 0 ? 'otro proceso' : `el proceso ${pid}`;
-  return new AgentError(
-    'ocupado',
-    `Ya hay una sincronización en marcha en esta carpeta (${who}).`,
-    'Espere a que termine; la próxima ejecución programada seguirá donde quedó.',
-  );
+  return agentError('CARPETA_OCUPADA', { quien: who });
 }

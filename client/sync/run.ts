@@ -1,6 +1,7 @@
 import type { ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/config.ts';
+import { agentError } from '../agent-error.ts';
 import { describeError, endsRun } from '../describe-error.ts';
-import { AgentError, type ExitReason } from '../exit-codes.ts';
+import type { ExitReason } from '../exit-codes.ts';
 import type { TableRun } from '../log/history.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
 import { assertTableApproved } from './approval.ts';
@@ -130,13 +131,10 @@ function selectTasks(config: ConfiguracionTablas, { upload, download, tablas }: 
   const names = new Set(all.map(({ tabla }) => tabla.nombre));
   const unknown = tablas.filter((nombre) => !names.has(nombre));
   if (unknown.length > 0) {
-    throw new AgentError(
-      'configuracion',
-      `No hay tabla «${unknown.join('», «')}» que sincronizar.`,
-      names.size === 0
-        ? 'La configuración no tiene tablas en esta dirección.'
-        : `Las que hay: ${[...names].join(', ')}.`,
-    );
+    throw agentError('TABLA_NO_CONFIGURADA', {
+      tablas: unknown.join('», «'),
+      hay: names.size === 0 ? 'ninguna en esta dirección' : [...names].join(', '),
+    });
   }
   return all.filter(({ tabla }) => tablas.includes(tabla.nombre));
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Commit, Modo, UploadResult } from '../../protocol/api.ts';
 import { digestOfDigests } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import { AgentError } from '../exit-codes.ts';
+import { AgentError, agentError } from '../agent-error.ts';
 import type { Backend, SealedChunk } from '../http/backend.ts';
 import { isRetryable } from '../retry.ts';
 import type { ChunkStore, StoredChunk } from '../spool/chunk-store.ts';
@@ -31,12 +31,9 @@ export interface SentUpload {
   alreadyThere: number;
 }
 
-/** Chunks that the backend has lost are no longer kept here either: the table has to be read again. */
-export class ChunksLost extends AgentError {
-  constructor(n: number) {
-    super('backend', `El backend perdió el trozo ${n} y el agente ya no lo conserva.`, 'La tabla se lee de nuevo.');
-    this.name = 'ChunksLost';
-  }
+/** Whether the backend has lost a chunk that is no longer kept here either: the table has to be read again. */
+export function isChunkLost(error: unknown): boolean {
+  return error instanceof AgentError && error.code === 'TROZO_PERDIDO';
 }
 
 export interface UploadKind {
@@ -64,7 +61,7 @@ export interface SendOptions extends UploadKind {
  * Sends the chunks that `read` makes and has them applied. One chunk goes in one request; more go through a store, two at
  * a time while `read` goes on, and are committed together. No chunks: nothing is sent, unless `sendEmpty`.
  *
- * On failure nothing has been applied. Throws what `read`, the store or the backend throw, ChunksLost, the signal's reason.
+ * On failure nothing has been applied. Throws what `read`, the store or the backend throw, AgentError TROZO_PERDIDO, the signal's reason.
  */
 export async function sendChunks(
   backend: Backend,
@@ -140,7 +137,7 @@ export interface DeliverOptions extends Pick<SendOptions, 'onWait' | 'onCommit' 
  * Has the backend store and commit all chunks of `store`, those that it has from before not being sent again. Goes on while
  * chunks are still added; repeats what a crash of PostgreSQL emptied.
  *
- * Throws SyncError or BackendError (the store is as it was), ChunksLost, the signal's reason.
+ * Throws SyncError or BackendError (the store is as it was), AgentError TROZO_PERDIDO, the signal's reason.
  */
 export async function deliver(
   backend: Backend,
@@ -251,7 +248,7 @@ async function sendChunk(
   signal: AbortSignal,
 ): Promise<void> {
   const body = await store.read(n);
-  if (body === undefined) throw new ChunksLost(n);
+  if (body === undefined) throw agentError('TROZO_PERDIDO', { trozo: n });
   const { digest, filas: rows } = store.info(n);
   await backend.putChunk(id, { n, digest, rows, body }, signal);
 }

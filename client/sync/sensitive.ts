@@ -7,7 +7,7 @@ import {
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
-import { AgentError } from '../exit-codes.ts';
+import { type AgentError, agentError } from '../agent-error.ts';
 import type { NdjsonBlock } from '../sqlserver/connection.ts';
 import type { RangeEnd } from '../sqlserver/ranges.ts';
 import { replaceMembers } from './members.ts';
@@ -111,11 +111,7 @@ export function sensitiveColumnsOf(
 ): SensitiveColumns | undefined {
   if (camposSensibles.length === 0) return undefined;
   if (dataKey !== undefined) return new SensitiveColumns(dataKey, camposSensibles);
-  throw new AgentError(
-    'configuracion',
-    `«${nombre}» tiene camposSensibles y este agente no tiene la clave de datos del tenant.`,
-    'En el primer agente del tenant: ax-sync-client data-key create; en los demás: data-key import.',
-  );
+  throw agentError('CAMPOS_SENSIBLES_SIN_CLAVE', { tabla: nombre });
 }
 
 /** Rows on their way up. Throws AgentError `configuracion` for a sensitive column that the query does not give. */
@@ -154,17 +150,9 @@ export function encryptLine(line: string, tabla: string, columns: SensitiveColum
     return columns.encrypt(name, json);
   });
   if (missing.size === 0) return done;
-  throw new AgentError(
-    'configuracion',
-    `La consulta de «${tabla}» no da la columna «${[...missing].join('», «')}», que está en camposSensibles.`,
-    'Corrija camposSensibles o la consulta. No se ha enviado nada.',
-  );
+  throw agentError('CAMPO_SENSIBLE_AUSENTE', { tabla, columnas: [...missing].join('», «') });
 }
 
 function unreadable(column: string, why: string): AgentError {
-  return new AgentError(
-    'configuracion',
-    `Un valor de la columna sensible «${column}» no se puede descifrar: ${why}.`,
-    'Importe la clave de datos del tenant con ax-sync-client data-key import. No se ha cambiado nada.',
-  );
+  return agentError('CAMPO_SENSIBLE_ILEGIBLE', { columna: column, motivo: why });
 }

@@ -1,6 +1,6 @@
 import { type Esquema, primaryKeyOf, type TablaBajada } from '../../protocol/config.ts';
 import { parseSqlType } from '../../protocol/sql-types.ts';
-import { AgentError } from '../exit-codes.ts';
+import { agentError } from '../agent-error.ts';
 import { type BulkColumn, quoteName, quoteTable } from '../sqlserver/ddl.ts';
 
 /** SQL of a download's target table. */
@@ -49,11 +49,7 @@ export function keyNames(tabla: TablaBajada, columns: readonly BulkColumn[]): st
   return primaryKeyOf(tabla).map((key) => {
     const column = columns.find(({ name }) => name.toLowerCase() === key.toLowerCase());
     if (column !== undefined) return column.name;
-    throw new AgentError(
-      'configuracion',
-      `La primaryKey «${key}» de ${tabla.nombre} no está entre las columnas de su schema.`,
-      'Corrija primaryKey o schema.columns en configuracionTablas.',
-    );
+    throw agentError('CLAVE_SIN_COLUMNA', { clave: key, tabla: tabla.nombre });
   });
 }
 

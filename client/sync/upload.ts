@@ -2,7 +2,7 @@ import { isPhaseAt, primaryKeyOf, type TablaSubida } from '../../protocol/config
 import { describeError } from '../describe-error.ts';
 import { withRetries } from '../retry.ts';
 import { type ChunkStore, MemoryChunks } from '../spool/chunk-store.ts';
-import { SpoolUnusable } from '../spool/disk.ts';
+import { isSpoolUnusable } from '../spool/disk.ts';
 import type { UploadHead } from '../spool/manifest.ts';
 import type { SpooledUpload } from '../spool/spooled-upload.ts';
 import {
@@ -19,7 +19,7 @@ import type { SyncContext } from './context.ts';
 import { boundMark, fingerprintOf, mentionsMark, readServerClock } from './marks.ts';
 import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from './phases.ts';
-import { CHUNKS_IN_FLIGHT, ChunksLost, deliver, type SentUpload, sendChunks } from './send.ts';
+import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, type SentUpload, sendChunks } from './send.ts';
 import { encryptRows, sensitiveColumnsOf } from './sensitive.ts';
 
 /**
@@ -41,7 +41,7 @@ export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<n
     try {
       return await uploadOnce({ ...context, usesSpool }, tabla);
     } catch (error) {
-      if (causeOf(error) instanceof SpoolUnusable) usesSpool = false;
+      if (isSpoolUnusable(causeOf(error))) usesSpool = false;
       throw error;
     }
   };
@@ -55,7 +55,7 @@ export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<n
 
 function isWorthAnotherAttempt(error: unknown): boolean {
   const cause = causeOf(error);
-  return isLostConnection(error) || cause instanceof ChunksLost || cause instanceof SpoolUnusable;
+  return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause);
 }
 
 async function uploadOnce(context: SyncContext, tabla: TablaSubida): Promise<number> {

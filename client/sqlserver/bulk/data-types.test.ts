@@ -2,7 +2,7 @@ import type { DataType } from 'tedious/lib/data-type.js';
 import WritableTrackingBuffer from 'tedious/lib/tracking-buffer/writable-tracking-buffer.js';
 import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/sql-types.ts';
-import { SqlServerError } from '../errors.ts';
+import { SqlServerError, sqlServerError } from '../errors.ts';
 import type { Cell } from './codec.ts';
 import { exactType } from './data-types.ts';
 
@@ -11,7 +11,7 @@ const options = {} as Parameters<DataType['writeValue']>[2];
 const makeBuffer = () => new (WritableTrackingBuffer as unknown as new () => Out)();
 
 function typeOf(text: string, nullable = true, codePage?: string): DataType {
-  const refuse = (value: string, rule: string) => new SqlServerError('VALOR', `${value}|${rule}`);
+  const refuse = (value: string, rule: string) => sqlServerError('VALOR_NO_CABE', { lugar: value, regla: rule });
   return exactType(parseSqlType(text), { nullable, refuse, ...(codePage !== undefined && { codePage }) });
 }
 

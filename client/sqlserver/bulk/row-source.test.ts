@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { limits } from '../../../protocol/constants.ts';
-import { SqlServerError } from '../errors.ts';
+import { sqlServerError } from '../errors.ts';
 import type { Cell } from './codec.ts';
 import { RowSource } from './row-source.ts';
 
@@ -12,7 +12,10 @@ async function* pieces(...parts: (string | Uint8Array)[]): AsyncGenerator<Uint8A
 function open(source: AsyncIterable<Uint8Array>, names: string[], binary: string[] = []): RowSource {
   const wanted = names.map((name) => ({ name, numbers: !binary.includes(name) }));
   const refuse = (value: string, rule: string, index: number | undefined) =>
-    new SqlServerError('VALOR', `${rows.rows}|${index === undefined ? '' : names[index]}|${value}|${rule}`);
+    sqlServerError('VALOR_NO_CABE', {
+      lugar: `${rows.rows}|${index === undefined ? '' : names[index]}|${value}|`,
+      regla: rule,
+    });
   const rows = new RowSource(source, wanted, { refuse, onPull: () => {} });
   return rows;
 }
@@ -122,7 +125,7 @@ describe('rows of NDJSON', () => {
 
 describe('what is no row is refused with its number', () => {
   test.each([
-    ['{"a":1}\n{"a":1', /^2\|\|\|no es un objeto JSON/],
+    ['{"a":1}\n{"a":1', /^2\|\|\|: no es un objeto JSON/],
     ['[1]\n', /^1\|/],
     ['{"a":tru}\n', /^1\|/],
     ['{"a":01}\n', /^1\|/],
@@ -141,7 +144,7 @@ describe('what is no row is refused with its number', () => {
   });
 
   test('a number where only base64 may stand', async () => {
-    await expect(readAll(open(pieces('{"b":1234}\n'), ['b'], ['b']))).rejects.toThrow('1|b|1234|es un número');
+    await expect(readAll(open(pieces('{"b":1234}\n'), ['b'], ['b']))).rejects.toThrow('1|b|1234|: es un número');
   });
 
   test('a line without an end is not collected for ever', async () => {

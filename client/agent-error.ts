@@ -1,0 +1,44 @@
+import type { AgentErrorKind } from './exit-codes.ts';
+import { agentMessages } from './messages/agent.ts';
+import { backendMessages } from './messages/backend.ts';
+import { fill, type Message, type ValuesOf } from './messages/message.ts';
+import { sqlServerMessages } from './messages/sqlserver.ts';
+
+/** Every error of the agent, by its code. The API's own are in `protocol/errors.ts`; no code is in both. */
+export const messages = { ...agentMessages, ...backendMessages, ...sqlServerMessages };
+
+export type MessageCode = keyof typeof messages;
+
+/** What a message of that code needs. */
+export type MessageValues<Code extends MessageCode> = ValuesOf<(typeof messages)[Code]>;
+
+/**
+ * An error that an operator reads: what happened and where (`message`), and what to do (`action`), both Spanish sentences of
+ * the catalogue. `kind` decides the exit code. Made by `agentError`, and by the functions that make its subclasses.
+ */
+export class AgentError extends Error {
+  readonly code: MessageCode;
+  readonly kind: AgentErrorKind;
+  readonly action: string;
+  /** Whether the same thing may succeed when it is done again, unchanged. */
+  readonly retryable: boolean;
+
+  constructor(code: MessageCode, values: Readonly<Record<string, string | number>>, cause?: unknown) {
+    const { kind, message, action, retryable = false }: Message = messages[code];
+    super(fill(message, values), cause === undefined ? {} : { cause });
+    this.name = 'AgentError';
+    this.code = code;
+    this.kind = kind;
+    this.action = fill(action, values);
+    this.retryable = retryable;
+  }
+}
+
+/** An error of the catalogue with its values; `cause` is what the system said. */
+export function agentError<Code extends MessageCode>(
+  code: Code,
+  values: MessageValues<Code>,
+  cause?: unknown,
+): AgentError {
+  return new AgentError(code, values, cause);
+}
