@@ -1,0 +1,34 @@
+import yargs from 'yargs';
+import { agentError } from '../agent-error.ts';
+import { usePasswordFile } from '../config/environment.ts';
+import { spanish, suggestionFor } from '../spanish.ts';
+import { fullVersion } from '../version.ts';
+import { addInit } from './init.ts';
+import { addKeys } from './keys.ts';
+import { addSchedule } from './schedule.ts';
+import { addGlobalOptions, type Session } from './shared.ts';
+import { addSync } from './sync.ts';
+import { addWatch } from './watch.ts';
+
+/**
+ * The whole command line: a function per group of commands, each in its file. It parses; `session` runs. Nothing here
+ * exits the process: a wrong command line throws AgentError, or yargs' YError for an option without its value.
+ */
+export function buildCommandLine(args: string[], session: Session) {
+  let cli = addGlobalOptions(
+    yargs(args).scriptName('ax-sync-client').locale('es').updateStrings(spanish).usage('$0 <comando> [opciones]'),
+  ).middleware((given) => usePasswordFile(given['archivo-password'] as string | undefined));
+  for (const add of [addInit, addSync, addWatch, addKeys, addSchedule]) cli = add(cli, session);
+  return cli
+    .demandCommand(
+      1,
+      'Falta el comando: init, test, approve, data-key, sync, rotate-key, schedule, status, logs o doctor.',
+    )
+    .strict()
+    .version(fullVersion)
+    .alias('h', 'help')
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? agentError('USO', { motivo: `${message}${suggestionFor(message)}` });
+    });
+}

@@ -1,0 +1,72 @@
+import { agentError } from '../agent-error.ts';
+import { runSync } from '../commands/sync.ts';
+import { runTest } from '../commands/test.ts';
+import { findInstallFolder } from '../config/environment.ts';
+import { openOutput } from '../log/output.ts';
+import { type Cli, jsonOption, type Session, tablaOption } from './shared.ts';
+
+/** `test` and `sync`. */
+export function addSync(cli: Cli, { finish, print, printJson, signal }: Session): Cli {
+  return cli
+    .command(
+      'test',
+      'Comprueba el backend, SQL Server y cada tabla sin cambiar nada',
+      (command) => command,
+      (args) => finish(() => runTest({ folder: findInstallFolder(args.carpeta), print, signal })),
+    )
+    .command(
+      'sync',
+      'Sincroniza las tablas configuradas',
+      (command) =>
+        command
+          .option('upload-only', { type: 'boolean', describe: 'Solo subir (cliente → backend)' })
+          .option('download-only', { type: 'boolean', describe: 'Solo bajar (backend → cliente)' })
+          .option('tabla', tablaOption('Solo esta tabla (se puede repetir)'))
+          .option('sin-spool', {
+            type: 'boolean',
+            default: false,
+            describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee de nuevo',
+          })
+          .option('aprobar-sql', {
+            type: 'boolean',
+            default: false,
+            describe: 'Ejecuta solo el SQL aprobado en este equipo con approve',
+          })
+          .option('limite-kbps', {
+            type: 'number',
+            requiresArg: true,
+            coerce: parseLimite,
+            describe: 'Velocidad máxima, en kilobits por segundo, en vez de limiteKbps (0: sin límite)',
+          })
+          .option('ahora', { type: 'boolean', default: false, describe: 'También en horas de silencio' })
+          .option('json', jsonOption)
+          .conflicts('upload-only', 'download-only'),
+      (args) =>
+        finish(
+          () =>
+            runSync({
+              folder: findInstallFolder(args.carpeta),
+              upload: args['download-only'] !== true,
+              download: args['upload-only'] !== true,
+              tablas: args.tabla,
+              usesSpool: !args['sin-spool'],
+              requiresApproval: args['aprobar-sql'],
+              ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: args['limite-kbps'] }),
+              ahora: args.ahora,
+              ...openOutput(args),
+              onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),
+              signal,
+            }),
+          args,
+        ),
+    );
+}
+
+/** Throws AgentError OPCION_INVALIDA. */
+function parseLimite(kbps: number | undefined): number | undefined {
+  if (kbps === undefined || kbps === 0 || (Number.isInteger(kbps) && kbps >= 64)) return kbps;
+  throw agentError('OPCION_INVALIDA', {
+    opcion: '--limite-kbps',
+    regla: '0 (sin límite), o un número entero desde 64',
+  });
+}

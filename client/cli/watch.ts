@@ -1,0 +1,56 @@
+import { agentError } from '../agent-error.ts';
+import { runDoctor } from '../commands/doctor.ts';
+import { runLogs } from '../commands/logs.ts';
+import { runStatus } from '../commands/status.ts';
+import { findInstallFolder } from '../config/environment.ts';
+import { type Cli, jsonOption, type Session, tablaOption } from './shared.ts';
+
+/** `status`, `logs` and `doctor`. */
+export function addWatch(cli: Cli, { finish, print, signal }: Session): Cli {
+  return cli
+    .command(
+      'status',
+      'Muestra cómo está cada tabla, lo pendiente y lo que sabe el backend',
+      (command) => command.option('json', jsonOption),
+      (args) =>
+        finish(() => runStatus({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
+    )
+    .command(
+      'logs',
+      'Muestra las últimas líneas del registro',
+      (command) =>
+        command
+          .option('tabla', tablaOption('Solo de esta tabla (se puede repetir)'))
+          .option('nivel', {
+            choices: ['info', 'aviso', 'error'] as const,
+            default: 'info' as const,
+            requiresArg: true,
+            describe: 'Desde este nivel',
+          })
+          .option('lineas', {
+            type: 'number',
+            default: 50,
+            requiresArg: true,
+            coerce: parseLineas,
+            describe: 'Cuántas, las más recientes (hasta 100000)',
+          })
+          .option('json', jsonOption),
+      ({ carpeta, tabla: tablas, nivel, lineas, json }) =>
+        finish(() => runLogs({ folder: findInstallFolder(carpeta), tablas, nivel, lineas, json, print, signal }), {
+          json,
+        }),
+    )
+    .command(
+      'doctor',
+      'Comprueba todo lo que preguntaría soporte y escribe diagnostico.txt, sin secretos',
+      (command) => command.option('json', jsonOption),
+      (args) =>
+        finish(() => runDoctor({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
+    );
+}
+
+/** Throws AgentError OPCION_INVALIDA. */
+function parseLineas(lineas: number): number {
+  if (Number.isInteger(lineas) && lineas > 0 && lineas <= 100_000) return lineas;
+  throw agentError('OPCION_INVALIDA', { opcion: '--lineas', regla: 'un número entero entre 1 y 100000' });
+}
