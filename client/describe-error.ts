@@ -11,7 +11,6 @@ export interface DescribedError {
   action: string;
   /** Both in one line. */
   text: string;
-  /** Begins with the code. */
   detail: string;
   kind: AgentErrorKind;
 }
@@ -20,7 +19,7 @@ export interface DescribedError {
 export function describeError(error: unknown): DescribedError {
   const { code, sentence, action, kind } = describe(error);
   const message = `${sentence} [${code}]`;
-  return { code, message, action, kind, text: `${message} ${action}`, detail: `[${code}] ${chainOf(error)}` };
+  return { code, message, action, kind, text: `${message} ${action}`, detail: chainOf(error) };
 }
 
 function describe(error: unknown): Pick<DescribedError, 'code' | 'action' | 'kind'> & { sentence: string } {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -93,7 +93,9 @@ test('--version and --help', async () => {
 test('an unknown option fails and says which one was meant', async () => {
   const wrongOption = await run(['sync', '--tablas', 'x']);
   expect(wrongOption.code).toBe(3);
-  expect(wrongOption.output).toContain('Argumento desconocido: tablas ¿Quiso decir --tabla?');
+  expect(wrongOption.output).toContain(
+    'Argumento desconocido: tablas ¿Quiso decir --tabla? [USO]\nMire ax-sync-client --help.',
+  );
   const wrongCommand = await run(['sinc']);
   expect(wrongCommand.code).toBe(3);
   expect(wrongCommand.output).toContain('¿Quiso decir sync?');
@@ -103,7 +105,12 @@ test('an unknown option fails and says which one was meant', async () => {
   const noValue = await run(['sync', '--tabla']);
   expect(noValue).toMatchObject({ code: 3, output: expect.stringContaining('Falta el valor de: tabla') });
   const port = await run([...initArgs('http://127.0.0.1:1'), '--sql-port', 'abc']);
-  expect(port).toMatchObject({ code: 3, output: expect.stringContaining('--sql-port debe ser') });
+  expect(port).toMatchObject({
+    code: 3,
+    output: expect.stringContaining('--sql-port debe ser un número entero entre 1 y 65535. [OPCION_INVALIDA]'),
+  });
+  const pem = await run([...initArgs('http://127.0.0.1:1'), '--ca', join(folder, 'no-hay.pem')]);
+  expect(pem).toMatchObject({ code: 3, output: expect.stringMatching(/no-hay\.pem.* \[CERTIFICADO_ILEGIBLE\]\n/) });
   const missing = await run(['init', '--url', 'http://127.0.0.1:1']);
   expect(missing).toMatchObject({ code: 3, output: expect.stringContaining('Faltan las opciones obligatorias') });
 });
@@ -114,7 +121,10 @@ test('schedule: what is missing or wrong is named, and nothing is written', asyn
   const every = await run(['schedule', 'install']);
   expect(every).toMatchObject({ code: 3, output: expect.stringContaining('Falta la opción obligatoria: cada') });
   const time = await run(['schedule', 'install', '--cada', '5x']);
-  expect(time).toMatchObject({ code: 3, output: expect.stringContaining('--cada «5x» no es un tiempo') });
+  expect(time).toMatchObject({
+    code: 3,
+    output: expect.stringMatching(/--cada «5x» no es un tiempo.*\[INTERVALO_INVALIDO\]\nEscríbalo/),
+  });
   const noInit = await run(['schedule', 'install', '--cada', '5m']);
   expect(noInit).toMatchObject({ code: 3, output: expect.stringContaining('el agente no está inicializado') });
   expect(await readdir(folder)).toEqual([]);
@@ -122,6 +132,9 @@ test('schedule: what is missing or wrong is named, and nothing is written', asyn
 
 test('without SYNC_CONFIG_PASSWORD, and without init, it says what to do', async () => {
   const noPassword = await run(['sync'], { password: '' });
+  expect(noPassword.output).toContain('[CONTRASENA_AUSENTE]\nDefínala');
+  const json = await run(['sync', '--json'], { password: '' });
+  expect(JSON.parse(json.output)).toMatchObject({ evento: 'fin', codigo: 'CONTRASENA_AUSENTE' });
   expect(noPassword).toMatchObject({ code: 3, output: expect.stringContaining('SYNC_CONFIG_PASSWORD') });
   const noInit = await run(['sync']);
   expect(noInit).toMatchObject({ code: 3, output: expect.stringContaining('Ejecute init') });
@@ -140,7 +153,7 @@ test('init writes the sealed configuration, in the folder of --carpeta, once the
   const nobody = await run(initArgs('http://127.0.0.1:1'));
   expect(nobody).toMatchObject({ code: 4, output: expect.stringContaining('la conexión fue rechazada') });
   const noUrl = await run(initArgs('backend'));
-  expect(noUrl).toMatchObject({ code: 3, output: expect.stringContaining('no es una dirección HTTP') });
+  expect(noUrl).toMatchObject({ code: 3, output: expect.stringContaining('no es una dirección HTTP. [URL_INVALIDA]') });
 
   const accepted = await run([...initArgs(url), '--carpeta', folder]);
   expect(accepted.code).toBe(0);
@@ -148,6 +161,10 @@ test('init writes the sealed configuration, in the folder of --carpeta, once the
   expect(accepted.output).toContain(
     'El backend es de una versión anterior: entrega la contraseña de SQL Server sin sellar',
   );
+  if (process.platform !== 'win32') {
+    const account = await run(['schedule', 'install', '--cada', '5m', '--cuenta', 'SYSTEM']);
+    expect(account).toMatchObject({ code: 3, output: expect.stringContaining('[CUENTA_SOLO_WINDOWS]') });
+  }
   expect(await readdir(folder)).toEqual(['sync-config.enc']);
   for (const secret of [KEY, 'Clave_SQL_9', PASSWORD]) expect(accepted.output).not.toContain(secret);
 });
@@ -161,6 +178,15 @@ test('with SQL Server down: test says so, sync ends with its code, logs hold no 
   expect(checked.output).toMatch(/✔ Credenciales y configuración: .*versión 4/);
   expect(checked.output).toMatch(/✖ SQL Server 127\.0\.0\.1:1/);
 
+  const unknown = await run(['sync', '--tabla', 'nada']);
+  expect(unknown).toMatchObject({ code: 3, output: expect.stringContaining('[TABLA_NO_CONFIGURADA]') });
+  await mkdir(join(folder, 'last-sync.json'));
+  const strange = await run(['sync']);
+  expect(strange).toMatchObject({ code: 1, output: expect.stringContaining('[INESPERADO]') });
+  await rm(join(folder, 'last-sync.json'), { recursive: true });
+  const json = await run(['sync', '--json']);
+  const last = JSON.parse(json.output.trim().split('\n').at(-1)!) as object;
+  expect(last).toMatchObject({ evento: 'fin', resultado: 'sqlserver', tablas: [{ codigo: 'CONEXION' }] });
   const synced = await run(['sync']);
   expect(synced.code).toBe(5);
   const errors = await readFile(join(folder, 'logs', 'sync-error.log'), 'utf8');

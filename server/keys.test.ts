@@ -502,4 +502,9 @@ describe('commands', () => {
   ])('a value that does not do is refused with its rule (%#)', async (work, message) => {
     await expect(work()).rejects.toThrow(message);
   });
+
+  test('a tenant that is not there has the code of the table', async () => {
+    const options = { nombre: undefined, dias: undefined };
+    await expect(keyCreate(config(), 'nadie', options)).rejects.toMatchObject({ code: 'CONFIG_NO_ENCONTRADA' });
+  });
 });

@@ -71,3 +71,15 @@ test('an entry that comes again, after a lost answer, is stored once', async () 
   const { rows } = await server.sql.query("SELECT id FROM sync_logs WHERE tabla = 'repetida' AND id = $1", [id]);
   expect(rows).toHaveLength(1);
 });
+
+test('what nobody foresaw is a 500 with the code of the table, and no word of the database', async () => {
+  await server.sql.query('ALTER TABLE sync_logs RENAME TO sync_logs_aparte');
+  try {
+    const response = await server.call('/status/acme-001');
+    const problem = (await response.json()) as { code: string; mensaje: string };
+    expect([response.status, problem.code]).toEqual([500, 'INTERNO']);
+    expect(problem.mensaje).not.toContain('sync_logs');
+  } finally {
+    await server.sql.query('ALTER TABLE sync_logs_aparte RENAME TO sync_logs');
+  }
+});

@@ -56,7 +56,7 @@ export async function checkName(host: string, signal: AbortSignal): Promise<Find
   const timer = new AbortController();
   try {
     const late = sleep(DNS_MS, undefined, { signal: AbortSignal.any([signal, timer.signal]) }).then(() => {
-      throw agentError('DNS_SIN_RESPUESTA', { servidor: host, segundos: DNS_MS / 1000 });
+      throw agentError('DNS_SIN_NOMBRE', { servidor: host, motivo: `el DNS no contesta en ${DNS_MS / 1000} s` });
     });
     const found = await Promise.race([lookup(host, { all: true }), late]);
     return { value: undefined, note: `${host} es ${found.map(({ address }) => address).join(', ')}` };

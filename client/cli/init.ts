@@ -21,7 +21,6 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
         .option('sql-port', {
           type: 'number',
           requiresArg: true,
-          coerce: parsePort,
           describe: 'Puerto de SQL Server',
         })
         .option('sql-database', { type: 'string', requiresArg: true, describe: 'Base de datos' })
@@ -36,7 +35,6 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
         .option('sql-ca', {
           type: 'string',
           requiresArg: true,
-          coerce: readPem('--sql-ca'),
           describe: 'Archivo PEM de la autoridad que firma el certificado de SQL Server',
         })
         .option('sql-nombre-certificado', {
@@ -54,7 +52,6 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
         .option('ca', {
           type: 'string',
           requiresArg: true,
-          coerce: readPem('--ca'),
           describe: 'Archivo PEM de la autoridad que firma el certificado del backend; ninguna otra vale',
         })
         .option('permitir-http', {
@@ -71,20 +68,20 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
       run(() => {
         const sqlServer = {
           ...(args['sql-host'] === undefined ? {} : { host: args['sql-host'] }),
-          ...(args['sql-port'] === undefined ? {} : { port: args['sql-port'] }),
+          ...(args['sql-port'] === undefined ? {} : { port: parsePort(args['sql-port']) }),
           ...(args['sql-database'] === undefined ? {} : { database: args['sql-database'] }),
           ...(args['sql-user'] === undefined ? {} : { user: args['sql-user'] }),
           ...(args['sql-password'] === undefined ? {} : { password: args['sql-password'] }),
           encrypt: !args['sql-sin-cifrado'],
           trustServerCertificate: args['sql-confiar-certificado'],
-          ...(args['sql-ca'] === undefined ? {} : { ca: args['sql-ca'] }),
+          ...(args['sql-ca'] === undefined ? {} : { ca: readPem('--sql-ca', args['sql-ca']) }),
           ...(args['sql-nombre-certificado'] === undefined ? {} : { certificateName: args['sql-nombre-certificado'] }),
         };
         const { url, tenant, key } = args;
         return runInit({
           folder: findInstallFolder(args.carpeta),
           ...{ url, tenant, key, sqlServer, print, signal },
-          ...(args.ca === undefined ? {} : { ca: args.ca }),
+          ...(args.ca === undefined ? {} : { ca: readPem('--ca', args.ca) }),
           allowsHttp: args['permitir-http'],
           requiresApproval: args['aprobar-sql'],
           usesDpapi: args.dpapi,
@@ -94,26 +91,19 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
 }
 
 /** Reads the file that an option names. Throws AgentError CERTIFICADO_ILEGIBLE. */
-function readPem(option: string): (file: string | undefined) => string | undefined {
-  return (file) => {
-    if (file === undefined) return undefined;
-    let text: string;
-    try {
-      text = readFileSync(file, 'utf8');
-    } catch (error) {
-      throw agentError(
-        'CERTIFICADO_ILEGIBLE',
-        { opcion: option, archivo: file, motivo: (error as Error).message },
-        error,
-      );
-    }
-    if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
-    throw agentError('CERTIFICADO_ILEGIBLE', { opcion: option, archivo: file, motivo: 'no contiene ninguno' });
-  };
+function readPem(opcion: string, archivo: string): string {
+  let text: string;
+  try {
+    text = readFileSync(archivo, 'utf8');
+  } catch (error) {
+    throw agentError('CERTIFICADO_ILEGIBLE', { opcion, archivo, motivo: (error as Error).message }, error);
+  }
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text;
+  throw agentError('CERTIFICADO_ILEGIBLE', { opcion, archivo, motivo: 'no contiene ninguno' });
 }
 
 /** Throws AgentError OPCION_INVALIDA. */
-function parsePort(port: number | undefined): number | undefined {
-  if (port === undefined || (Number.isInteger(port) && port > 0 && port < 65_536)) return port;
+function parsePort(port: number): number {
+  if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
   throw agentError('OPCION_INVALIDA', { opcion: '--sql-port', regla: 'un número entero entre 1 y 65535' });
 }

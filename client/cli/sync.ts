@@ -35,7 +35,6 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
           .option('limite-kbps', {
             type: 'number',
             requiresArg: true,
-            coerce: parseLimite,
             describe: 'Velocidad máxima, en kilobits por segundo, en vez de limiteKbps (0: sin límite)',
           })
           .option('ahora', { type: 'boolean', default: false, describe: 'También en horas de silencio' })
@@ -51,7 +50,7 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
               tablas: args.tabla,
               usesSpool: !args['sin-spool'],
               requiresApproval: args['aprobar-sql'],
-              ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: args['limite-kbps'] }),
+              ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: parseLimite(args['limite-kbps']) }),
               ahora: args.ahora,
               ...openOutput(args),
               onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),
@@ -63,8 +62,8 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
 }
 
 /** Throws AgentError OPCION_INVALIDA. */
-function parseLimite(kbps: number | undefined): number | undefined {
-  if (kbps === undefined || kbps === 0 || (Number.isInteger(kbps) && kbps >= 64)) return kbps;
+function parseLimite(kbps: number): number {
+  if (kbps === 0 || (Number.isInteger(kbps) && kbps >= 64)) return kbps;
   throw agentError('OPCION_INVALIDA', {
     opcion: '--limite-kbps',
     regla: '0 (sin límite), o un número entero desde 64',

@@ -31,14 +31,18 @@ export function addWatch(cli: Cli, { finish, print, signal }: Session): Cli {
             type: 'number',
             default: 50,
             requiresArg: true,
-            coerce: parseLineas,
             describe: 'Cuántas, las más recientes (hasta 100000)',
           })
           .option('json', jsonOption),
       ({ carpeta, tabla: tablas, nivel, lineas, json }) =>
-        finish(() => runLogs({ folder: findInstallFolder(carpeta), tablas, nivel, lineas, json, print, signal }), {
-          json,
-        }),
+        finish(
+          () =>
+            runLogs({
+              ...{ folder: findInstallFolder(carpeta), tablas, nivel, lineas: parseLineas(lineas) },
+              ...{ json, print, signal },
+            }),
+          { json },
+        ),
     )
     .command(
       'doctor',

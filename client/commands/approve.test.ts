@@ -45,7 +45,10 @@ test('with --aprobar-sql nothing is run before it is approved; what changes late
     requiresApproval: true,
   });
   const refused = await world.sync();
-  expect(refused).toMatchObject({ reason: 'configuracion', log: expect.stringMatching(/no está aprobado .*approve/) });
+  expect(refused).toMatchObject({
+    reason: 'configuracion',
+    log: expect.stringMatching(/no está aprobado .*\[SQL_SIN_APROBAR\].*approve/),
+  });
   expect(await uploaded()).toEqual([]);
 
   const shown = await approve();
@@ -64,8 +67,13 @@ test('with --aprobar-sql nothing is run before it is approved; what changes late
 
   const lines: string[] = [];
   expect(await runTest({ folder: world.folder, print: (line) => lines.push(line), signal })).toBe('error');
-  expect(lines.join('\n')).toMatch(/✖ SQL del backend: .*sin aprobar.*\n.*pre_process \(cambió\)/);
-  await expect(approve(huella)).rejects.toThrow(/el SQL cambió desde que se mostró/);
+  expect(lines.join('\n')).toMatch(
+    /✖ SQL del backend: .*sin aprobar.*\n.*pre_process \(cambió\).*\[APROBACION_PENDIENTE\]/s,
+  );
+  await expect(approve(huella)).rejects.toMatchObject({
+    code: 'HUELLA_DISTINTA',
+    message: expect.stringContaining('el SQL cambió desde que se mostró'),
+  });
 });
 
 test('without it, what changed is told in the log of the next run and in test', async () => {

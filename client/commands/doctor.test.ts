@@ -1,10 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer as createPlainServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import { generate } from 'selfsigned';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { checkName, describeClock, judgeDisk } from '../checks/machine.ts';
+import { checkFolder, checkName, describeClock, judgeDisk } from '../checks/machine.ts';
 import { judgePermissions } from '../checks/tables.ts';
 import { checkTls } from '../checks/tls.ts';
 import { startWorld, type World } from '../testing/world.ts';
@@ -132,21 +133,31 @@ test('without a password that opens the configuration the machine is checked all
 });
 
 test('disk, clocks, names and permissions: what is judged, and how', async () => {
-  expect(() => judgeDisk(100e6, 1e9)).toThrow('Quedan 100,0 MB libres.');
+  expect(() => judgeDisk(100e6, 1e9)).toThrow(
+    expect.objectContaining({ code: 'POCO_DISCO', message: 'Quedan 100,0 MB libres.' }),
+  );
   expect(judgeDisk(1.1e9, 1e9).advice).toMatch(/spoolMaxMb/);
   expect(judgeDisk(2e9, 1e9).advice).toBeUndefined();
   expect(describeClock('SQL Server', 1_000_000, 1_050_000).advice).toBeUndefined();
   expect(describeClock('SQL Server', 1_000_000, 1_090_000).note).toContain('va 90 s por detrás');
   expect(describeClock('SQL Server', 1_090_000, 1_000_000)).toMatchObject({ advice: expect.stringContaining('w32tm') });
-  await expect(checkName('no-existe.invalid', signal)).rejects.toThrow(
-    /No se encuentra no-existe\.invalid|no contesta/,
-  );
+  await expect(checkName('no-existe.invalid', signal)).rejects.toMatchObject({ code: 'DNS_SIN_NOMBRE' });
   expect((await checkName('localhost', signal)).note).toMatch(/127\.0\.0\.1|::1/);
   const place = { object: '[dbo].[cuentas]', user: 'sync_user' };
   expect(judgePermissions(['SELECT', 'INSERT'], { p0: 1, p1: 1 }, place).note).toBe('sync_user tiene SELECT, INSERT');
   expect(() => judgePermissions(['SELECT', 'INSERT', 'UPDATE'], { p0: 1, p1: 0, p2: null }, place)).toThrow(
-    'GRANT INSERT, UPDATE ON [dbo].[cuentas] TO sync_user',
+    expect.objectContaining({
+      code: 'PERMISOS_AUSENTES',
+      action: 'Déselo: GRANT INSERT, UPDATE ON [dbo].[cuentas] TO sync_user.',
+    }),
   );
+});
+
+test('a folder in which no log can be written is told', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ax-doctor-'));
+  await writeFile(join(folder, 'logs'), 'a file where the folder should be');
+  await expect(checkFolder(folder)).rejects.toMatchObject({ code: 'CARPETA_NO_ESCRIBIBLE' });
+  await rm(folder, { recursive: true });
 });
 
 test('TLS: a certificate that nobody vouches for, a server that speaks none, and one that says nothing', async () => {
@@ -167,9 +178,17 @@ test('TLS: a certificate that nobody vouches for, a server that speaks none, and
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       urls.push(`https://127.0.0.1:${(server.address() as AddressInfo).port}`);
     }
-    await expect(checkTls({ url: urls[0]! }, undefined, signal)).rejects.toThrow(/certificado de prueba.*no se acepta/);
+    await expect(checkTls({ url: urls[0]! }, undefined, signal)).rejects.toMatchObject({
+      code: 'CERTIFICADO_NO_ACEPTADO',
+      message: expect.stringMatching(/certificado de prueba.*no se acepta/),
+    });
     expect((await checkTls({ url: urls[0]!, ca: cert }, undefined, signal)).note).toContain('certificado de prueba');
-    await expect(checkTls({ url: urls[1]! }, undefined, signal)).rejects.toThrow(/No hay TLS con 127\.0\.0\.1/);
+    await expect(checkTls({ url: urls[1]! }, undefined, signal)).rejects.toMatchObject({ code: 'TLS_FALLO' });
+    // The plain server in a proxy's place, which answers 400.
+    const proxy = (url: string) => ({ url, name: 'uno' });
+    const through = (url: string) => checkTls({ url: urls[0]! }, proxy(url), signal);
+    await expect(through(urls[1]!.replace('https', 'http'))).rejects.toMatchObject({ code: 'PROXY_NO_DEJA' });
+    await expect(through(urls[1]!)).rejects.toMatchObject({ code: 'PROXY_HTTPS' });
     await expect(checkTls({ url: urls[2]! }, undefined, AbortSignal.timeout(200))).rejects.toThrow();
   } finally {
     for (const server of servers) server.close();

@@ -54,7 +54,11 @@ test('init again in the same folder keeps the key pair; a second folder waits un
 
   const refused = await init(other).catch((error: unknown) => error as Error);
   const id = agentIdIn(await localOf(other))!;
-  expect(refused).toMatchObject({ kind: 'credenciales', action: expect.stringContaining(`--id ${id}`) });
+  expect(refused).toMatchObject({
+    code: 'AGENTE_SIN_AUTORIZAR',
+    kind: 'credenciales',
+    action: expect.stringContaining(`--id ${id}`),
+  });
   expect(id).not.toBe(first);
   const waiting = await world.sync({ folder: other });
   expect(waiting).toMatchObject({ reason: 'credenciales', log: expect.stringContaining('no está autorizado') });
@@ -113,6 +117,7 @@ test('plain http to another machine is refused before anything is sent, unless a
     signal,
   };
   await expect(runInit(options)).rejects.toMatchObject({
+    code: 'URL_SIN_CIFRAR',
     kind: 'configuracion',
     action: expect.stringMatching(/--permitir-http/),
   });

@@ -66,11 +66,11 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
   return withLog(folder, secrets, echo, async (log) => {
     const startedAt = new Date();
     const failed = (error: unknown): RunSummary => {
-      const { text, kind } = describeError(error);
+      const { text, kind, code } = describeError(error);
       const reason = options.signal.aborted ? 'interrumpido' : kind;
       if (reason === 'ocupado') log.warn(text);
       else log.error(text);
-      return { estado: 'error', reason, done: 0, failed: 0, skipped: 0, tablas: [] };
+      return { estado: 'error', reason, code, done: 0, failed: 0, skipped: 0, tablas: [] };
     };
     const summary = await withLock(folder, async () => {
       const history = await readHistory(folder);
@@ -89,10 +89,10 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
 }
 
 function recordOf(startedAt: Date, summary: RunSummary, secrets: Secrets): RunRecord {
-  const { reason: resultado, done: bien, failed: conError, skipped: sinEmpezar } = summary;
+  const { reason: resultado, code: codigo, done: bien, failed: conError, skipped: sinEmpezar } = summary;
   const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
   const tablas = summary.tablas.map((table) => ({ ...table, mensaje: table.mensaje && secrets.scrub(table.mensaje) }));
-  return { ...times, resultado, bien, conError, sinEmpezar, tablas };
+  return { ...times, resultado, ...(codigo === undefined ? {} : { codigo }), bien, conError, sinEmpezar, tablas };
 }
 
 async function runLocked(

@@ -64,8 +64,12 @@ test('each fault is a line with what to do, and the other checks still run', asy
   expect(reason).toBe('error');
   expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida vista_mala: .*no_existe/));
   expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida vista_buena/));
-  expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida vista_rangos: particion: .* admite NULL/));
+  expect(lines).toContainEqual(
+    expect.stringMatching(/^✖ Subida vista_rangos: No se puede leer por rangos \(particion\): .* admite NULL/),
+  );
   expect(lines).toContainEqual('✔ Subida vista_grande: la consulta da codigo; se lee por rangos de codigo');
-  expect(lines).toContainEqual(expect.stringMatching(/^✖ Destino cuentas_viejas: .*faltan las columnas nombre/));
+  expect(lines).toContainEqual(
+    expect.stringMatching(/^✖ Destino cuentas_viejas: .*faltan las columnas nombre\. \[DESTINO_SIN_COLUMNAS\]/),
+  );
   expect(lines.at(-1)).toBe('Hay comprobaciones que fallan.');
 });

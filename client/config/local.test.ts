@@ -51,10 +51,16 @@ test('no file, another password and a damaged file are three different sentences
   await writeFile(join(folder, 'sync-config.enc'), 'cualquier cosa');
   const damaged = await failure(readLocalConfig(folder, 'buena'));
   expect(damaged.message).toMatch(/^Está dañado .*sync-config\.enc/);
-  expect([missing.kind, wrong.kind, damaged.kind]).toEqual(['configuracion', 'configuracion', 'configuracion']);
+  expect([missing.code, wrong.code, damaged.code]).toEqual([
+    'SIN_INICIALIZAR',
+    'CONTRASENA_DISTINTA',
+    'CONFIG_LOCAL_ILEGIBLE',
+  ]);
+  for (const { kind } of [missing, wrong, damaged]) expect(kind).toBe('configuracion');
 });
 
 test('a folder that cannot be written names it', async () => {
   const error = await failure(writeLocalConfig(join(folder, 'no-existe'), 'x', config));
+  expect(error.code).toBe('CONFIG_LOCAL_NO_ESCRITA');
   expect(error.message).toContain('no-existe');
 });

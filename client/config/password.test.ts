@@ -30,6 +30,7 @@ test('the variable wins over the file, the file over nothing', async () => {
   delete process.env.SYNC_CONFIG_PASSWORD;
   delete process.env.SYNC_CONFIG_PASSWORD_FILE;
   await expect(readConfigPassword(folder)).rejects.toMatchObject({
+    code: 'CONTRASENA_AUSENTE',
     kind: 'configuracion',
     action: expect.stringMatching(/SYNC_CONFIG_PASSWORD_FILE .*--dpapi/),
   });
@@ -37,7 +38,10 @@ test('the variable wins over the file, the file over nothing', async () => {
 
 test('a file that is missing, empty, of several lines or in UTF-16 is named, and nothing of it is shown', async () => {
   process.env.SYNC_CONFIG_PASSWORD_FILE = join(folder, 'no-hay.txt');
-  await expect(readConfigPassword(folder)).rejects.toThrow(/no-hay\.txt/);
+  await expect(readConfigPassword(folder)).rejects.toMatchObject({
+    code: 'ARCHIVO_DE_CONTRASENA',
+    message: expect.stringContaining('no-hay.txt'),
+  });
   for (const content of ['', '\n', 'una\ndos', Buffer.from('secreta', 'utf16le')]) {
     await useFile(content);
     const error = (await readConfigPassword(folder).catch((cause: unknown) => cause)) as Error;
@@ -71,11 +75,14 @@ test('DPAPI is asked through PowerShell: for the machine, the secret through sta
 
 test('what another machine sealed, and no PowerShell at all, say what to do', async () => {
   await expect(unprotectForMachine('AAAA', await fakePowerShell(1))).rejects.toMatchObject({
+    code: 'DPAPI_FALLO',
     message: expect.stringContaining('Key not valid for use in specified state.'),
     action: expect.stringContaining('init'),
   });
-  await expect(unprotectForMachine('AAAA', join(folder, 'no-hay'))).rejects.toMatchObject({ kind: 'configuracion' });
-  if (process.platform !== 'win32') await expect(protectForMachine('x')).rejects.toThrow(/solo existe en Windows/);
+  await expect(unprotectForMachine('AAAA', join(folder, 'no-hay'))).rejects.toMatchObject({ code: 'DPAPI_FALLO' });
+  if (process.platform !== 'win32') {
+    await expect(protectForMachine('x')).rejects.toMatchObject({ code: 'DPAPI_SOLO_WINDOWS' });
+  }
 });
 
 test('init --dpapi makes a password once and finds it again; nothing is written before it is stored', async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { makeAgentKeyPair, sealForAgent } from '../../protocol/agent-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
 import { assertValidConfig, sqlServerSettings } from './remote.ts';
 
@@ -36,4 +37,13 @@ test('an invalid configuration is refused with every field that is wrong', () =>
   const check = () => assertValidConfig({ ...config, configuracionTablas: broken as never });
   expect(check).toThrow(/tablasSubida\[0\]\.process = \(falta\): es obligatorio/);
   expect(check).toThrow(/tablasSubida\[1\]\.otro/);
+  expect(check).toThrow(expect.objectContaining({ code: 'TABLAS_INVALIDAS' }));
+});
+
+test('a password that is sealed for another agent is not taken for a password', () => {
+  const sealed = sealForAgent(makeAgentKeyPair().publica, 'acme', 'Clave_SQL_9');
+  const other = { ...local, agentKey: makeAgentKeyPair(), sqlServer: { encrypt: true, trustServerCertificate: false } };
+  expect(() => sqlServerSettings(other, { ...config, sqlServerPassword: sealed })).toThrow(
+    expect.objectContaining({ code: 'CONTRASENA_SQL_AJENA' }),
+  );
 });

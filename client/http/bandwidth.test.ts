@@ -84,7 +84,10 @@ test('a compressed answer that is cut fails, and a refusal is understood', async
   const read = async () => {
     for await (const _ of (await exchangeStream({ method: 'GET', url, ...way })).body);
   };
-  await expect(read()).rejects.toThrow('lo comprimido llegó incompleto o dañado');
+  await expect(read()).rejects.toMatchObject({
+    code: 'RESPUESTA_CORTADA',
+    message: expect.stringContaining('lo comprimido llegó incompleto o dañado'),
+  });
   await expect(exchangeStream({ method: 'GET', url: `${url}/no`, ...way })).rejects.toThrow('No hay esa tabla.');
 });
 

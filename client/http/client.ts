@@ -311,8 +311,8 @@ function reasonOf(cause: unknown): string {
   if (/\b407\b/.test(cause.message)) return 'pide usuario y contraseña, o los rechaza (407)';
   const code = (cause as NodeJS.ErrnoException).code;
   const known: Record<string, string> = {
-    ConnectionRefused: 'la conexión fue rechazada; ¿está encendido el backend?',
-    ECONNREFUSED: 'la conexión fue rechazada; ¿está encendido el backend?',
+    ConnectionRefused: 'la conexión fue rechazada',
+    ECONNREFUSED: 'la conexión fue rechazada',
     ERR_PROXY_TUNNEL: 'el proxy no deja pasar hasta ese servidor',
     ConnectionClosed: 'la conexión se cerró',
     ZlibError: 'lo comprimido llegó incompleto o dañado',

@@ -109,6 +109,7 @@ test('nobody listens: a bounded number of attempts and a sentence', async () => 
     );
   const error = (await failureOf(run())) as BackendError;
   expect(error).toBeInstanceOf(BackendError);
+  expect(error.code).toBe('BACKEND_INALCANZABLE');
   expect(error.message).toContain('la conexión fue rechazada');
   expect(attempts).toBe(4);
 });
@@ -118,8 +119,25 @@ test("a proxy's page is not taken for the backend's word", async () => {
     response.writeHead(502, { 'content-type': 'text/html' }).end('<html><h1>Bad Gateway</h1></html>');
   });
   const error = (await failureOf(exchangeJson({ method: 'GET', url, timeoutMs: 1000, signal: never }))) as BackendError;
+  expect(error.code).toBe('SERVICIO_CAIDO');
   expect(error.message).toContain('respondió 502 y no es una respuesta del backend: Bad Gateway');
   expect(error.retryable).toBe(true);
+});
+
+test('an answer that is not the backend of synchronisation, or has no end, is refused once', async () => {
+  let text = '{"hola":1}';
+  const url = await serve((_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(text);
+  });
+  expect(await failureOf(backendAt(url).checkHealth(never))).toMatchObject({
+    code: 'RESPUESTA_AJENA',
+    retryable: false,
+  });
+  text = `"${'x'.repeat(17 * 1024 * 1024)}"`;
+  expect(await failureOf(backendAt(url).checkHealth(never))).toMatchObject({
+    code: 'RESPUESTA_GRANDE',
+    retryable: false,
+  });
 });
 
 test('the key does not follow a redirection', async () => {
@@ -130,6 +148,7 @@ test('the key does not follow a redirection', async () => {
   });
   const url = await serve((_, response) => response.writeHead(301, { location: elsewhere }).end());
   const error = (await failureOf(backendAt(url).checkHealth(never))) as BackendError;
+  expect(error.code).toBe('REDIRECCION');
   expect(error.message).toContain(`redirige a ${elsewhere}`);
   expect(leaked).toBe(false);
 });
@@ -137,6 +156,7 @@ test('the key does not follow a redirection', async () => {
 test('an answer that does not come in time is retryable', async () => {
   const url = await serve(() => {});
   const error = (await failureOf(exchangeJson({ method: 'GET', url, timeoutMs: 80, signal: never }))) as BackendError;
+  expect(error.code).toBe('BACKEND_SIN_RESPUESTA');
   expect(error.message).toContain('no respondió: nada en 0.08 s');
   expect(error.retryable).toBe(true);
 });

@@ -26,6 +26,7 @@ test('what is not an HTTP proxy is refused, and not repeated, for it may hold a 
     const choose = () => chooseProxy('https://backend.example', settings([], wrong));
     expect(choose).toThrow(/El proxy de HTTPS_PROXY no se entiende/);
     expect(choose).not.toThrow(/secreta/);
+    expect(choose).toThrow(expect.objectContaining({ code: 'PROXY_INVALIDO' }));
   }
 });
 
@@ -117,7 +118,10 @@ test('requests go through the proxy with its password; a refusal says that it is
   expect(proxy.requests).toEqual([`GET ${url}/api/sync/health`]);
 
   const refused = backendVia(url, { url: proxy.url, name }).checkHealth(never);
-  await expect(refused).rejects.toThrow(/proxy http:\/\/127\.0\.0\.1:\d+ \(HTTPS_PROXY\) pide usuario y contraseña/);
+  await expect(refused).rejects.toMatchObject({
+    code: 'PROXY_PIDE_USUARIO',
+    message: expect.stringMatching(/proxy http:\/\/127\.0\.0\.1:\d+ \(HTTPS_PROXY\) pide usuario y contraseña/),
+  });
   const tunnel = backendVia(url.replace('http:', 'https:'), { url: proxy.url, name }).checkHealth(never);
   await expect(tunnel).rejects.toThrow(/por el proxy http:\/\/127\.0\.0\.1:\d+ \(HTTPS_PROXY\): pide usuario/);
   const nobody = backendVia(url, { url: 'http://127.0.0.1:1', name: 'http://127.0.0.1:1 (Windows, equipo)' });

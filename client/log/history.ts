@@ -20,6 +20,8 @@ const TableRunSchema = Type.Object({
   filas: Type.Integer({ minimum: 0 }),
   /** Of a failure: what happened and what to do. */
   mensaje: Type.Union([Type.String(), Type.Null()]),
+  /** Of a failure: its code, of the agent's catalogue or of the API's table. */
+  codigo: Type.Optional(Type.String()),
 });
 
 const RunSchema = Type.Object({
@@ -27,6 +29,8 @@ const RunSchema = Type.Object({
   fin: Type.String(),
   /** A name of exit-codes.ts. */
   resultado: Type.String(),
+  /** Of the error that ended it before any table. */
+  codigo: Type.Optional(Type.String()),
   bien: Type.Integer(),
   conError: Type.Integer(),
   sinEmpezar: Type.Integer(),

@@ -208,9 +208,8 @@ export const agentMessages = {
   },
   CUENTA_NO_ADMITIDA: {
     kind: 'configuracion',
-    message: 'icacls falló (código {codigo}): {salida}',
-    action:
-      'Compruebe que exista la cuenta «{cuenta}» (--cuenta). Ejecútelo en una consola abierta como administrador.',
+    message: 'La cuenta «{cuenta}» no se admite: icacls falló (código {codigo}): {salida}',
+    action: 'Compruebe que exista esa cuenta (--cuenta), y ejecútelo en una consola abierta como administrador.',
   },
   PROGRAMADOR_FALLO: {
     kind: 'configuracion',

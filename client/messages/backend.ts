@@ -2,11 +2,6 @@ import type { Messages } from './message.ts';
 
 /** What goes wrong on the way to the backend; its own errors are in `protocol/errors.ts`. */
 export const backendMessages = {
-  DNS_SIN_RESPUESTA: {
-    kind: 'backend',
-    message: 'El DNS no contesta por {servidor} en {segundos} s.',
-    action: 'Revise el nombre, y el servidor DNS de este equipo.',
-  },
   DNS_SIN_NOMBRE: {
     kind: 'backend',
     message: 'No se encuentra {servidor}: {motivo}.',

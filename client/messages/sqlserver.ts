@@ -5,12 +5,12 @@ export const sqlServerMessages = {
   CONEXION: {
     kind: 'sqlserver',
     retryable: true,
-    message: 'No hay conexión con SQL Server ({lugar}): {texto}.',
+    message: 'No hay conexión con SQL Server ({lugar}): {texto}',
     action: 'Compruebe servidor, puerto y cortafuegos, que el servicio esté en marcha y que TCP/IP esté habilitado.',
   },
   CIFRADO: {
     kind: 'sqlserver',
-    message: 'No se pudo cifrar la conexión con SQL Server ({lugar}): {texto}.',
+    message: 'No se pudo cifrar la conexión con SQL Server ({lugar}): {texto}',
     action: 'Instale en el servidor un certificado de confianza, o acepte el suyo (--sql-confiar-certificado).',
   },
   CREDENCIALES: {
@@ -91,7 +91,7 @@ export const sqlServerMessages = {
   RESULTADO_AUSENTE: {
     kind: 'sqlserver',
     message: 'La consulta no devuelve filas.',
-    action: 'process.query debe acabar en un SELECT.',
+    action: 'Haga que process.query acabe en un SELECT.',
   },
   RESULTADO_REPETIDO: {
     kind: 'sqlserver',
@@ -115,7 +115,7 @@ export const sqlServerMessages = {
   },
   PARTICION_COLUMNA: {
     kind: 'sqlserver',
-    message: 'particion: {motivo}.',
+    message: 'No se puede leer por rangos (particion): {motivo}.',
     action: '{remedio}, o elija otra columna en particion.columna.',
   },
   PARTICION_CONSULTA: {
@@ -131,7 +131,7 @@ export const sqlServerMessages = {
   },
   PARTICION_PERMISO: {
     kind: 'sqlserver',
-    message: 'particion: el usuario de SQL Server no ve la tabla {tabla}, y no se sabe si {columna} es única.',
+    message: 'El usuario de SQL Server no ve la tabla {tabla} de particion, y no se sabe si {columna} es única.',
     action: 'Dele permiso: GRANT VIEW DEFINITION ON {tabla} TO su_usuario.',
   },
 } as const satisfies Messages;

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { RunProgram } from './run-program.ts';
+import { programRunner, type RunProgram } from './run-program.ts';
 import { installTask, readTaskStatus, removeTask, renderUnits, writeSecretFile } from './systemd.ts';
 import type { ScheduledTask } from './task.ts';
 
@@ -87,6 +87,13 @@ test('a unit of that name that works in another folder is not replaced', async (
     code: 'TAREA_AJENA',
     message: expect.stringContaining('trabaja en otra carpeta'),
   });
+});
+
+test('a folder of units that is not there, and a program that is not, are told', async () => {
+  const missing = join(units, 'no-hay');
+  await expect(installTask(task, 0, record().run, missing)).rejects.toMatchObject({ code: 'UNIDADES_NO_ESCRITAS' });
+  const run = programRunner(new AbortController().signal);
+  await expect(run('ax-no-existe', [])).rejects.toMatchObject({ code: 'PROGRAMA_AUSENTE' });
 });
 
 test('where systemd refuses, the units are what they were', async () => {

@@ -199,6 +199,7 @@ test('what schtasks refuses is said in its words, with what to do', async () => 
   const denied = { ...nothingThere, 'schtasks /create': { code: 1, output: 'ERROR: Acceso denegado.' } };
   const failure = installTask(task, 'SYSTEM', record(denied).run);
   await expect(failure).rejects.toMatchObject({
+    code: 'PROGRAMADOR_FALLO',
     kind: 'configuracion',
     message: 'schtasks /create falló (código 1): ERROR: Acceso denegado.',
     action: expect.stringContaining('administrador'),
@@ -229,7 +230,11 @@ test('the file with the password is closed to all but the account before the pas
 test('where the list cannot be set, no password is written', async () => {
   const path = join(folder, 'clave');
   const { run } = record({ icacls: { code: 1332, output: 'No se asignaron nombres a identificadores.' } });
-  await expect(writeSecretFile(path, 'Secreta 1', 'ACME\\nadie', run)).rejects.toThrow('icacls falló (código 1332)');
+  await expect(writeSecretFile(path, 'Secreta 1', 'ACME\\nadie', run)).rejects.toMatchObject({
+    code: 'CUENTA_NO_ADMITIDA',
+    message: expect.stringContaining('«ACME\\nadie» no se admite: icacls falló (código 1332)'),
+    action: expect.stringContaining('--cuenta'),
+  });
   expect(existsSync(path)).toBe(false);
 });
 

@@ -520,6 +520,14 @@ describe('bulk load', () => {
     expect(released).toBe(true);
   });
 
+  test('a server that counts other rows than were sent is not believed', async () => {
+    const wire = await ready();
+    wire.engine.lost = 1;
+    const error = await failureOf(use(wire, (db) => db.bulkLoad('#t', columns, lines(3), { signal })));
+    expect(error).toMatchObject({ code: 'CARGA_INCOMPLETA', retryable: true });
+    expect(error.message).toContain('Se enviaron 3 filas a SQL Server y dice haber cargado 2.');
+  });
+
   test('a table that is not there, a row that the table refuses', async () => {
     const wire = await ready();
     await use(wire, async (db) => {

@@ -89,8 +89,9 @@ export function translateError(
   const first = error instanceof AggregateError ? error.errors[0] : error;
   if (first instanceof RequestError && first.number !== undefined) return fromServer(first, first.number, place, error);
   const code = codeOf(first);
-  const text = first instanceof Error ? first.message : String(first);
-  if (code === 'ELOGIN') return fromLogin(refusal?.number, refusal?.message ?? text, place, error);
+  const text = closed(first instanceof Error ? first.message : String(first));
+  if (code === 'ELOGIN')
+    return fromLogin(refusal?.number, refusal === undefined ? text : closed(refusal.message), place, error);
   if (code === 'EENCRYPT' || isCertificateError(first)) {
     return sqlServerError('CIFRADO', { lugar: place, texto: text }, { cause: error });
   }
@@ -105,7 +106,7 @@ function fromServer(first: RequestError, number: number, place: string, cause: u
     first.lineNumber ? `línea ${first.lineNumber}` : '',
   ].filter((part) => part !== '');
   const at = where.length > 0 ? ` (${where.join(', ')})` : '';
-  const texto = `error ${number}${at}: ${first.message.trim()}`;
+  const texto = closed(`error ${number}${at}: ${first.message}`);
   return sqlServerError(
     codes.get(number) ?? 'CONSULTA',
     { lugar: place, texto },
@@ -121,6 +122,11 @@ function fromServer(first: RequestError, number: number, place: string, cause: u
 function fromLogin(number: number | undefined, text: string, place: string, cause: unknown): SqlServerError {
   const code = (number === undefined ? undefined : codes.get(number)) ?? 'CREDENCIALES';
   return sqlServerError(code, { lugar: place, texto: text }, { ...(number === undefined ? {} : { number }), cause });
+}
+
+/** As a sentence that ends. */
+function closed(text: string): string {
+  return text.trim().replace(/[^.!?]$/, '$&.');
 }
 
 /** An error of our own that tedious wrapped or passed on. */

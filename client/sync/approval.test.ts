@@ -82,5 +82,5 @@ test('a table is refused unless all of its SQL is approved as it is; so is the c
   expect(() => assertTableApproved(approved, 'upload', other)).toThrow(/«productos».*subida productos, pre_process/);
   expect(() => assertTableApproved(approved, 'download', { ...bajada!, nombre: 'usuarios' })).toThrow(/«usuarios»/);
   expect(() => assertConnectionApproved(approved, { ...endpoint, host: 'otro' })).toThrow(/sync_user@otro:1433/);
-  expect(() => assertConnectionApproved({}, endpoint)).toThrow();
+  expect(() => assertConnectionApproved({}, endpoint)).toThrow(expect.objectContaining({ code: 'SQL_SIN_APROBAR' }));
 });

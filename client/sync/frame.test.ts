@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { limits } from '../../protocol/constants.ts';
 import { BackendError } from '../http/client.ts';
 import { readFrame } from './frame.ts';
 
@@ -35,12 +36,17 @@ test('cut after any byte, it is not complete', async () => {
       (cause: unknown) => cause,
     );
     expect(error, `cut at ${end}`).toBeInstanceOf(BackendError);
-    expect((error as BackendError).retryable).toBe(true);
+    expect(error).toMatchObject({ code: 'DESCARGA_INCOMPLETA', retryable: true });
   }
 });
 
 test('a count that does not agree is not complete', async () => {
   await expect(readAll(`${START}{"a":1}\n{"$fin":{"filas":2}}\n`, 20)).rejects.toThrow('llegaron 1 de 2 filas');
+});
+
+test('a line without an end is not kept in memory', async () => {
+  const endless = `${START}"${'x'.repeat(limits.lineMaxBytes)}`;
+  await expect(readAll(endless, 1 << 24)).rejects.toMatchObject({ code: 'DESCARGA_FILA_GRANDE', retryable: false });
 });
 
 test('something that is no framed download is refused', async () => {

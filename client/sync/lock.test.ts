@@ -19,12 +19,20 @@ test('the second run is told who holds the lock, and the first goes on', async (
   const order: string[] = [];
   await withLock(folder, async () => {
     await expect(withLock(folder, async () => order.push('second'))).rejects.toMatchObject({
+      code: 'CARPETA_OCUPADA',
       kind: 'ocupado',
       message: expect.stringContaining(`el proceso ${process.pid}`),
     });
     order.push('first');
   });
   expect(order).toEqual(['first']);
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test('a folder that is not there is told, and not made', async () => {
+  await expect(withLock(join(folder, 'no-hay'), async () => 'ran')).rejects.toMatchObject({
+    code: 'CERROJO_NO_CREADO',
+  });
   expect(await readdir(folder)).toEqual([]);
 });
 

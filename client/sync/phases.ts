@@ -76,9 +76,10 @@ export async function recordPhase<T>(
 
 /** Records a phase that failed for good, in the log and for the backend. */
 export function recordFailure({ journal, log }: Records, { place, startedAt, atBackend, cause }: PhaseFailure): void {
-  const { text, detail } = describeError(cause);
+  const { text, detail, code } = describeError(cause);
   if (!atBackend || !(cause instanceof SyncError)) {
-    journal.add(entryOf(place, startedAt, { estado: 'error', mensaje: text, errorDetalle: detail }));
+    const metadatos = { codigo: code };
+    journal.add(entryOf(place, startedAt, { estado: 'error', mensaje: text, errorDetalle: detail, metadatos }));
   }
   log.error(`${titleOf(place)}${text}`, place.tabla);
 }

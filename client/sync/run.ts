@@ -21,6 +21,8 @@ export interface RunOptions {
 export interface RunSummary {
   estado: 'exitoso' | 'parcial' | 'error';
   reason: ExitReason;
+  /** Of the error that ended the run before any table. */
+  code?: string;
   done: number;
   failed: number;
   /** Tables not begun, because the run had ended. */
@@ -91,7 +93,7 @@ async function runTask(context: SyncContext, task: Task): Promise<{ run: TableRu
   const { progress } = context;
   const { direccion, tabla } = task;
   const startedAt = new Date();
-  const runOf = (rest: Pick<TableRun, 'estado' | 'filas' | 'mensaje'>): TableRun => {
+  const runOf = (rest: Pick<TableRun, 'estado' | 'filas' | 'mensaje' | 'codigo'>): TableRun => {
     const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
     return { direccion, tabla: tabla.nombre, ...times, ...rest };
   };
@@ -106,7 +108,8 @@ async function runTask(context: SyncContext, task: Task): Promise<{ run: TableRu
     // What belongs to no phase (the connection) is recorded with `fase` null.
     const place = { direccion, tabla: tabla.nombre, fase: null, ejecutadoEn: null };
     recordFailure(context, inPhase ? error : new PhaseFailure(error, place, { startedAt }));
-    const run = runOf({ estado: 'error', filas: 0, mensaje: describeError(causeOf(error)).text });
+    const { text, code } = describeError(causeOf(error));
+    const run = runOf({ estado: 'error', filas: 0, mensaje: text, codigo: code });
     const connected = inPhase || !(error instanceof SqlServerError);
     return { run, failure: { error: causeOf(error), connected } };
   } finally {

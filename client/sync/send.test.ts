@@ -99,6 +99,17 @@ test('a chunk that the backend refuses ends the upload with its reason, and the 
   expect(await readStored()).toEqual([]);
 });
 
+test('chunks that the backend lost and that were kept in memory alone are told as lost', async () => {
+  async function* source() {
+    yield* chunksOf(...Array.from({ length: 6 }, (_, index) => [`${index}`]));
+    // What a crash of PostgreSQL does to its unlogged tables.
+    await server.sql.query('DELETE FROM sync_upload_chunks');
+  }
+  const error = await send(sealChunks(source())).catch((cause: unknown) => cause);
+  expect(error).toMatchObject({ code: 'TROZO_PERDIDO', kind: 'backend' });
+  expect(await readStored()).toEqual([]);
+});
+
 test('giving up stops the chunks on their way and applies nothing', async () => {
   const controller = new AbortController();
   async function* source(): AsyncGenerator<{ bytes: Buffer<ArrayBuffer>; rows: number }> {

@@ -49,7 +49,9 @@ test('another key, another column and a changed bit are refused by the name of t
       `byte ${at}`,
     ).toThrow();
   }
-  expect(() => columns.decrypt('cuit', `${sealed.slice(0, 14)}AAAA"`)).toThrow(/está dañado/);
+  expect(() => columns.decrypt('cuit', `${sealed.slice(0, 14)}AAAA"`)).toThrow(
+    expect.objectContaining({ code: 'CAMPO_SENSIBLE_ILEGIBLE', message: expect.stringContaining('está dañado') }),
+  );
 });
 
 test('only the members of the object are replaced, whatever their values hold, and all else stays byte for byte', () => {
@@ -142,7 +144,9 @@ test('without a data key the table is not sent, the others are; test says so too
   await world.setTables({ tablasSubida: [subida, abierta] });
   const { reason, log } = await world.sync();
   expect(reason).toBe('parcial');
-  expect(log).toMatch(/ERROR clientes: «clientes» tiene camposSensibles .*data-key create/);
+  expect(log).toMatch(
+    /ERROR clientes: «clientes» tiene camposSensibles .*\[CAMPOS_SENSIBLES_SIN_CLAVE\].*data-key create/,
+  );
   expect((await stored()).every(({ parametros }) => !('CUIT' in parametros))).toBe(true);
   const lines: string[] = [];
   await runTest({ folder: world.folder, print: (line) => lines.push(line), signal });
@@ -200,8 +204,20 @@ test('a file of another password, another tenant or no key at all is refused, an
   await writeLocalConfig(other, password(), { ...before, tenant: 'otro' });
   await expect(importDataKey({ folder: other, file, print })).rejects.toThrow(/es del tenant «acme-001»/);
   await writeFile(file, 'no');
-  await expect(importDataKey({ folder: world.folder, file, print })).rejects.toThrow(/no es de data-key export/);
-  await expect(createDataKey({ folder: world.folder, print })).rejects.toThrow(/ya tiene la clave de datos/);
+  await expect(importDataKey({ folder: world.folder, file, print })).rejects.toMatchObject({
+    code: 'CLAVE_DE_DATOS_NO_IMPORTADA',
+    message: expect.stringContaining('no es de data-key export'),
+  });
+  await expect(createDataKey({ folder: world.folder, print })).rejects.toMatchObject({ code: 'CLAVE_DE_DATOS_EXISTE' });
+  const nowhere = exportDataKey({ folder: world.folder, file: join(other, 'no-hay', 'clave.axk'), print });
+  await expect(nowhere).rejects.toMatchObject({ code: 'CLAVE_DE_DATOS_NO_ESCRITA' });
+  delete process.env.SYNC_DATA_KEY_PASSWORD;
+  const unsealed = exportDataKey({ folder: world.folder, file, print });
+  await expect(unsealed).rejects.toMatchObject({ code: 'CONTRASENA_DE_TRASLADO_AUSENTE' });
+  process.env.SYNC_DATA_KEY_PASSWORD = 'Viaje_de_la_clave_1';
+  const { dataKey: _, ...without } = before;
+  await writeLocalConfig(other, password(), without);
+  await expect(exportDataKey({ folder: other, file, print })).rejects.toMatchObject({ code: 'CLAVE_DE_DATOS_AUSENTE' });
   expect(await readLocalConfig(world.folder, password())).toEqual(before);
 });
 
@@ -210,6 +226,9 @@ test('a sensitive column that the query does not give is named, and nothing is s
   await world.setTables({ tablasSubida: [{ ...subida, camposSensibles: ['cuit', 'ciut'] }] });
   const { reason, log } = await world.sync();
   expect(reason).toBe('error');
-  expect(log).toMatch(/no da la columna «ciut», que está en camposSensibles/);
+  expect(log).toMatch(/no da la columna «ciut», que está en camposSensibles\. \[CAMPO_SENSIBLE_AUSENTE\]/);
   expect(await stored()).toEqual([]);
+  const recorded = 'SELECT metadatos FROM sync_logs WHERE estado = $1 ORDER BY "fechaInicio" DESC LIMIT 1';
+  const { rows } = await world.backend.sql.query(recorded, ['error']);
+  expect(rows).toEqual([{ metadatos: { codigo: 'CAMPO_SENSIBLE_AUSENTE' } }]);
 });

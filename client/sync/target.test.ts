@@ -37,5 +37,7 @@ test('nothing but a key: there is nothing to update', () => {
 });
 
 test('a key that the schema has not got is refused by name', () => {
-  expect(() => keyNames({ ...tabla, primaryKey: 'id' }, columns)).toThrow('La primaryKey «id»');
+  expect(() => keyNames({ ...tabla, primaryKey: 'id' }, columns)).toThrow(
+    expect.objectContaining({ code: 'CLAVE_SIN_COLUMNA', message: expect.stringContaining('La primaryKey «id»') }),
+  );
 });
