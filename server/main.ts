@@ -46,10 +46,10 @@ const cli = yargs(hideBin(process.argv))
         'Crea un tenant con los datos de su SQL Server',
         {
           tenant: tenantOption,
-          host: text('Servidor SQL Server'),
+          host: text('Servidor SQL Server: SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO'),
           port: { type: 'number', default: 1433, describe: 'Puerto' },
           database: text('Base de datos'),
-          user: text('Usuario'),
+          user: text('Usuario de SQL Server, o DOMINIO\\usuario de Windows'),
           password: text('Contraseña, tal como la recibirá el cliente'),
         },
         async ({ tenant, ...server }) => print(await tenantCreate(loadConfig(), { tenantId: tenant, ...server })),

@@ -5,6 +5,7 @@ import {
   type TablaBajada,
   type TablaSubida,
 } from '../../protocol/config.ts';
+import { describeServer } from '../../protocol/sql-server-name.ts';
 import { agentError } from '../agent-error.ts';
 import type { LocalConfig } from '../config/local.ts';
 import { sqlServerEndpoint } from '../config/remote.ts';
@@ -50,7 +51,7 @@ export async function checkSqlServer({
 }: TableChecks): Promise<void> {
   const { host, port, database, user } = settings;
   const use = <T>(work: (db: SqlServer) => Promise<T>) => withSqlServer(settings, { signal }, work);
-  const connected = await list.check(`SQL Server ${host}:${port}`, async () => {
+  const connected = await list.check(`SQL Server ${describeServer(host, port)}`, async () => {
     const { local } = await use((db) => readServerClock(db, signal));
     return { value: true, note: `usuario ${user}, base ${database}, su hora es ${local}` };
   });

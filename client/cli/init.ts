@@ -16,7 +16,7 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
         .option('sql-host', {
           type: 'string',
           requiresArg: true,
-          describe: 'Servidor SQL Server, en vez del configurado',
+          describe: 'Servidor SQL Server, en vez del configurado: SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO',
         })
         .option('sql-port', {
           type: 'number',
@@ -24,7 +24,11 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
           describe: 'Puerto de SQL Server',
         })
         .option('sql-database', { type: 'string', requiresArg: true, describe: 'Base de datos' })
-        .option('sql-user', { type: 'string', requiresArg: true, describe: 'Usuario de SQL Server' })
+        .option('sql-user', {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Usuario de SQL Server, o DOMINIO\\usuario de Windows',
+        })
         .option('sql-password', { type: 'string', requiresArg: true, describe: 'Contraseña de SQL Server' })
         .option('sql-sin-cifrado', { type: 'boolean', default: false, describe: 'Conecta a SQL Server sin TLS' })
         .option('sql-confiar-certificado', {

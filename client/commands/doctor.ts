@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ConfiguracionTablas } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
+import { parseServerName } from '../../protocol/sql-server-name.ts';
 import { connectBackend } from '../agent.ts';
 import { Checklist, describeOutcome, type Finding } from '../checks/checklist.ts';
 import { checkAgent, checkDisk, checkFolder, checkName, describeClock } from '../checks/machine.ts';
@@ -23,6 +24,7 @@ import { count, localTime, localTimestamp, megabytes } from '../log/words.ts';
 import { interactivePolicy } from '../retry.ts';
 import { describeSpool } from '../spool/spool.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import { findInstancePort } from '../sqlserver/instance.ts';
 import { findRunning } from '../sync/lock.ts';
 import { readMarks } from '../sync/marks.ts';
 import { findQuietHours } from '../sync/quiet-hours.ts';
@@ -113,12 +115,20 @@ async function checkBackend(
   await list.check('Reloj del backend', () => checkBackendClock(backend, signal));
   const settings = sqlServerSettings(local, config);
   secrets.add(settings.password);
-  await list.check('DNS de SQL Server', () => checkName(settings.host, signal));
+  const address = parseServerName(settings.host, settings.port);
+  await list.check('DNS de SQL Server', () => checkName(address.host, signal));
+  if ('instance' in address) await list.check('Instancia de SQL Server', () => checkInstance(address, signal));
   await list.check('Cifrado de SQL Server', async () => describeEncryption(settings));
   const { dataKey } = local;
   await list.check('SQL del backend', async () => checkSql(local, config));
   await checkSqlServer({ settings, config, dataKey, backend, list, thorough: true, signal });
   return config.configuracionTablas;
+}
+
+/** What SQL Server Browser says; it is asked again for each connection. */
+async function checkInstance(address: { host: string; instance: string }, signal: AbortSignal): Promise<Finding<void>> {
+  const port = await findInstancePort(address, { signal, timeoutMs: 15_000 });
+  return { value: undefined, note: `SQL Server Browser: «${address.instance}» está en el puerto ${port}` };
 }
 
 function credentialsIn(url: string): string[] {

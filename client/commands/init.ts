@@ -1,9 +1,10 @@
+import { describeServer } from '../../protocol/sql-server-name.ts';
 import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
 import { agentError } from '../agent-error.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { makeMachinePassword, readConfigPassword } from '../config/password.ts';
-import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { assertReadable, refreshConfig, sqlServerSettings } from '../config/remote.ts';
 import { interactivePolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 
@@ -31,6 +32,7 @@ export interface InitOptions {
  * authorised: its key pair must outlive the wait. Throws AgentError, SyncError or BackendError.
  */
 export async function runInit({ folder, sqlServer, print, signal, ...given }: InitOptions): Promise<void> {
+  assertReadable(sqlServer, sqlServer.port);
   const { password, store } = given.usesDpapi
     ? await makeMachinePassword(folder)
     : { password: await readConfigPassword(folder), store: undefined };
@@ -68,7 +70,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   print(`Backend ${url}: tenant «${tenant}» aceptado, configuración versión ${config.version}.`);
   if (registered.note !== undefined) print(registered.note);
-  print(`SQL Server: ${user}@${host}:${port}/${database}.`);
+  print(`SQL Server: ${user}@${describeServer(host, port)}/${database}.`);
   print(`Tablas: ${tablasSubida.length} de subida, ${tablasBajada.length} de bajada.`);
   if (given.requiresApproval) print('Se ejecutará solo el SQL que se apruebe en este equipo. Revíselo con: approve');
   print(`Escrito sync-config.enc en ${folder}. Compruebe ahora todo con: test`);

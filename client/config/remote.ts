@@ -1,5 +1,12 @@
 import { isSealedForAgent, openAsAgent } from '../../protocol/agent-key.ts';
 import { type ConfigResponse, findConfigProblems } from '../../protocol/config.ts';
+import {
+  DEFAULT_SQL_PORT,
+  parseLogin,
+  parseServerName,
+  SqlServerNameError,
+  saysWhere,
+} from '../../protocol/sql-server-name.ts';
 import { agentError } from '../agent-error.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
@@ -35,14 +42,42 @@ export function assertValidConfig(config: ConfigResponse): void {
   throw agentError('TABLAS_INVALIDAS', { tenant: config.tenantId, campos: lines.join('\n') });
 }
 
-/** Which SQL Server, and as whom: what `init` was given, else what the backend says. */
+/**
+ * Which SQL Server, and as whom: what `init` was given, else what the backend says. Throws AgentError
+ * `SERVIDOR_SQL_INVALIDO`.
+ */
 export function sqlServerEndpoint({ sqlServer: own }: LocalConfig, config: ConfigResponse): Endpoint {
-  return {
-    host: own.host ?? config.sqlServerHost,
-    port: own.port ?? config.sqlServerPort,
+  const host = own.host ?? config.sqlServerHost;
+  // The backend's port belongs to the backend's server: it says nothing of another that brings its own.
+  const known = own.host !== undefined && saysWhere(own.host) ? DEFAULT_SQL_PORT : config.sqlServerPort;
+  const endpoint = {
+    host,
+    port: own.port ?? known,
     database: own.database ?? config.sqlServerDatabase,
     user: own.user ?? config.sqlServerUser,
   };
+  assertReadable(endpoint, own.port);
+  return endpoint;
+}
+
+/**
+ * `givenPort` is that of `init --sql-port`: beside it `host` says no other. What is undefined is not looked at. Throws
+ * AgentError `SERVIDOR_SQL_INVALIDO`.
+ */
+export function assertReadable(
+  { host, port, user }: { host?: string; port?: number; user?: string },
+  givenPort: number | undefined,
+): void {
+  try {
+    if (host !== undefined && givenPort !== undefined && saysWhere(host)) {
+      throw new SqlServerNameError(`«${host}» dice ya la instancia o el puerto, y además hay --sql-port ${givenPort}`);
+    }
+    if (host !== undefined) parseServerName(host, port);
+    if (user !== undefined) parseLogin(user);
+  } catch (cause) {
+    if (!(cause instanceof SqlServerNameError)) throw cause;
+    throw agentError('SERVIDOR_SQL_INVALIDO', { motivo: cause.message }, cause);
+  }
 }
 
 /** Where SQL Server is: what `init` was given, else what the backend says. Throws AgentError `configuracion`. */

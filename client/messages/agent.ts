@@ -19,6 +19,13 @@ export const agentMessages = {
     message: '--url «{url}» no es una dirección HTTP.',
     action: 'Escríbala entera, por ejemplo --url https://backend.miempresa.com.',
   },
+  SERVIDOR_SQL_INVALIDO: {
+    kind: 'configuracion',
+    message: 'SQL Server: {motivo}.',
+    action:
+      'Escriba SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO, y como usuario el de SQL Server o DOMINIO\\usuario: en el ' +
+      'backend (sqlServerHost, sqlServerPort, sqlServerUser) o en init (--sql-host, --sql-port, --sql-user).',
+  },
   URL_SIN_CIFRAR: {
     kind: 'configuracion',
     message: '--url {url} no es https: la clave y los datos viajarían sin cifrar. No se ha enviado nada.',

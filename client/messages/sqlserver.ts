@@ -17,7 +17,28 @@ export const sqlServerMessages = {
     kind: 'credenciales',
     message: 'SQL Server ({lugar}) rechazó la entrada: {texto}',
     action:
-      'Revise el usuario y la contraseña de SQL Server, y que no esté deshabilitado, bloqueado ni con la contraseña caducada.',
+      'Revise el usuario y la contraseña de SQL Server, y que no esté deshabilitado, bloqueado ni con la contraseña caducada. ' +
+      'Si es DOMINIO\\usuario, son los de Windows: el servidor ha de confiar en ese dominio y aceptar NTLM.',
+  },
+  INSTANCIA_SIN_RESPUESTA: {
+    kind: 'sqlserver',
+    retryable: true,
+    message: 'SQL Server Browser no responde en {servidor} (UDP 1434): no se sabe en qué puerto está «{instancia}».',
+    action:
+      'Ponga en marcha el servicio SQL Server Browser y abra UDP 1434, o indique el puerto en lugar de la instancia: ' +
+      '{servidor},puerto.',
+  },
+  INSTANCIA_DESCONOCIDA: {
+    kind: 'sqlserver',
+    retryable: true,
+    message: 'En {servidor} no hay ninguna instancia «{instancia}» en marcha; las que hay: {hay}.',
+    action: 'Corrija el nombre de la instancia, o inicie su servicio.',
+  },
+  INSTANCIA_SIN_TCP: {
+    kind: 'sqlserver',
+    message: 'La instancia «{instancia}» de {servidor} no atiende por TCP.',
+    action:
+      'Habilite TCP/IP en el Administrador de configuración de SQL Server y reinicie el servicio de la instancia.',
   },
   BASE_DE_DATOS: {
     kind: 'sqlserver',

@@ -1,12 +1,17 @@
 import { Connection } from 'tedious';
+import { describeServer, type Login, parseLogin, parseServerName } from '../../protocol/sql-server-name.ts';
 import { type SqlServerError, sqlServerError, translateError } from './errors.ts';
+import { findInstancePort } from './instance.ts';
 import { StallWatch } from './stall-watch.ts';
 import { canTranscode, TranscodingConnection } from './transcoder/connection.ts';
 
 export interface SqlServerSettings {
+  /** `SERVIDOR`, `SERVIDOR\INSTANCIA` or `SERVIDOR,PUERTO` (protocol/sql-server-name.ts). */
   host: string;
+  /** 1433 where `host` says it. */
   port: number;
   database: string;
+  /** A login of SQL Server, or `DOMINIO\usuario` of Windows. */
   user: string;
   password: string;
   /** Default true. */
@@ -15,9 +20,9 @@ export interface SqlServerSettings {
   trustServerCertificate?: boolean;
   /** PEM of the authorities that may vouch for its certificate. Default: the system's. */
   ca?: string;
-  /** The name that its certificate has to bear. Default `host`. */
+  /** The name that its certificate has to bear. Default: the server of `host`. */
   certificateName?: string;
-  /** Default 15,000. */
+  /** Default 15,000. Finding the port of an instance comes before it, and takes at most as long. */
   connectTimeoutMs?: number;
   /** So long without a byte from SQL Server, while rows are read or loaded, is a lost connection. Default 120,000. */
   stallTimeoutMs?: number;
@@ -123,17 +128,21 @@ export class Session {
   }
 }
 
-/** Logs in. Throws `signal.reason` or SqlServerError. */
+/** Logs in. Throws `signal.reason`, SqlServerError, or SqlServerNameError where host or user cannot be read. */
 export async function openSession(
   settings: SqlServerSettings,
   { signal, onMessage }: { signal: AbortSignal; onMessage?: ((text: string) => void) | undefined },
 ): Promise<Session> {
   signal.throwIfAborted();
+  const address = parseServerName(settings.host, settings.port);
+  const login = parseLogin(settings.user);
+  const timeoutMs = settings.connectTimeoutMs ?? 15_000;
   // A database that cannot be opened is told first, and then again as a failed login.
   let refusal: ServerMessage | undefined;
   let onAbort: (() => void) | undefined;
   try {
-    const connection = makeConnection(settings);
+    const port = 'port' in address ? address.port : await findInstancePort(address, { signal, timeoutMs });
+    const connection = makeConnection(settings, { host: address.host, port, timeoutMs, ...login });
     const onErrorMessage = (token: ServerMessage) => {
       refusal ??= token;
     };
@@ -166,18 +175,25 @@ interface ServerMessage {
 }
 
 /** The one place where a connection of tedious is made. */
-function makeConnection(settings: SqlServerSettings): Connection {
+function makeConnection(
+  settings: SqlServerSettings,
+  { host, port, timeoutMs, user, domain }: { host: string; port: number; timeoutMs: number } & Login,
+): Connection {
+  const { password } = settings;
   return new (canTranscode() ? TranscodingConnection : Connection)({
-    server: settings.host,
-    authentication: { type: 'default', options: { userName: settings.user, password: settings.password } },
+    server: host,
+    authentication:
+      domain === undefined
+        ? { type: 'default', options: { userName: user, password } }
+        : { type: 'ntlm', options: { userName: user, password, domain } },
     options: {
-      port: settings.port,
+      port,
       database: settings.database,
       encrypt: settings.encrypt ?? true,
       trustServerCertificate: settings.trustServerCertificate ?? false,
       ...(settings.ca === undefined ? {} : { cryptoCredentialsDetails: { ca: settings.ca } }),
       ...(settings.certificateName === undefined ? {} : { serverName: settings.certificateName }),
-      connectTimeout: settings.connectTimeoutMs ?? 15_000,
+      connectTimeout: timeoutMs,
       // It would bound a whole bulk load, and no read that stalls: StallWatch does that.
       requestTimeout: 0,
       packetSize: settings.packetSize ?? 16_384,
@@ -200,5 +216,5 @@ function makeMessageFilter(onMessage: (text: string) => void) {
 }
 
 function placeOf({ host, port, database }: SqlServerSettings): string {
-  return `${host}:${port}, base ${database}`;
+  return `${describeServer(host, port)}, base ${database}`;
 }

@@ -8,6 +8,7 @@ import {
   type TablaBajada,
   type TablaSubida,
 } from '../../protocol/config.ts';
+import { describeServer } from '../../protocol/sql-server-name.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
 
@@ -27,7 +28,7 @@ export function sqlByPlace(
   { tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas,
 ): SqlByPlace {
   const { host, port, database, user } = endpoint;
-  const all: Record<string, string> = { [CONNECTION]: `${user}@${host}:${port}/${database}` };
+  const all: Record<string, string> = { [CONNECTION]: `${user}@${describeServer(host, port)}/${database}` };
   for (const tabla of tablasSubida) Object.assign(all, sqlOfTable('upload', tabla));
   for (const tabla of tablasBajada) Object.assign(all, sqlOfTable('download', tabla));
   return all;

@@ -1,16 +1,24 @@
 import { limits } from '../../protocol/constants.ts';
+import { parseLogin, parseServerName, SqlServerNameError } from '../../protocol/sql-server-name.ts';
 import type { Config } from '../config.ts';
 import { createConfiguration, type NewTenant } from '../data/configurations.ts';
 import { readMasterKeys } from '../data/master-keys.ts';
 import { passwordPlace } from '../data/passwords.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
-/** Adds a tenant with its SQL Server and no tables yet. Throws CommandError when it exists. */
+/** Adds a tenant with its SQL Server and no tables yet. Throws CommandError when it exists, or host, port and user make no sense. */
 export async function tenantCreate(config: Config, tenant: NewTenant): Promise<string> {
   const { tenantId } = tenant;
   if (!/^[^\s/\\?#]+$/.test(tenantId) || tenantId.length > limits.tenantMaxLength) {
     const rule = `de 1 a ${limits.tenantMaxLength} caracteres, sin blancos, «/», «\\», «?» ni «#»`;
     throw new CommandError(`--tenant «${tenantId.slice(0, 80)}» no vale: ${rule}`);
+  }
+  try {
+    parseServerName(tenant.host, tenant.port);
+    parseLogin(tenant.user);
+  } catch (error) {
+    if (error instanceof SqlServerNameError) throw new CommandError(error.message);
+    throw error;
   }
   const sealed = { ...tenant, password: readMasterKeys(config).seal(passwordPlace(tenantId), tenant.password) };
   const added = await withDatabase(config, (connection) => createConfiguration(connection, sealed));
