@@ -81,6 +81,19 @@ test('tenant create, key create, config set and config show', async () => {
   expect(shown.stdout).not.toContain('p4ss-secreta');
 });
 
+test.each([
+  [
+    'an instance and a port',
+    ['--host', 'SRV\\ERP', '--port', '14330', '--user', 'u'],
+    /una instancia, y además hay un puerto/,
+  ],
+  ['half a Windows account', ['--host', 'SRV\\ERP', '--user', 'EMPRESA\\'], /DOMINIO\\usuario/],
+])('tenant create refuses %s before it asks the database', async (_what, wrong, rule) => {
+  const args = ['tenant', 'create', '--tenant', 'mal-escrito', '--database', 'b', '--password', 'p', ...wrong];
+  const refused = await runServer(args, { DATABASE_URL: 'postgres://127.0.0.1:1/nadie' });
+  expect(refused).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(rule) });
+});
+
 test('key list shows the keys, audit who changed what', async () => {
   const keys = await runServer(['key', 'list', '--tenant', tenant], env);
   expect(keys).toMatchObject({

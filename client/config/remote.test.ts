@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { makeAgentKeyPair, sealForAgent } from '../../protocol/agent-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
-import { assertValidConfig, sqlServerSettings } from './remote.ts';
+import { assertValidConfig, sqlServerEndpoint, sqlServerSettings } from './remote.ts';
 
 const config: ConfigResponse = {
   success: true,
@@ -29,6 +29,30 @@ test("what init was given wins over the backend's SQL Server data, field by fiel
     encrypt: false,
     trustServerCertificate: true,
   });
+});
+
+test('the port of the backend is not that of another server that brings its own', () => {
+  const own = { encrypt: true, trustServerCertificate: false };
+  const backend = { ...config, sqlServerPort: 14330 };
+  const endpointOf = (given: object, from = backend) =>
+    sqlServerEndpoint({ ...local, sqlServer: { ...own, ...given } }, from);
+  expect(endpointOf({ host: 'OTRO\\ERP' })).toMatchObject({ host: 'OTRO\\ERP', port: 1433 });
+  expect(endpointOf({ host: 'OTRO' })).toMatchObject({ host: 'OTRO', port: 14330 });
+  expect(endpointOf({}, { ...config, sqlServerHost: 'SRV\\ERP' })).toMatchObject({ host: 'SRV\\ERP', port: 1433 });
+});
+
+test('an instance and a port of another place, or half a Windows account, is refused with what to write', () => {
+  const own = { encrypt: true, trustServerCertificate: false };
+  const check = (given: object, backend: Partial<ConfigResponse>) => () =>
+    sqlServerEndpoint({ ...local, sqlServer: { ...own, ...given } }, { ...config, ...backend });
+  for (const wrong of [
+    check({}, { sqlServerHost: 'SRV\\ERP', sqlServerPort: 14330 }),
+    check({ port: 1433 }, { sqlServerHost: 'SRV\\ERP' }),
+    check({ port: 1433, host: 'SRV,51433' }, {}),
+    check({ user: '.\\ana' }, {}),
+  ]) {
+    expect(wrong).toThrow(expect.objectContaining({ code: 'SERVIDOR_SQL_INVALIDO', kind: 'configuracion' }));
+  }
 });
 
 test('an invalid configuration is refused with every field that is wrong', () => {

@@ -28,12 +28,14 @@ export async function findInstancePort(
   { host, instance }: { host: string; instance: string },
   { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
 ): Promise<number> {
-  const answer = await ask(host, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+  const { instances, cause } = await ask(host, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
   signal.throwIfAborted();
-  if (answer === undefined) throw sqlServerError('INSTANCIA_SIN_RESPUESTA', { servidor: host, instancia: instance });
-  const found = answer.find(({ name }) => name.toUpperCase() === instance.toUpperCase());
+  if (instances === undefined) {
+    throw sqlServerError('INSTANCIA_SIN_RESPUESTA', { servidor: host, instancia: instance }, { cause });
+  }
+  const found = instances.find(({ name }) => name.toUpperCase() === instance.toUpperCase());
   if (found === undefined) {
-    const hay = answer.map(({ name }) => name).join(', ') || 'ninguna';
+    const hay = instances.map(({ name }) => name).join(', ') || 'ninguna';
     throw sqlServerError('INSTANCIA_DESCONOCIDA', { servidor: host, instancia: instance, hay });
   }
   if (found.port === undefined) {
@@ -47,24 +49,23 @@ interface Instance {
   port: number | undefined;
 }
 
-/** Undefined: no answer in time, or `signal` is aborted. Throws where the name is not found or nothing can be sent. */
-async function ask(host: string, signal: AbortSignal): Promise<Instance[] | undefined> {
-  try {
-    const addresses = await lookupAllAddresses(host, lookup, signal);
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const late = AbortSignal.timeout(ATTEMPT_MS);
-      try {
-        const message = await sendInParallel(addresses, BROWSER_PORT, QUESTION, AbortSignal.any([signal, late]));
-        const instances = readAnswer(message);
-        if (instances !== undefined) return instances;
-      } catch (error) {
-        if (!late.aborted) throw error;
-      }
+/**
+ * Without `instances` nobody answered in time, or `signal` is aborted; `cause` is the last that went wrong. Throws
+ * where the name is not found.
+ */
+async function ask(host: string, signal: AbortSignal): Promise<{ instances?: Instance[]; cause?: unknown }> {
+  const addresses = await lookupAllAddresses(host, lookup, signal);
+  let cause: unknown;
+  for (let attempt = 0; attempt < ATTEMPTS && !signal.aborted; attempt++) {
+    try {
+      const wait = AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]);
+      const instances = readAnswer(await sendInParallel(addresses, BROWSER_PORT, QUESTION, wait));
+      if (instances !== undefined) return { instances };
+    } catch (error) {
+      cause = error;
     }
-  } catch (error) {
-    if (!signal.aborted) throw error;
   }
-  return undefined;
+  return { cause };
 }
 
 /** SVR_RESP: a length, then `key;value;` pairs, those of each instance from `ServerName` to `;;`. Undefined: no such thing. */

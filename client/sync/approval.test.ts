@@ -83,4 +83,6 @@ test('a table is refused unless all of its SQL is approved as it is; so is the c
   expect(() => assertTableApproved(approved, 'download', { ...bajada!, nombre: 'usuarios' })).toThrow(/«usuarios»/);
   expect(() => assertConnectionApproved(approved, { ...endpoint, host: 'otro' })).toThrow(/sync_user@otro:1433/);
   expect(() => assertConnectionApproved({}, endpoint)).toThrow(expect.objectContaining({ code: 'SQL_SIN_APROBAR' }));
+  const instance = { ...endpoint, host: 'sql1\\ERP', user: 'EMPRESA\\ana' };
+  expect(() => assertConnectionApproved(approved, instance)).toThrow('EMPRESA\\ana@sql1\\ERP/EmpresaDB');
 });
