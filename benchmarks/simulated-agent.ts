@@ -63,7 +63,7 @@ export async function simulateRun(url: string, tenant: Tenant): Promise<Outcome>
     count(final, codeOf(error));
     outcome.failed = true;
   };
-  const records = { journal: new Journal(tenant.folder, new Secrets()), log: silentLog };
+  const records = { journal: await Journal.open(tenant.folder, new Secrets()), log: silentLog };
   try {
     const { changed } = await backend.fetchConfig(tenant.etag, signal);
     if (changed !== undefined) {

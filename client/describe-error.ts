@@ -38,13 +38,16 @@ function withoutCode(error: unknown): AgentError {
 
 /** Whether the rest of the run would fail alike: nobody answers, or not allowed. */
 export function endsRun(error: unknown): boolean {
-  if (error instanceof SyncError) return isCredentialCode(error.code) || error.code === 'CONFIG_NO_ENCONTRADA';
+  if (error instanceof SyncError) {
+    return isCredentialCode(error.code) || error.code === 'CONFIG_NO_ENCONTRADA' || error.code === 'AGENTE_ANTIGUO';
+  }
   if (error instanceof AgentError) return error.code === 'BACKEND_INALCANZABLE';
   return isAbort(error);
 }
 
 function kindOfCode(code: ErrorCode): AgentErrorKind {
   if (isCredentialCode(code) || code === 'CLAVE_RETIRADA') return 'credenciales';
+  if (code === 'AGENTE_ANTIGUO') return 'antiguo';
   return code === 'CONFIG_NO_ENCONTRADA' || code === 'CONFIG_INVALIDA' ? 'configuracion' : 'backend';
 }
 

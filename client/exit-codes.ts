@@ -8,6 +8,7 @@ export const exitCodes = {
   sqlserver: 5,
   credenciales: 6,
   ocupado: 7,
+  antiguo: 8,
   /** Ctrl-C or SIGTERM, as shells number it. */
   interrumpido: 130,
 } as const;
@@ -22,6 +23,7 @@ export const exitMeanings: Record<keyof typeof exitCodes, string> = {
   sqlserver: 'no se llega a SQL Server, o respondió un error',
   credenciales: 'el backend no acepta la clave, o SQL Server el usuario',
   ocupado: 'ya había una sincronización en marcha en esa carpeta',
+  antiguo: 'este agente es demasiado antiguo para el backend, o para los archivos de su carpeta',
   interrumpido: 'interrumpido antes de terminar',
 };
 

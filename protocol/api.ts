@@ -1,7 +1,10 @@
 import Type from 'typebox';
 import { limits } from './constants.ts';
 
-/** Bodies and answers of the API, beside the configuration (config.ts) and the errors (errors.ts). */
+/**
+ * Bodies and answers of the API, beside the configuration (config.ts) and the errors (errors.ts). Either side passes over
+ * fields that it does not know: the other may be newer. What changes the meaning of a body therefore needs a path of its own.
+ */
 
 const Count = Type.Integer({ minimum: 0 });
 const Timestamp = Type.String({
@@ -11,15 +14,12 @@ const Timestamp = Type.String({
 export const ModoSchema = Type.Union([Type.Literal('completo'), Type.Literal('incremental')]);
 
 /** POST /uploads/:tenantId */
-export const OpenUploadSchema = Type.Object(
-  {
-    tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
-    modo: ModoSchema,
-    /** The client's own random name for it: opening it again, after a lost answer, opens no second one. */
-    id: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$' })),
-  },
-  { additionalProperties: false },
-);
+export const OpenUploadSchema = Type.Object({
+  tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
+  modo: ModoSchema,
+  /** The client's own random name for it: opening it again, after a lost answer, opens no second one. */
+  id: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$' })),
+});
 
 export interface OpenUploadResponse {
   success: true;
@@ -53,10 +53,11 @@ export interface UploadStateResponse {
 }
 
 /** POST …/commit */
-export const CommitSchema = Type.Object(
-  { trozos: Count, filas: Count, digest: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }) },
-  { additionalProperties: false },
-);
+export const CommitSchema = Type.Object({
+  trozos: Count,
+  filas: Count,
+  digest: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }),
+});
 
 /** What an upload did: the answer of a commit and of a one-shot NDJSON upload. */
 export interface UploadResult {
@@ -84,13 +85,10 @@ export interface UploadEnvelopeResponse {
 }
 
 /** POST /phases/:tenantId: runs a phase of a download that is configured at `origen` (PostgreSQL). */
-export const RunPhaseSchema = Type.Object(
-  {
-    tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
-    fase: Type.Union([Type.Literal('pre_process'), Type.Literal('post_process')]),
-  },
-  { additionalProperties: false },
-);
+export const RunPhaseSchema = Type.Object({
+  tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
+  fase: Type.Union([Type.Literal('pre_process'), Type.Literal('post_process')]),
+});
 
 export interface RunPhaseResponse {
   success: true;
@@ -100,13 +98,10 @@ export interface RunPhaseResponse {
 }
 
 /** POST /keys/:tenantId: puts a key that the agent has made in the place of the one that the request brings. */
-export const RotateKeySchema = Type.Object(
-  {
-    /** SHA-256 of the new key, base64. */
-    huella: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }),
-  },
-  { additionalProperties: false },
-);
+export const RotateKeySchema = Type.Object({
+  /** SHA-256 of the new key, base64. */
+  huella: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }),
+});
 
 export interface RotateKeyResponse {
   success: true;
@@ -133,10 +128,7 @@ export interface DownloadEnd {
 }
 
 /** POST /agents/:tenantId: the public half of an agent's key pair (agent-key.ts). */
-export const RegisterAgentSchema = Type.Object(
-  { clavePublica: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }) },
-  { additionalProperties: false },
-);
+export const RegisterAgentSchema = Type.Object({ clavePublica: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }) });
 
 export interface RegisterAgentResponse {
   success: true;

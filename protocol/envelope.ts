@@ -15,11 +15,17 @@ const NONCE_AT = SALT_AT + 16;
 const TAG_AT = NONCE_AT + 12;
 const BODY_AT = TAG_AT + 16;
 
+const REASONS = {
+  layout: 'not an envelope',
+  newer: 'an envelope of a newer layout',
+  password: 'wrong password or damaged envelope',
+} as const;
+
 /** The envelope cannot be opened: not one, of a newer layout, damaged, or another password. */
 export class EnvelopeError extends Error {
-  readonly reason: 'layout' | 'password';
-  constructor(reason: 'layout' | 'password', cause?: unknown) {
-    super(reason === 'layout' ? 'not an envelope of a known layout' : 'wrong password or damaged envelope', { cause });
+  readonly reason: keyof typeof REASONS;
+  constructor(reason: keyof typeof REASONS, cause?: unknown) {
+    super(REASONS[reason], { cause });
     this.name = 'EnvelopeError';
     this.reason = reason;
   }
@@ -37,6 +43,7 @@ export function sealEnvelope(plain: Uint8Array, password: string): Buffer {
 /** Opens what sealEnvelope made. Throws EnvelopeError. */
 export function openEnvelope(sealed: Uint8Array, password: string): Buffer {
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
+  if (/^AXS[2-9]/.test(bytes.subarray(0, MAGIC.length).toString('latin1'))) throw new EnvelopeError('newer');
   if (bytes.length < BODY_AT || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new EnvelopeError('layout');
   // Costs beyond these would let a planted file use up the machine before the tag is checked.
   if (bytes[4]! > 20 || bytes[5]! > 16 || bytes[6]! > 4) throw new EnvelopeError('layout');

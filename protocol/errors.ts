@@ -34,6 +34,12 @@ export const errorTable = {
     title: 'Este agente no está autorizado a recibir los secretos del tenant',
     action: 'Pida al administrador que lo autorice: ax-sync-server agent authorize --tenant … --id ….',
   },
+  AGENTE_ANTIGUO: {
+    status: 426,
+    retryable: false,
+    title: 'La versión del agente es demasiado antigua',
+    action: 'Instale esa versión de ax-sync-client sobre la que hay; la carpeta y su configuración se conservan.',
+  },
   RUTA_DESCONOCIDA: { status: 404, retryable: false, title: 'La dirección no existe', action: 'Revise la URL.' },
   CONFIG_NO_ENCONTRADA: {
     status: 404,

@@ -13,6 +13,7 @@ import { API_PREFIX } from '../protocol/constants.ts';
 import type { Config } from './config.ts';
 import { findAuditGaps } from './data/audit.ts';
 import { readMasterKeys } from './data/master-keys.ts';
+import { agentVersion } from './plugins/agent-version.ts';
 import { auth } from './plugins/auth.ts';
 import { docs } from './plugins/docs.ts';
 import { guards } from './plugins/guards.ts';
@@ -92,6 +93,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
         await api.register(healthRoutes, context);
         await api.register(async (tenants) => {
           await tenants.register(auth, context);
+          await tenants.register(agentVersion, context);
           const groups: Routes[] = [
             agentsRoutes,
             configRoutes,

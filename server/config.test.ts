@@ -22,6 +22,7 @@ test.each([
   [{ DATABASE_URL, PORT: '70000' }, /PORT: «70000» no vale: debe ser un número entero desde 0 hasta 65535/],
   [{ DATABASE_URL, PORT: '80.5' }, /PORT: «80\.5»/],
   [{ DATABASE_URL, LOG_LEVEL: 'mucho' }, /LOG_LEVEL: «mucho» no vale: debe ser uno de fatal, error/],
+  [{ DATABASE_URL, SYNC_MIN_AGENT_VERSION: '1.2' }, /SYNC_MIN_AGENT_VERSION: «1\.2» no vale: .* tres números/],
   [{ DATABASE_URL, TRUST_PROXY: 'quizá' }, /TRUST_PROXY: «quizá» no vale: debe ser true o false/],
 ])('%j is refused by field, value and rule', (env, message) => {
   expect(() => loadConfig(env)).toThrow(ConfigError);

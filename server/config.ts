@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
+import { VERSION_PATTERN } from '../protocol/agent-version.ts';
 import { limits } from '../protocol/constants.ts';
 
 const MASTER_KEY = '[A-Za-z0-9+/]{43}=';
@@ -57,6 +58,8 @@ const ConfigSchema = Type.Object(
     LOCKOUT_SECONDS: Type.Integer({ minimum: 1, maximum: 86_400, default: 300 }),
     /** How long a key that was rotated is still in force after the first use of the new one. */
     KEY_GRACE_HOURS: Type.Integer({ minimum: 1, maximum: 720, default: 168 }),
+    /** Agents of an earlier version are refused (AGENTE_ANTIGUO); none are without it. */
+    SYNC_MIN_AGENT_VERSION: Type.Optional(Type.String({ pattern: VERSION_PATTERN })),
     /** Whether X-Forwarded-For is believed: only behind a proxy of one's own. */
     TRUST_PROXY: Type.Boolean({ default: false }),
     /** How many proxies of one's own stand in a row: so many addresses of X-Forwarded-For, from its end, are theirs. */
@@ -130,6 +133,7 @@ function ruleOf(schema: object): string {
   }
   if (type === 'boolean') return 'debe ser true o false';
   if (pattern === undefined) return 'no puede estar vacío';
+  if (pattern === VERSION_PATTERN) return 'debe ser una versión de tres números, como 1.2.0';
   return String(pattern).includes(MASTER_KEY)
     ? 'deben ser 32 bytes en base64 (openssl rand -base64 32)'
     : 'debe ser una URL postgres://usuario:clave@host:puerto/base';

@@ -88,8 +88,11 @@ const cli = yargs(hideBin(process.argv))
   )
   .command('agent', 'Agentes y sus claves', (y) =>
     y
-      .command('list', 'Muestra los agentes de un tenant', { tenant: tenantOption }, async ({ tenant }) =>
-        print(await agentList(loadConfig(), tenant)),
+      .command(
+        'list',
+        'Muestra los agentes, de un tenant o de todos, y su versión',
+        { tenant: { ...tenantOption, demandOption: false, requiresArg: true } },
+        async ({ tenant }) => print(await agentList(loadConfig(), tenant)),
       )
       .command(
         'authorize',

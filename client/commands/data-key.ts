@@ -3,6 +3,7 @@ import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelo
 import { type AgentError, agentError } from '../agent-error.ts';
 import { readTransferPassword } from '../config/environment.ts';
 import { writeFileAtomically } from '../config/files.ts';
+import { assertFormat, isNewerFile, newerFile, stampOf } from '../config/format.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { dataKeyId, makeDataKey } from '../sync/sensitive.ts';
@@ -16,6 +17,9 @@ export interface DataKeyOptions {
   folder: string;
   print: (line: string) => void;
 }
+
+/** Of the file of `export`. */
+const FORMAT = 1;
 
 /** Makes the key. Throws AgentError `configuracion` where there is one: values encrypted under it would be lost. */
 export async function createDataKey({ folder, print }: DataKeyOptions): Promise<void> {
@@ -36,7 +40,10 @@ export async function exportDataKey({ folder, file, print }: DataKeyOptions & { 
   if (dataKey === undefined) {
     throw agentError('CLAVE_DE_DATOS_AUSENTE', {});
   }
-  const sealed = sealEnvelope(Buffer.from(JSON.stringify({ tenant, dataKey })), readTransferPassword());
+  const sealed = sealEnvelope(
+    Buffer.from(JSON.stringify({ tenant, dataKey, ...stampOf(FORMAT) })),
+    readTransferPassword(),
+  );
   try {
     await writeFileAtomically(file, sealed);
   } catch (cause) {
@@ -46,7 +53,8 @@ export async function exportDataKey({ folder, file, print }: DataKeyOptions & { 
 }
 
 /**
- * Takes the key of `file`. Throws AgentError `configuracion`: another password, another tenant, another key here already.
+ * Takes the key of `file`. Throws AgentError `configuracion`: another password, another tenant, another key here already;
+ * ARCHIVO_MAS_NUEVO.
  */
 export async function importDataKey({ folder, file, print }: DataKeyOptions & { file: string }): Promise<void> {
   const password = await readConfigPassword(folder);
@@ -65,8 +73,12 @@ async function openFile(file: string): Promise<{ tenant: string; dataKey: string
   const transferPassword = readTransferPassword();
   try {
     const text = openEnvelope(await readFile(file), transferPassword).toString('utf8');
-    return JSON.parse(text) as { tenant: string; dataKey: string };
+    const content = JSON.parse(text) as { tenant: string; dataKey: string };
+    assertFormat(file, content, FORMAT);
+    return content;
   } catch (cause) {
+    if (isNewerFile(cause)) throw cause;
+    if (cause instanceof EnvelopeError && cause.reason === 'newer') throw newerFile(file, FORMAT);
     if (!(cause instanceof EnvelopeError)) throw refused(file, (cause as Error).message, cause);
     const why = cause.reason === 'layout' ? 'no es de data-key export' : 'SYNC_DATA_KEY_PASSWORD es otra o está dañado';
     throw refused(file, why, cause);

@@ -170,9 +170,13 @@ async function checkHere(
     return { value: undefined, note: 'last-sync.json está dañado', advice };
   });
   await list.check('Spool', async () => {
-    const { subidas, ilegibles } = await describeSpool(folder, local?.spoolKey ?? '');
+    const { subidas, ilegibles, masNuevas } = await describeSpool(folder, local?.spoolKey ?? '');
     const bytes = subidas.reduce((sum, upload) => sum + upload.bytes, 0);
     const note = `${subidas.length} subidas pendientes, ${megabytes(bytes)}`;
+    if (masNuevas > 0) {
+      const advice = 'Instale otra vez esa versión del agente: hasta entonces esas tablas no suben.';
+      return { value: undefined, note: `${note}; ${masNuevas} carpetas son de un agente más nuevo`, advice };
+    }
     if (ilegibles === 0) return { value: undefined, note };
     const advice = 'La próxima ejecución las borra y lee de nuevo.';
     return { value: undefined, note: `${note}; ${ilegibles} carpetas no se pueden leer`, advice };

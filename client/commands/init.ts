@@ -2,7 +2,8 @@ import { describeServer } from '../../protocol/sql-server-name.ts';
 import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
 import { agentError } from '../agent-error.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
-import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
+import { isNewerFile } from '../config/format.ts';
+import { keepAside, type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { makeMachinePassword, readConfigPassword } from '../config/password.ts';
 import { assertReadable, refreshConfig, sqlServerSettings } from '../config/remote.ts';
 import { interactivePolicy } from '../retry.ts';
@@ -49,23 +50,27 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     }
     print('AVISO: la dirección no es https: la clave y los datos viajarán sin cifrar.');
   }
+  const kept = await readKept(folder, password, tenant);
   const backend = await connectBackend({ url, tenant, key, ...trust }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
-  const kept = await readKept(folder, password, tenant);
   const registered = await registerAgentKey(
     backend,
     { url, tenant, key, sqlServer, spoolKey: makeSpoolKey(), ...trust, ...kept },
     signal,
   );
-  if (!registered.autorizado) {
+  const write = async (local: LocalConfig) => {
+    const aside = kept === undefined ? await keepAside(folder) : undefined;
+    if (aside !== undefined) print(`El sync-config.enc que había, de otra contraseña o tenant, queda como ${aside}.`);
     await store?.();
-    await writeLocalConfig(folder, password, registered.local);
+    await writeLocalConfig(folder, password, local);
+  };
+  if (!registered.autorizado) {
+    await write(registered.local);
     const id = agentIdIn(registered.local)!;
     throw agentError('AGENTE_SIN_AUTORIZAR', { id, tenant });
   }
   const { local, config } = await refreshConfig(backend, registered.local, signal);
-  await store?.();
-  await writeLocalConfig(folder, password, local);
+  await write(local);
   const { host, port, database, user } = sqlServerSettings(local, config);
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   print(`Backend ${url}: tenant «${tenant}» aceptado, configuración versión ${config.version}.`);
@@ -79,16 +84,18 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
 /**
  * What a new `init` takes over from the one before, where that was of the same tenant and under the same password: an
  * agent with another key pair would have to be authorised anew, SQL approved, and without the data key what was encrypted under
- * it is lost.
+ * it is lost. Undefined where there is none of which that is so. Throws ARCHIVO_MAS_NUEVO: what a newer agent keeps there would be
+ * lost too.
  */
-async function readKept(folder: string, password: string, tenant: string): Promise<Partial<LocalConfig>> {
+async function readKept(folder: string, password: string, tenant: string): Promise<Partial<LocalConfig> | undefined> {
   let earlier: LocalConfig;
   try {
     earlier = await readLocalConfig(folder, password);
-  } catch {
-    return {};
+  } catch (error) {
+    if (isNewerFile(error)) throw error;
+    return undefined;
   }
-  if (earlier.tenant !== tenant) return {};
+  if (earlier.tenant !== tenant) return undefined;
   const { agentKey, approvedSql, dataKey } = earlier;
   return {
     ...(dataKey === undefined ? {} : { dataKey }),

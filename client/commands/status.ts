@@ -9,7 +9,7 @@ import { type History, readHistory, type TableRun } from '../log/history.ts';
 import { countPending } from '../log/journal.ts';
 import { count, localTime, megabytes, table } from '../log/words.ts';
 import { interactivePolicy } from '../retry.ts';
-import { describeSpool, type WaitingUpload } from '../spool/spool.ts';
+import { describeSpool, type SpoolState } from '../spool/spool.ts';
 import { findRunning } from '../sync/lock.ts';
 import { type Mark, readMarks } from '../sync/marks.ts';
 import { version } from '../version.ts';
@@ -34,7 +34,7 @@ interface Status {
   /** Newest first. */
   ejecuciones: History['ejecuciones'];
   tablas: TableStatus[];
-  spool: { subidas: WaitingUpload[]; ilegibles: number };
+  spool: SpoolState;
   registrosPorEnviar: number;
   /** The version of the copy here. */
   versionConfiguracion: number | null;
@@ -156,13 +156,17 @@ function describeTables(tablas: TableStatus[]): string[] {
   return [...table([titles, ...rows]), ...errors];
 }
 
-function describeWaiting({ subidas, ilegibles }: Status['spool']): string[] {
+function describeWaiting({ subidas, ilegibles, masNuevas }: SpoolState): string[] {
   const lines = subidas.map(({ tabla, trozos, filas, bytes, completa }) => {
     const state = completa ? 'leída entera, a falta de enviar' : 'lectura sin terminar';
     return `En spool/: ${tabla}, ${count(filas)} filas en ${trozos} trozos (${megabytes(bytes)}), ${state}`;
   });
   if (ilegibles > 0)
     lines.push(`En spool/: ${ilegibles} carpetas que no se pueden leer; la próxima ejecución las borra`);
+  if (masNuevas > 0)
+    lines.push(
+      `En spool/: ${masNuevas} carpetas de un agente más nuevo; esas tablas no suben hasta que se instale otra vez`,
+    );
   return lines.length > 0 ? lines : ['En spool/: nada pendiente'];
 }
 

@@ -102,6 +102,11 @@ async function runLocked(
 ): Promise<RunSummary> {
   const { folder, progress, signal, usesSpool, requiresApproval = false, policy = retryPolicy } = options;
   const startedAt = performance.now();
+  // Before anything is asked or written: they refuse a folder in which a newer agent has worked.
+  const marks = await Marks.open(folder, (aside) =>
+    log.warn(`last-sync.json estaba dañado: se guardó como ${aside} y se sube todo desde el principio`),
+  );
+  const journal = await Journal.open(folder, secrets);
   if (isReadableOnTheWay(local.url) && local.allowsHttp !== true) {
     log.warn(`${local.url} no es https: la clave y los datos viajan sin cifrar. Ejecute init con la dirección https.`);
   }
@@ -128,10 +133,6 @@ async function runLocked(
   secrets.add(sqlServer.password);
   const approvedSql = requiresApproval || local.requiresApproval === true ? (local.approvedSql ?? {}) : undefined;
   if (approvedSql !== undefined) assertConnectionApproved(approvedSql, sqlServer);
-  const marks = await Marks.open(folder, (aside) =>
-    log.warn(`last-sync.json estaba dañado: se guardó como ${aside} y se sube todo desde el principio`),
-  );
-  const journal = new Journal(folder, secrets);
   const endpoints = [local.url, local.tenant, sqlServer.host.toLowerCase(), sqlServer.database.toLowerCase()];
   const spool = await openSpool(
     { folder, key: spoolKey, maxBytes: (tables.spoolMaxMb ?? limits.spoolMaxMb) * 1e6 },

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -6,6 +7,7 @@ import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/config
 import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import { isMissingFile, syncFolder, writeFileAtomically } from './files.ts';
+import { assertFormat, type FileStamp, newerFile, stampOf } from './format.ts';
 
 /** `sync-config.enc`: what `init` was told, and the last configuration that the backend answered, sealed. */
 
@@ -54,8 +56,11 @@ export type LocalConfig = Omit<Type.Static<typeof LocalConfigSchema>, 'remote'> 
 
 const checker = Compile(LocalConfigSchema);
 const FILE_NAME = 'sync-config.enc';
+const FORMAT = 1;
 
-/** Opens `sync-config.enc`. Throws AgentError `configuracion`: no file, wrong password, damaged. */
+/**
+ * Opens `sync-config.enc`. Throws AgentError `configuracion`: no file, wrong password, damaged; ARCHIVO_MAS_NUEVO.
+ */
 export async function readLocalConfig(folder: string, password: string): Promise<LocalConfig> {
   const path = join(folder, FILE_NAME);
   let sealed: Buffer;
@@ -72,13 +77,15 @@ export async function readLocalConfig(folder: string, password: string): Promise
   } catch (cause) {
     throw unreadable(path, 'Está dañado', cause);
   }
-  if (!checker.Check(value)) throw unreadable(path, 'Es de otra versión del agente', undefined);
-  return value as LocalConfig;
+  assertFormat(path, value, FORMAT);
+  if (!checker.Check(value)) throw unreadable(path, 'Está dañado', undefined);
+  const { formato: _, agente: __, ...config } = value as LocalConfig & Partial<FileStamp>;
+  return config;
 }
 
 /** Seals and writes `sync-config.enc`, the whole file or nothing; it is on the disk when this resolves. */
 export async function writeLocalConfig(folder: string, password: string, config: LocalConfig): Promise<void> {
-  const sealed = sealEnvelope(Buffer.from(JSON.stringify(config)), password);
+  const sealed = sealEnvelope(Buffer.from(JSON.stringify({ ...config, ...stampOf(FORMAT) })), password);
   const path = join(folder, FILE_NAME);
   try {
     await writeFileAtomically(path, sealed);
@@ -88,11 +95,32 @@ export async function writeLocalConfig(folder: string, password: string, config:
   }
 }
 
+/**
+ * Copies the `sync-config.enc` that is there beside it, under a name that says when, and answers the name; undefined when there
+ * is none. Nobody can tell what is in one of another password: a data key, or a newer agent's format.
+ */
+export async function keepAside(folder: string): Promise<string | undefined> {
+  const path = join(folder, FILE_NAME);
+  const name = `${FILE_NAME}.${new Date().toISOString().replace(/\D/g, '').slice(0, 17)}.anterior`;
+  try {
+    await copyFile(path, join(folder, name), constants.COPYFILE_EXCL);
+    return name;
+  } catch (cause) {
+    if (isMissingFile(cause)) return undefined;
+    throw agentError(
+      'CONFIG_LOCAL_NO_ESCRITA',
+      { archivo: join(folder, name), motivo: (cause as Error).message },
+      cause,
+    );
+  }
+}
+
 function open(path: string, sealed: Buffer, password: string): Buffer {
   try {
     return openEnvelope(sealed, password);
   } catch (cause) {
     if (!(cause instanceof EnvelopeError) || cause.reason === 'layout') throw unreadable(path, 'Está dañado', cause);
+    if (cause.reason === 'newer') throw newerFile(path, FORMAT);
     throw agentError('CONTRASENA_DISTINTA', { archivo: path }, cause);
   }
 }

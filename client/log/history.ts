@@ -4,6 +4,7 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Direccion } from '../../protocol/config.ts';
 import { writeFileAtomically } from '../config/files.ts';
+import { assertFormat, type FileStamp, isNewerFile, stampOf } from '../config/format.ts';
 
 /**
  * `logs/ejecuciones.json`: how the last runs ended, and each table's last run and last good one. For people (`status`)
@@ -49,18 +50,21 @@ export type RunRecord = Type.Static<typeof RunSchema> & { tablas: readonly Table
 export type History = Type.Static<typeof HistorySchema>;
 
 const checker = Compile(HistorySchema);
+const FORMAT = 1;
 const MAX_RUNS = 20;
 /** More than a configuration may hold; tables that it no longer has are forgotten, the oldest first. */
 const MAX_TABLES = 2000;
 
 const pathOf = (folder: string) => join(folder, 'logs', 'ejecuciones.json');
 
-/** Never fails. */
+/** Throws ARCHIVO_MAS_NUEVO, and nothing else. */
 export async function readHistory(folder: string): Promise<History> {
   try {
     const value: unknown = JSON.parse(await readFile(pathOf(folder), 'utf8'));
+    assertFormat(pathOf(folder), value, FORMAT);
     if (checker.Check(value)) return value;
-  } catch {
+  } catch (error) {
+    if (isNewerFile(error)) throw error;
     // None yet, or damaged: it is begun afresh.
   }
   return { ejecuciones: [], tablas: [] };
@@ -80,7 +84,8 @@ export async function writeHistory(
     byTable.delete(key);
     byTable.set(key, { ultima, exitosa });
   }
-  const next: History = {
+  const next: History & FileStamp = {
+    ...stampOf(FORMAT),
     ejecuciones: [run, ...ejecuciones].slice(0, MAX_RUNS),
     tablas: [...byTable.values()].slice(-MAX_TABLES),
   };

@@ -8,6 +8,7 @@ import { type LogEntry, LogEntrySchema } from '../../protocol/api.ts';
 import { limits } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { isMissingFile, writeFileAtomically } from '../config/files.ts';
+import { assertFormat, stampOf } from '../config/format.ts';
 import { isCredentialCode } from '../describe-error.ts';
 import type { Backend } from '../http/backend.ts';
 import type { Secrets } from './secrets.ts';
@@ -19,6 +20,8 @@ import { cut } from './words.ts';
  * what is sent twice is stored once. Of a file that grows too large the newest entries are kept.
  */
 const FILE_NAME = 'pendientes.ndjson';
+/** The first line says it; without one it is the first. */
+const FORMAT = 1;
 const MAX_PENDING = 5000;
 /** A run alone may pass MAX_PENDING_BYTES; not this. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
@@ -36,7 +39,14 @@ export class Journal {
   readonly #unwritten: LogEntry[] = [];
   #tail: Promise<void> = Promise.resolve();
 
-  constructor(folder: string, secrets: Secrets) {
+  /** Throws ARCHIVO_MAS_NUEVO where a newer agent's entries wait in `folder`. */
+  static async open(folder: string, secrets: Secrets): Promise<Journal> {
+    const journal = new Journal(folder, secrets);
+    await readPending(journal.#path);
+    return journal;
+  }
+
+  private constructor(folder: string, secrets: Secrets) {
     this.#folder = join(folder, 'logs');
     this.#path = join(this.#folder, FILE_NAME);
     this.#secrets = secrets;
@@ -79,7 +89,8 @@ export class Journal {
   async #write(entry: LogEntry): Promise<void> {
     try {
       await mkdir(this.#folder, { recursive: true });
-      await appendFile(this.#path, lineOf(entry), { mode: 0o600 });
+      const head = (await isThere(this.#path)) ? '' : lineOf(stampOf(FORMAT));
+      await appendFile(this.#path, head + lineOf(entry), { mode: 0o600 });
     } catch {
       // A full disk: they go with this run, or not at all.
       this.#unwritten.push(entry);
@@ -88,7 +99,7 @@ export class Journal {
   }
 }
 
-/** How many entries wait to be sent. */
+/** How many entries wait to be sent. Throws ARCHIVO_MAS_NUEVO. */
 export async function countPending(folder: string): Promise<number> {
   return (await readPending(join(folder, 'logs', FILE_NAME))).length;
 }
@@ -121,6 +132,16 @@ function takeBatch(waiting: readonly LogEntry[]): LogEntry[] {
   return batch;
 }
 
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (cause) {
+    if (isMissingFile(cause)) return false;
+    throw cause;
+  }
+}
+
 async function readPending(path: string): Promise<LogEntry[]> {
   try {
     // Not ours to grow like that: whoever filled it, it is not read.
@@ -132,27 +153,29 @@ async function readPending(path: string): Promise<LogEntry[]> {
   const parser = createReadStream(path).pipe(ndjson.parse({ strict: false }));
   const entries: LogEntry[] = [];
   for await (const entry of parser) {
+    assertFormat(path, entry, FORMAT);
     if (checker.Check(entry)) entries.push(entry);
     if (entries.length > MAX_PENDING) entries.shift();
   }
   return entries;
 }
 
-function lineOf(entry: LogEntry): string {
-  return `${JSON.stringify(entry)}\n`;
+function lineOf(value: object): string {
+  return `${JSON.stringify(value)}\n`;
 }
 
 /** The lines of the newest entries that a file may keep. */
 function newest(entries: readonly LogEntry[]): string {
+  const head = lineOf(stampOf(FORMAT));
   const lines: string[] = [];
-  let bytes = 0;
+  let bytes = head.length;
   for (const entry of entries.slice(-MAX_PENDING).reverse()) {
     const line = lineOf(entry);
     bytes += Buffer.byteLength(line);
     if (bytes > MAX_PENDING_BYTES) break;
     lines.push(line);
   }
-  return lines.reverse().join('');
+  return head + lines.reverse().join('');
 }
 
 /** In the form of the ids that PostgreSQL gives itself: `c` and 24 of 36 characters. */

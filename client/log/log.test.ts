@@ -25,6 +25,7 @@ afterEach(async () => {
 
 const signal = new AbortController().signal;
 const readLog = (name: string) => readFile(join(folder, 'logs', name), 'utf8');
+const pendingLines = async () => (await readLog('pendientes.ndjson')).trim().split('\n');
 
 test('lines a person can read: everything in one file, errors in the other, secrets in none', async () => {
   const secrets = new Secrets();
@@ -174,13 +175,13 @@ async function startLogServer(answer: { status: number }): Promise<{ backend: Ba
 test('what the backend did not take waits in a file and goes first with the next run', async () => {
   const answer = { status: 500 };
   const { backend, batches } = await startLogServer(answer);
-  const first = new Journal(folder, new Secrets());
+  const first = await Journal.open(folder, new Secrets());
   first.add(entryOf('uno'));
   await expect(first.ship(backend, signal)).rejects.toThrow('500');
-  expect(JSON.parse(await readLog('pendientes.ndjson'))).toMatchObject({ tabla: 'uno' });
+  expect((await pendingLines()).map((line) => JSON.parse(line))).toMatchObject([{ formato: 1 }, { tabla: 'uno' }]);
 
   answer.status = 200;
-  const second = new Journal(folder, new Secrets());
+  const second = await Journal.open(folder, new Secrets());
   second.add(entryOf('dos'));
   await second.ship(backend, signal);
   expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'dos']]);
@@ -189,7 +190,7 @@ test('what the backend did not take waits in a file and goes first with the next
 
 test('batches keep to the count that the API takes, and a broken line in the file is passed over', async () => {
   const { backend, batches } = await startLogServer({ status: 200 });
-  const journal = new Journal(folder, new Secrets());
+  const journal = await Journal.open(folder, new Secrets());
   await withLog(
     folder,
     new Secrets(),
@@ -207,12 +208,12 @@ test('batches keep to the count that the API takes, and a broken line in the fil
 });
 
 test('an entry is on the disk at once, so that a run that is killed leaves it for the next', async () => {
-  const killed = new Journal(folder, new Secrets());
+  const killed = await Journal.open(folder, new Secrets());
   killed.add(entryOf('uno'));
   killed.add(entryOf('dos'));
-  await vi.waitFor(async () => expect((await readLog('pendientes.ndjson')).trim().split('\n')).toHaveLength(2));
+  await vi.waitFor(async () => expect(await pendingLines()).toHaveLength(3));
   const { backend, batches } = await startLogServer({ status: 200 });
-  const next = new Journal(folder, new Secrets());
+  const next = await Journal.open(folder, new Secrets());
   next.add(entryOf('tres'));
   await next.ship(backend, signal);
   expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'dos', 'tres']]);
@@ -221,7 +222,7 @@ test('an entry is on the disk at once, so that a run that is killed leaves it fo
 
 test('an entry that the backend refuses for good does not hold up the others', async () => {
   const { backend, batches } = await startLogServer({ status: 200 });
-  const journal = new Journal(folder, new Secrets());
+  const journal = await Journal.open(folder, new Secrets());
   for (let index = 0; index < 9; index++) {
     journal.add({ ...entryOf(`t${index}`), ...(index === 5 ? { mensaje: 'veneno' } : {}) });
   }
@@ -232,20 +233,20 @@ test('an entry that the backend refuses for good does not hold up the others', a
 
 test('what waits is bounded in bytes: the newest entries are kept', async () => {
   const { backend } = await startLogServer({ status: 401 });
-  const journal = new Journal(folder, new Secrets());
+  const journal = await Journal.open(folder, new Secrets());
   for (let index = 0; index < 600; index++) journal.add({ ...entryOf(`t${index}`), errorDetalle: 'x'.repeat(20_000) });
   await expect(journal.ship(backend, signal)).rejects.toThrow();
   const path = join(folder, 'logs', 'pendientes.ndjson');
   expect((await stat(path)).size).toBeLessThanOrEqual(8 * 1024 * 1024);
   expect((await stat(path)).size).toBeGreaterThan(7 * 1024 * 1024);
-  expect((await readLog('pendientes.ndjson')).trim().split('\n').at(-1)).toContain('"t599"');
+  expect((await pendingLines()).at(-1)).toContain('"t599"');
 });
 
 test('texts are cut to what the API takes and hold no secret', async () => {
   const { backend, batches } = await startLogServer({ status: 200 });
   const secrets = new Secrets();
   secrets.add('Clave_SQL_9');
-  const journal = new Journal(folder, secrets);
+  const journal = await Journal.open(folder, secrets);
   journal.add({ ...entryOf('t'), mensaje: `Clave_SQL_9 ${'x'.repeat(20_000)}`, errorDetalle: 'con Clave_SQL_9' });
   await journal.ship(backend, signal);
   const [entry] = batches[0]!;

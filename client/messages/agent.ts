@@ -74,6 +74,12 @@ export const agentMessages = {
     message: '{que} {archivo}.',
     action: 'Ejecute init de nuevo para volver a crearlo.',
   },
+  ARCHIVO_MAS_NUEVO: {
+    kind: 'antiguo',
+    message:
+      '{archivo} es de un agente más nuevo, {autor}; este es la versión {version}. No se ha cambiado ni borrado nada.',
+    action: 'Instale otra vez {otra} del agente, o una posterior.',
+  },
   CONFIG_LOCAL_NO_ESCRITA: {
     kind: 'configuracion',
     message: 'No se puede escribir {archivo}: {motivo}.',

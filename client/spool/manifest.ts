@@ -4,15 +4,18 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ModoSchema } from '../../protocol/api.ts';
 import { openBytes, sealBytes } from '../../protocol/sealed.ts';
+import { newerFile } from '../config/format.ts';
+import { version } from '../version.ts';
 import { deriveEntryKey } from './sealed.ts';
 
 /**
  * `manifiesto`: what is known of one upload, a record a line, only ever appended to and fsynced. The first line is plain
- * and names the entry; each other one is sealed under the entry's key together with its line number.
+ * and names the entry, its format (`version`, of the chunks beside it too) and the agent that began it, in any format; each
+ * other one is sealed under the entry's key together with its line number.
  *
  * A line that was cut off (power, SIGKILL) did not happen. Anything else that does not open makes the manifest damaged.
  */
-const VERSION = 1;
+const FORMAT = 1;
 /** Some 300,000 chunks: beyond it, it is not ours. */
 const MAX_BYTES = 128 * 1024 * 1024;
 
@@ -79,7 +82,7 @@ export class Manifest {
     const id = randomUUID();
     const file = await open(path, 'wx', 0o600);
     try {
-      await file.writeFile(`${JSON.stringify({ version: VERSION, id })}\n`);
+      await file.writeFile(`${JSON.stringify({ version: FORMAT, id, agente: version })}\n`);
       await file.sync();
     } catch (error) {
       await file.close();
@@ -88,7 +91,7 @@ export class Manifest {
     return new Manifest(file, id, deriveEntryKey(spoolKey, id), 1);
   }
 
-  /** Reads the file to go on with it; undefined when it is damaged, another version's, or another key's. */
+  /** Reads the file to go on with it; undefined when it is damaged or another key's. Throws ARCHIVO_MAS_NUEVO. */
   static async open(
     path: string,
     spoolKey: string,
@@ -130,8 +133,11 @@ export async function readManifest(
   // What follows the last line end was being written when everything stopped.
   const validBytes = bytes.lastIndexOf('\n') + 1;
   const [first, ...sealed] = bytes.subarray(0, validBytes).toString('latin1').split('\n').slice(0, -1);
-  const head = parse(first ?? '') as { version?: unknown; id?: unknown } | undefined;
-  if (head?.version !== VERSION || typeof head.id !== 'string') return undefined;
+  const head = parse(first ?? '') as { version?: unknown; id?: unknown; agente?: unknown } | undefined;
+  if (typeof head?.version === 'number' && head.version > FORMAT) {
+    throw newerFile(path, FORMAT, { formato: head.version, agente: head.agente });
+  }
+  if (head?.version !== FORMAT || typeof head.id !== 'string') return undefined;
   const { id } = head;
   const key = deriveEntryKey(spoolKey, id);
   const records: ManifestRecord[] = [];

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { AgentError } from '../agent-error.ts';
 import { isMissingFile, syncFolder } from '../config/files.ts';
+import { isNewerFile } from '../config/format.ts';
 import { namesIn, onDisk } from './disk.ts';
 import { Manifest, readManifest, type UploadHead } from './manifest.ts';
 import { chunkBytesIn, type Room, SpooledUpload } from './spooled-upload.ts';
@@ -29,13 +31,19 @@ export interface WaitingUpload {
   completa: boolean;
 }
 
+export interface SpoolState {
+  subidas: WaitingUpload[];
+  /** Folders that cannot be read, and that the next run removes. */
+  ilegibles: number;
+  /** Folders of a newer agent, which stay. */
+  masNuevas: number;
+}
+
 /** What waits in `spool/`; what cannot be read is counted. Nothing is changed: a run may be under way. */
-export async function describeSpool(
-  folder: string,
-  key: string,
-): Promise<{ subidas: WaitingUpload[]; ilegibles: number }> {
+export async function describeSpool(folder: string, key: string): Promise<SpoolState> {
   const subidas: WaitingUpload[] = [];
   let ilegibles = 0;
+  let masNuevas = 0;
   for (const name of await namesIn(join(folder, FOLDER))) {
     const path = join(folder, FOLDER, name);
     try {
@@ -53,12 +61,13 @@ export async function describeSpool(
         bytes: await chunkBytesIn(path),
         completa,
       });
-    } catch {
+    } catch (error) {
+      if (isNewerFile(error)) masNuevas++;
       // Damaged, another key's, or its run has just removed it.
-      ilegibles++;
+      else ilegibles++;
     }
   }
-  return { subidas, ilegibles };
+  return { subidas, ilegibles, masNuevas };
 }
 
 export interface SpoolOptions {
@@ -90,7 +99,7 @@ export class Spool {
 
   /**
    * The upload of `tabla` that an earlier run left behind. `'damaged'`: there was one that cannot be read (another key,
-   * a bad disk); it has been removed.
+   * a bad disk); it has been removed. Throws ARCHIVO_MAS_NUEVO, and leaves it as it is.
    */
   async find(tabla: string): Promise<SpooledUpload | 'damaged' | undefined> {
     const path = this.#pathOf(tabla);
@@ -129,14 +138,23 @@ export class Spool {
     });
   }
 
-  /** Removes what belongs to none of `tablas`; their ids at the backend, for it to forget them as well. */
-  async prune(tablas: readonly string[]): Promise<string[]> {
+  /**
+   * Removes what belongs to none of `tablas`; their ids at the backend, for it to forget them as well. What a newer agent
+   * wrote stays, and `onKept` is told.
+   */
+  async prune(tablas: readonly string[], onKept: (error: AgentError) => void): Promise<string[]> {
     const known = new Set(tablas.map((tabla) => this.#pathOf(tabla)));
     const ids: string[] = [];
     for (const name of await namesIn(this.#root)) {
       const path = join(this.#root, name);
       if (known.has(path)) continue;
-      const opened = await Manifest.open(join(path, MANIFEST), this.#key).catch(() => undefined);
+      const opened = await Manifest.open(join(path, MANIFEST), this.#key).catch((error: unknown) =>
+        isNewerFile(error) ? error : undefined,
+      );
+      if (isNewerFile(opened)) {
+        onKept(opened);
+        continue;
+      }
       const id = opened?.records.findLast((record) => record.tipo === 'id')?.id;
       if (typeof id === 'string') ids.push(id);
       await opened?.manifest.close();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AgentError, agentError } from '../agent-error.ts';
 import { isMissingFile } from '../config/files.ts';
+import { stampOf } from '../config/format.ts';
 
 /**
  * One run at a time in an install folder: `sync.lock`, with the process id of who holds it. The holder touches the
@@ -11,6 +12,7 @@ import { isMissingFile } from '../config/files.ts';
  * reboot another program may have that process id).
  */
 const FILE_NAME = 'sync.lock';
+const FORMAT = 1;
 const TOUCH_MS = 30_000;
 const STALE_MS = 10 * 60_000;
 /** Two processes that find the same stale lock both write theirs over it; after this long the last one holds it. */
@@ -21,7 +23,8 @@ const held = new Set<string>();
 /** Runs `use` while no other process runs one in `folder`. Throws AgentError `ocupado` when one does. */
 export async function withLock<T>(folder: string, use: () => Promise<T>): Promise<T> {
   const path = join(folder, FILE_NAME);
-  const content = JSON.stringify({ pid: process.pid, ficha: randomUUID(), inicio: new Date().toISOString() });
+  const inicio = new Date().toISOString();
+  const content = JSON.stringify({ pid: process.pid, ficha: randomUUID(), inicio, ...stampOf(FORMAT) });
   await take(path, content);
   held.add(path);
   const touch = setInterval(() => {
@@ -114,6 +117,8 @@ async function readHolder(path: string): Promise<'gone' | { text: string; pid: n
   if (touched === undefined) return 'gone';
   const recent = Date.now() - touched.mtimeMs < STALE_MS;
   const pid = Number(/"pid":(\d+)/.exec(text)?.[1] ?? Number.NaN);
+  // Of a newer agent only that is known: whoever holds a lock touches it.
+  if (Number(/"formato":(\d+)/.exec(text)?.[1] ?? FORMAT) > FORMAT) return { text, pid: pid || 0, alive: recent };
   // Just created and not yet written: its holder is alive.
   if (Number.isNaN(pid)) return { text, pid: 0, alive: Date.now() - touched.mtimeMs < 5000 };
   return { text, pid, alive: pid === process.pid ? held.has(path) : recent && isAlive(pid) };

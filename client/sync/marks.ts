@@ -6,6 +6,7 @@ import { Compile } from 'typebox/compile';
 import { primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
 import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
 import { isMissingFile, writeFileAtomically } from '../config/files.ts';
+import { assertFormat, stampOf } from '../config/format.ts';
 import type { SqlServer } from '../sqlserver/connection.ts';
 import type { SensitiveColumns } from './sensitive.ts';
 
@@ -34,6 +35,8 @@ const MarkSchema = Type.Object({
 export type Mark = Type.Static<typeof MarkSchema>;
 
 const checker = Compile(Type.Record(Type.String(), MarkSchema));
+/** The first format was the marks alone, by table; since the second they lie in `tablas`. */
+const FORMAT = 2;
 const FILE_NAME = 'last-sync.json';
 
 /** datetime's earliest day: `campoFecha > @ultimaSync` then holds for every row. */
@@ -41,16 +44,21 @@ const BEFORE_EVERYTHING = '1753-01-01T00:00:00.0000000';
 const TICKS_PER_SECOND = 10_000_000n;
 const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
 
-/** What `last-sync.json` says, by table; nothing is changed. */
+/** What `last-sync.json` says, by table; nothing is changed. Throws ARCHIVO_MAS_NUEVO. */
 export async function readMarks(folder: string): Promise<Map<string, Mark> | 'damaged'> {
+  const path = join(folder, FILE_NAME);
   let text: string;
   try {
-    text = await readFile(join(folder, FILE_NAME), 'utf8');
+    text = await readFile(path, 'utf8');
   } catch (cause) {
     if (isMissingFile(cause)) return new Map();
     throw cause;
   }
-  const value = parseOrUndefined(text);
+  const content = parseOrUndefined(text);
+  assertFormat(path, content, FORMAT);
+  const { formato, tablas } = (content ?? {}) as { formato?: unknown; tablas?: unknown };
+  // In the first format a table may have that name; its mark is no number.
+  const value = typeof formato === 'number' ? tablas : content;
   return checker.Check(value) ? new Map(Object.entries(value)) : 'damaged';
 }
 
@@ -67,6 +75,7 @@ export class Marks {
   /**
    * Reads `last-sync.json`; none means that nothing has been uploaded. A damaged one is put aside as
    * `last-sync.json.danado` (and `onDamaged` told): uploading everything again is safe, guessing is not.
+   * Throws ARCHIVO_MAS_NUEVO.
    */
   static async open(folder: string, onDamaged: (path: string) => void): Promise<Marks> {
     const path = join(folder, FILE_NAME);
@@ -93,7 +102,8 @@ export class Marks {
   /** Sets a mark and writes the file; it is on disk when this resolves. */
   async set(tabla: string, mark: Mark): Promise<void> {
     this.#marks.set(tabla, mark);
-    await writeFileAtomically(this.#path, `${JSON.stringify(Object.fromEntries(this.#marks), null, 2)}\n`);
+    const content = { ...stampOf(FORMAT), tablas: Object.fromEntries(this.#marks) };
+    await writeFileAtomically(this.#path, `${JSON.stringify(content, null, 2)}\n`);
   }
 }
 

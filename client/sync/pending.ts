@@ -71,6 +71,7 @@ function mayGoOn(error: unknown): boolean {
   if (error instanceof BackendError || error instanceof SqlServerError || isDiskError(error)) return true;
   // An error of the server's own may come of the very rows: they are read again.
   if (error instanceof SyncError) {
+    if (error.code === 'AGENTE_ANTIGUO') return true;
     return (error.retryable && error.code !== 'INTERNO') || isCredentialCode(error.code);
   }
   return false;

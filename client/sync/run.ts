@@ -71,7 +71,8 @@ export async function runTables(
 async function forgetOtherTables({ backend, log, spool }: SyncContext, config: ConfiguracionTablas): Promise<void> {
   const names = (config.tablasSubida ?? []).map(({ nombre }) => nombre);
   try {
-    for (const id of (await spool?.prune(names)) ?? []) await abandon(backend, id);
+    const onKept = (error: unknown) => log.warn(describeError(error).text);
+    for (const id of (await spool?.prune(names, onKept)) ?? []) await abandon(backend, id);
   } catch (error) {
     log.warn(`No se puede limpiar spool/: ${describeError(error).message}`);
   }

@@ -66,9 +66,9 @@ async function readLogged(): Promise<LoggedPhase[]> {
 }
 
 async function readMark(nombre = 'vista_productos_sync'): Promise<{ local: string; filas: number }> {
-  return (JSON.parse(await world.readFile('last-sync.json')) as Record<string, { local: string; filas: number }>)[
-    nombre
-  ]!;
+  return (
+    JSON.parse(await world.readFile('last-sync.json')) as { tablas: Record<string, { local: string; filas: number }> }
+  ).tablas[nombre]!;
 }
 
 test('first run everything, second run nothing, third run what changed; the mark moves each time', async () => {

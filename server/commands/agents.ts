@@ -1,15 +1,19 @@
 import type { Config } from '../config.ts';
 import { listAgents, setAuthorised } from '../data/agents.ts';
-import { CommandError, withDatabase } from './with-database.ts';
+import { CommandError, printable, withDatabase } from './with-database.ts';
 
-/** One line an agent: id, whether it is authorised, since when it is known. */
-export async function agentList(config: Config, tenant: string): Promise<string> {
+/** One line an agent, of one tenant or of all: id, whether it is authorised, since when it is known, what it runs. */
+export async function agentList(config: Config, tenant: string | undefined): Promise<string> {
   const agents = await withDatabase(config, (connection) => listAgents(connection, tenant));
-  if (agents.length === 0) return `El tenant «${tenant}» no tiene agentes registrados.`;
+  if (agents.length === 0) {
+    return tenant === undefined ? 'No hay agentes registrados.' : `El tenant «${tenant}» no tiene agentes registrados.`;
+  }
   return agents
-    .map(({ id, autorizado, createdAt }) => {
+    .map(({ tenantId, id, autorizado, createdAt, version, versionDesde }) => {
       const state = autorizado ? 'autorizado   ' : 'sin autorizar';
-      return `${id}  ${state}  desde ${createdAt.toISOString()}`;
+      const runs = version === null ? 'versión desconocida' : `versión ${version} desde ${versionDesde!.toISOString()}`;
+      const whose = tenant === undefined ? `  ${printable(tenantId)}` : '';
+      return `${id}  ${state}  desde ${createdAt.toISOString()}  ${runs}${whose}`;
     })
     .join('\n');
 }

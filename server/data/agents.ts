@@ -1,13 +1,18 @@
 import { agentIdOf } from '../../protocol/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
+import { type Author, setAuthor } from './audit.ts';
 
 /** A row of sync_agents: an agent's public key (X25519, base64url), and whether secrets are told to it. */
 export interface Agent {
+  tenantId: string;
   id: string;
   clavePublica: string;
   autorizado: boolean;
   createdAt: Date;
+  /** What it runs, as it says, and since when; null until it has asked. */
+  version: string | null;
+  versionDesde: Date | null;
 }
 
 /** Agents of one tenant, authorised or not: whoever holds a key must not fill the table. */
@@ -43,13 +48,36 @@ export async function registerAgent(
   });
 }
 
-/** The agents of a tenant, oldest first. */
-export async function listAgents(connection: Connection, tenant: string): Promise<Agent[]> {
+/** The agents of a tenant, or of all, oldest first. */
+export async function listAgents(connection: Connection, tenant: string | undefined): Promise<Agent[]> {
   const { rows } = await connection.query<Agent>(
-    'SELECT id, "clavePublica", autorizado, "createdAt" FROM sync_agents WHERE "tenantId" = $1 ORDER BY "createdAt", id',
-    [tenant],
+    `SELECT "tenantId", id, "clavePublica", autorizado, "createdAt", version, "versionDesde" FROM sync_agents
+     WHERE $1::text IS NULL OR "tenantId" = $1 ORDER BY "tenantId", "createdAt", id`,
+    [tenant ?? null],
   );
   return rows;
+}
+
+/** Keeps which version an agent runs: one write where it is another than before. */
+export async function noteVersion(
+  connection: Connection,
+  tenant: string,
+  { id, version, author }: { id: string; version: string; author: Author },
+): Promise<void> {
+  const agent = [tenant, id, version];
+  const { rows } = await connection.query(
+    'SELECT FROM sync_agents WHERE "tenantId" = $1 AND id = $2 AND version IS DISTINCT FROM $3',
+    agent,
+  );
+  if (rows.length === 0) return;
+  await inTransaction(connection, async () => {
+    await setAuthor(connection, author, 'transaction');
+    await connection.query(
+      `UPDATE sync_agents SET version = $3, "versionDesde" = now()
+       WHERE "tenantId" = $1 AND id = $2 AND version IS DISTINCT FROM $3`,
+      agent,
+    );
+  });
 }
 
 /** Authorises an agent, or takes that back. Returns whether the tenant has it. */
