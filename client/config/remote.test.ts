@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { makeAgentKeyPair, sealForAgent } from '../../protocol/agent-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
-import { assertValidConfig, sqlServerSettings } from './remote.ts';
+import { assertValidConfig, sqlServerEndpoints, sqlServerSettings, untouched } from './remote.ts';
 
 const config: ConfigResponse = {
   success: true,
@@ -29,6 +29,37 @@ test("what init was given wins over the backend's SQL Server data, field by fiel
     encrypt: false,
     trustServerCertificate: true,
   });
+});
+
+test('a connection with a name is as the backend and connection set say; TLS is checked unless this machine was told otherwise', () => {
+  const told = { host: 'sql2', database: 'Almacen', user: 'u', password: 'p' };
+  const withTwo = { ...config, sqlServerConexiones: { almacen: told, sede: { ...told, host: 'sql3', port: 1500 } } };
+  const own = { sede: { password: 'mia', encrypt: true, trustServerCertificate: true } };
+  const all = { ...local, sqlServer: untouched, conexiones: own };
+  expect(sqlServerSettings(all, withTwo, 'almacen')).toEqual({
+    ...{ ...told, port: 1433, encrypt: true, trustServerCertificate: false },
+  });
+  expect(sqlServerSettings(all, withTwo, 'sede')).toMatchObject({
+    ...{ host: 'sql3', port: 1500, password: 'mia', trustServerCertificate: true },
+  });
+  expect([...sqlServerEndpoints(all, withTwo).keys()]).toEqual([undefined, 'almacen', 'sede']);
+  expect(() => sqlServerSettings(all, withTwo, 'almacén')).toThrow(/«almacén» no está en la configuración/);
+  expect(() => sqlServerSettings(all, withTwo, 'constructor')).toThrow(
+    expect.objectContaining({ action: expect.stringMatching(/^Las que hay: almacen, sede\./) }),
+  );
+  const { password: _, ...unlocked } = told;
+  const without = { ...config, sqlServerConexiones: { almacen: unlocked } };
+  expect(() => sqlServerSettings(all, without, 'almacen')).toThrow(/«almacen» no tiene contraseña/);
+});
+
+test('the password of a connection opens in its own place alone', () => {
+  const agentKey = makeAgentKeyPair();
+  const password = sealForAgent(agentKey.publica, 'acme/almacen', 'secreta');
+  const told = { host: 'sql2', database: 'Almacen', user: 'u', password };
+  const both = { ...config, sqlServerConexiones: { almacen: told, sede: told } };
+  const all = { ...local, sqlServer: untouched, agentKey };
+  expect(sqlServerSettings(all, both, 'almacen').password).toBe('secreta');
+  expect(() => sqlServerSettings(all, both, 'sede')).toThrow(/conexión «sede» .* sellada para otro agente/);
 });
 
 test('an invalid configuration is refused with every field that is wrong', () => {

@@ -1,11 +1,16 @@
-import { isSealedForAgent, openAsAgent } from '../../protocol/agent-key.ts';
-import { type ConfigResponse, findConfigProblems } from '../../protocol/config.ts';
+import { isSealedForAgent, openAsAgent, passwordPlaceOf } from '../../protocol/agent-key.ts';
+import {
+  type Conexion,
+  type ConfigResponse,
+  findConfigProblems,
+  findConnectionProblems,
+} from '../../protocol/config.ts';
 import { agentError } from '../agent-error.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
-import type { Endpoint } from '../sync/approval.ts';
+import type { Endpoint, Endpoints } from '../sync/approval.ts';
 import { agentIdIn } from './agent-key.ts';
-import type { LocalConfig } from './local.ts';
+import type { LocalConfig, LocalConnection } from './local.ts';
 
 /**
  * The configuration that holds for this run: the backend's, or the sealed copy where the backend says that it has not
@@ -27,30 +32,42 @@ export async function refreshConfig(
   return { local: { ...local, remote: changed }, config: changed.config, changed: true, key };
 }
 
-/** Throws AgentError `configuracion` with one line for each problem. */
+/** Throws AgentError TABLAS_INVALIDAS with one line for each problem. */
 export function assertValidConfig(config: ConfigResponse): void {
-  const problems = findConfigProblems(config.configuracionTablas);
+  const problems = [
+    ...findConfigProblems(config.configuracionTablas),
+    ...findConnectionProblems(config.sqlServerConexiones ?? {}),
+  ];
   if (problems.length === 0) return;
   const lines = problems.map(({ campo, valor, regla }) => `  ${campo} = ${valor}: ${regla}`);
   throw agentError('TABLAS_INVALIDAS', { tenant: config.tenantId, campos: lines.join('\n') });
 }
 
-/** Which SQL Server, and as whom: what `init` was given, else what the backend says. */
-export function sqlServerEndpoint({ sqlServer: own }: LocalConfig, config: ConfigResponse): Endpoint {
-  return {
-    host: own.host ?? config.sqlServerHost,
-    port: own.port ?? config.sqlServerPort,
-    database: own.database ?? config.sqlServerDatabase,
-    user: own.user ?? config.sqlServerUser,
-  };
+/** Every SQL Server of the tenant, and as whom, by name: first the one without. */
+export function sqlServerEndpoints(local: LocalConfig, config: ConfigResponse): Endpoints {
+  const names = [undefined, ...connectionNames(config)];
+  return new Map(names.map((name) => [name, endpointOf(findConnection(local, config, name))]));
 }
 
-/** Where SQL Server is: what `init` was given, else what the backend says. Throws AgentError `configuracion`. */
-export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): SqlServerSettings {
-  const own = local.sqlServer;
+/** The connections that the backend's configuration has beside the one without a name. */
+export function connectionNames({ sqlServerConexiones = {} }: ConfigResponse): string[] {
+  return Object.keys(sqlServerConexiones);
+}
+
+/**
+ * Where the SQL Server of a connection is: what this machine was told of it (`init`, `connection set`), else what the backend
+ * says. Throws AgentError `configuracion`.
+ */
+export function sqlServerSettings(
+  local: LocalConfig,
+  config: ConfigResponse,
+  name?: string,
+): SqlServerSettings & Endpoint {
+  const found = findConnection(local, config, name);
+  const { own } = found;
   return {
-    ...sqlServerEndpoint(local, config),
-    password: own.password ?? openPassword(local, config),
+    ...endpointOf(found),
+    password: own.password ?? openPassword(local, config.tenantId, found),
     encrypt: own.encrypt,
     trustServerCertificate: own.trustServerCertificate,
     ...(own.ca === undefined ? {} : { ca: own.ca }),
@@ -58,10 +75,50 @@ export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): S
   };
 }
 
+/** A connection whose certificate is checked: what holds where this machine was told nothing. */
+export const untouched: LocalConnection = { encrypt: true, trustServerCertificate: false };
+
+interface FoundConnection {
+  name: string | undefined;
+  told: Conexion;
+  own: LocalConnection;
+}
+
+function findConnection(local: LocalConfig, config: ConfigResponse, name: string | undefined): FoundConnection {
+  if (name === undefined) {
+    const { sqlServerHost: host, sqlServerPort: port, sqlServerDatabase: database, sqlServerUser: user } = config;
+    return { name, told: { host, port, database, user, password: config.sqlServerPassword }, own: local.sqlServer };
+  }
+  const told = entryOf(config.sqlServerConexiones, name);
+  if (told !== undefined) return { name, told, own: entryOf(local.conexiones, name) ?? untouched };
+  const names = connectionNames(config);
+  throw agentError('CONEXION_DESCONOCIDA', {
+    ...{ nombre: name, tenant: config.tenantId, hay: names.join(', ') || '(ninguna)' },
+  });
+}
+
+function endpointOf({ told, own }: FoundConnection): Endpoint {
+  return {
+    host: own.host ?? told.host,
+    port: own.port ?? told.port ?? 1433,
+    database: own.database ?? told.database,
+    user: own.user ?? told.user,
+  };
+}
+
 /** The copy on the disk keeps it sealed; one that a backend without agents' keys answered is plain. */
-function openPassword({ agentKey }: LocalConfig, { tenantId, sqlServerPassword }: ConfigResponse): string {
-  if (!isSealedForAgent(sqlServerPassword)) return sqlServerPassword;
-  const password = agentKey === undefined ? undefined : openAsAgent(agentKey, tenantId, sqlServerPassword);
+function openPassword({ agentKey }: LocalConfig, tenant: string, { name, told }: FoundConnection): string {
+  const { password: sent } = told;
+  const which = name === undefined ? 'SQL Server' : `la conexión «${name}»`;
+  if (sent === undefined) {
+    throw agentError('CONEXION_SIN_CONTRASENA', { nombre: name! });
+  }
+  if (!isSealedForAgent(sent)) return sent;
+  const password = agentKey === undefined ? undefined : openAsAgent(agentKey, passwordPlaceOf(tenant, name), sent);
   if (password !== undefined) return password;
-  throw agentError('CONTRASENA_SQL_AJENA', {});
+  throw agentError('CONTRASENA_SQL_AJENA', { conexion: which });
+}
+
+function entryOf<T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+  return record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
 }

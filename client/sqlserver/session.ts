@@ -1,5 +1,6 @@
 import { Connection } from 'tedious';
 import { type SqlServerError, sqlServerError, translateError } from './errors.ts';
+import { makeRequest, sendRequest } from './request.ts';
 import { StallWatch } from './stall-watch.ts';
 import { canTranscode, TranscodingConnection } from './transcoder/connection.ts';
 
@@ -37,18 +38,32 @@ export class Session {
   readonly connection: Connection;
   readonly stallTimeoutMs: number;
   readonly executeTimeoutMs: number;
+  /** Gets what SQL Server says beside its answers: PRINT and warnings. */
+  onMessage: ((text: string) => void) | undefined;
   readonly #place: string;
-  readonly #onMessage: ((text: string) => void) | undefined;
+  readonly #answerMs: number;
   #broken: Error | undefined;
+  /** SQL has changed the database, and with it what tedious knows of the collation. */
+  #moved = false;
 
   constructor(connection: Connection, settings: SqlServerSettings, onMessage?: (text: string) => void) {
     this.connection = connection;
-    this.#onMessage = onMessage;
+    this.onMessage = onMessage;
+    this.#answerMs = connectTimeoutOf(settings);
     this.stallTimeoutMs = settings.stallTimeoutMs ?? 120_000;
     this.executeTimeoutMs = settings.executeTimeoutMs ?? 3_600_000;
     this.#place = placeOf(settings);
     connection.on('error', (error) => {
       this.#broken ??= error;
+    });
+    connection.on(
+      'infoMessage',
+      makeMessageFilter((text) => this.onMessage?.(text)),
+    );
+    connection.once('connect', () => {
+      connection.on('databaseChange', () => {
+        this.#moved = true;
+      });
     });
   }
 
@@ -90,7 +105,7 @@ export class Session {
 
   /** Says something to the operator. */
   notify(text: string): void {
-    this.#onMessage?.(text);
+    this.onMessage?.(text);
   }
 
   /** A watch over this connection's bytes. */
@@ -101,6 +116,41 @@ export class Session {
 
   translate(error: unknown): SqlServerError {
     return translateError(error, this.#place);
+  }
+
+  /** Whether it still answers. Never fails. */
+  isAlive(signal: AbortSignal): Promise<boolean> {
+    return this.#answers((done) => sendRequest(this.connection, makeRequest('SELECT 1', [], done)), signal);
+  }
+
+  /**
+   * Makes it what it was after the login: no `#temp` table, SET option, open transaction or lock is left ([MS-TDS] 2.2.3.1.2,
+   * RESETCONNECTION). Answers whether that is so; where it is not, the session is of no more use. Never fails.
+   */
+  async reset(signal: AbortSignal): Promise<boolean> {
+    const { connection } = this;
+    if (this.#moved) return false;
+    let acknowledged = false;
+    const onReset = () => {
+      acknowledged = true;
+    };
+    connection.once('resetConnection', onReset);
+    const answered = await this.#answers((done) => {
+      connection.reset(done);
+      return connection;
+    }, signal);
+    connection.off('resetConnection', onReset);
+    return answered && acknowledged && !this.#moved;
+  }
+
+  async #answers(start: Parameters<Session['perform']>[0], signal: AbortSignal): Promise<boolean> {
+    if (this.#broken !== undefined || this.connection.closed) return false;
+    try {
+      await this.perform(start, { signal, watch: this.watch(this.#answerMs) });
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Ends the connection; an open transaction rolls back. Never fails. */
@@ -138,7 +188,6 @@ export async function openSession(
       refusal ??= token;
     };
     connection.on('errorMessage', onErrorMessage);
-    if (onMessage !== undefined) connection.on('infoMessage', makeMessageFilter(onMessage));
     const session = new Session(connection, settings, onMessage);
     await new Promise<void>((resolve, reject) => {
       onAbort = () => connection.close();
@@ -165,6 +214,10 @@ interface ServerMessage {
   message: string;
 }
 
+function connectTimeoutOf({ connectTimeoutMs = 15_000 }: SqlServerSettings): number {
+  return connectTimeoutMs;
+}
+
 /** The one place where a connection of tedious is made. */
 function makeConnection(settings: SqlServerSettings): Connection {
   return new (canTranscode() ? TranscodingConnection : Connection)({
@@ -177,7 +230,7 @@ function makeConnection(settings: SqlServerSettings): Connection {
       trustServerCertificate: settings.trustServerCertificate ?? false,
       ...(settings.ca === undefined ? {} : { cryptoCredentialsDetails: { ca: settings.ca } }),
       ...(settings.certificateName === undefined ? {} : { serverName: settings.certificateName }),
-      connectTimeout: settings.connectTimeoutMs ?? 15_000,
+      connectTimeout: connectTimeoutOf(settings),
       // It would bound a whole bulk load, and no read that stalls: StallWatch does that.
       requestTimeout: 0,
       packetSize: settings.packetSize ?? 16_384,
