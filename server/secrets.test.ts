@@ -160,6 +160,8 @@ test('connections that make no sense are named by GET /config and at the start; 
   const log = await startOnce({ SYNC_MASTER_KEY: makeKey() });
   expect(log).toMatch(/de 1 tenants no se abre .*: acme-001/);
   expect(log).not.toContain('de-almacen');
+  // The one without a name is sealed all the same.
+  expect(await storedPassword('acme-001')).toMatch(/^axs1:/);
 });
 
 test('config set takes connections from a file and seals them; the mask of config show keeps what is stored', async () => {

@@ -65,25 +65,31 @@ const use = <T>(
 
 const depth = async (db: SqlServer) => (await db.query('SELECT @@TRANCOUNT AS n'))[0]!.n;
 
-test('a session goes on to the next table, and nothing of the one before is in it: #temp, SET options, transaction, locks', async () => {
+test('a session goes on to the next table, and nothing of the one before is in it: no #temp table, no SET option', async () => {
   await use(async (db) => {
     await db.execute('INSERT INTO t (a) VALUES (1)');
     await db.execute('CREATE TABLE #suya (a int)');
     await db.execute('SET NOCOUNT ON');
+    expect(await db.execute('UPDATE t SET a = 2 WHERE a = 1')).toEqual({ rowsAffected: 0 });
+  });
+  await use(async (db) => {
+    await expect(db.query('SELECT a FROM #suya')).rejects.toThrow(/#suya/);
+    expect(await db.execute('DELETE FROM t WHERE a = 2')).toEqual({ rowsAffected: 1 });
+  });
+  expect(opened).toBe(1);
+});
+
+test('a transaction that is left open ends with its table, and its locks hold nobody up', async () => {
+  await use((db) => db.execute('INSERT INTO t (a) VALUES (1)'));
+  await use(async (db) => {
     await db.execute('BEGIN TRANSACTION');
     await db.execute('UPDATE t SET a = 7 WHERE a = 1');
   });
-  // While it is idle it holds nobody up.
-  const updated = await withSqlServer({ ...settings, executeTimeoutMs: 5000 }, { signal }, (db) =>
-    db.execute('UPDATE t SET a = 2 WHERE a = 1'),
-  );
-  expect(updated).toEqual({ rowsAffected: 1 });
-  opened = 1;
-  await use(async (db) => {
-    expect(await depth(db)).toBe(0);
-    await expect(db.query('SELECT a FROM #suya')).rejects.toThrow(/#suya/);
-    expect(await db.execute('UPDATE t SET a = 3 WHERE a = 2')).toEqual({ rowsAffected: 1 });
+  await withSqlServer({ ...settings, executeTimeoutMs: 5000 }, { signal }, async (db) => {
+    expect(await db.execute('DELETE FROM t WHERE a = 1')).toEqual({ rowsAffected: 1 });
   });
+  opened = 0;
+  expect(await use(depth)).toBe(0);
   expect(opened).toBe(1);
 });
 

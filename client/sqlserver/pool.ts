@@ -8,7 +8,7 @@ const MAX_IDLE = 16;
  * The sessions of one run, by the name of their connection: a table takes over the one that another has done with.
  *
  * A session is given back by a table that went well, and reset at once, so that nothing of that table (`#temp` tables, SET
- * options, an open transaction and its locks) meets the next one or outlasts it. After an error it is closed.
+ * options, locks) meets the next one or outlasts it. After an error, or with a transaction left open, it is closed.
  */
 export class SqlServerPool {
   /** Oldest first. */

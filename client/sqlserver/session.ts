@@ -124,12 +124,13 @@ export class Session {
   }
 
   /**
-   * Makes it what it was after the login: no `#temp` table, SET option, open transaction or lock is left ([MS-TDS] 2.2.3.1.2,
-   * RESETCONNECTION). Answers whether that is so; where it is not, the session is of no more use. Never fails.
+   * Makes it what it was after the login: no `#temp` table, SET option or lock is left ([MS-TDS] 2.2.3.1.2, RESETCONNECTION).
+   * Answers whether that is so; where it is not, the session is of no more use. Never fails.
    */
   async reset(signal: AbortSignal): Promise<boolean> {
     const { connection } = this;
-    if (this.#moved) return false;
+    // Of a transaction that a reset rolls back, tedious would go on to name the descriptor.
+    if (this.#moved || connection.inTransaction) return false;
     let acknowledged = false;
     const onReset = () => {
       acknowledged = true;

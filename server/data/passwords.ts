@@ -28,33 +28,38 @@ export async function sealStoredPasswords(connection: Connection, keys: MasterKe
     `SELECT "tenantId", "sqlServerPassword", "sqlServerConexiones" FROM sync_configurations ORDER BY "tenantId"`,
   );
   const result: SealedPasswords = { sealed: 0, resealed: 0, unreadable: [] };
-  for (const row of rows) {
-    try {
-      await sealRow(connection, keys, row, result);
-    } catch (error) {
-      if (!(error instanceof SyncError)) throw error;
-      result.unreadable.push(row.tenantId);
-    }
-  }
+  for (const row of rows) await sealRow(connection, keys, row, result);
   return result;
 }
 
 type Stored = Pick<Configuration, 'tenantId' | 'sqlServerPassword' | 'sqlServerConexiones'>;
 
-/** Throws SECRETO_ILEGIBLE where no key opens one of them, CONFIG_INVALIDA where the connections make no sense. */
+/** Adds to `result` what became of one row: what cannot be sealed keeps nothing else from it. */
 async function sealRow(connection: Connection, keys: MasterKeys, row: Stored, result: SealedPasswords): Promise<void> {
   const { tenantId, sqlServerPassword, sqlServerConexiones } = row;
   const change = { sealed: 0, resealed: 0 };
-  const seal = (stored: string, place: string) => {
-    const secret = keys.open(place, stored);
-    if (keys.isCurrent(stored)) return stored;
-    change[keys.isSealed(stored) ? 'resealed' : 'sealed'] += 1;
-    return keys.seal(place, secret);
+  let readable = true;
+  const attempt = <T>(stored: T, work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof SyncError)) throw error;
+      readable = false;
+      return stored;
+    }
   };
+  const seal = (stored: string, place: string) =>
+    attempt(stored, () => {
+      const secret = keys.open(place, stored);
+      if (keys.isCurrent(stored)) return stored;
+      change[keys.isSealed(stored) ? 'resealed' : 'sealed'] += 1;
+      return keys.seal(place, secret);
+    });
   const password = seal(sqlServerPassword, passwordPlace(tenantId));
-  const connections = mapPasswords(readConnections(row), (stored, name) =>
-    seal(stored, connectionPlace(tenantId, name)),
+  const connections = attempt(sqlServerConexiones, () =>
+    mapPasswords(readConnections(row), (stored, name) => seal(stored, connectionPlace(tenantId, name))),
   );
+  if (!readable) result.unreadable.push(tenantId);
   if (change.sealed + change.resealed === 0) return;
   const { rowCount } = await connection.query(
     `UPDATE sync_configurations SET "sqlServerPassword" = $2, "sqlServerConexiones" = $3
