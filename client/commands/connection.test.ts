@@ -87,8 +87,8 @@ test('test, doctor and status speak of each connection, and of the tables of eac
 test('remove leaves the connection to what the backend says; names that are none are refused', async () => {
   const options = { folder: world.folder, print: () => {} };
   const tls = { encrypt: true, trustServerCertificate: false };
-  await expect(setConnection(options, 'dos palabras', tls)).rejects.toThrow(/no es un nombre de conexión/);
-  await expect(removeConnection(options, 'sede')).rejects.toThrow(/no hay nada dicho de la conexión «sede»/);
+  await expect(setConnection(options, 'dos palabras', tls)).rejects.toMatchObject({ code: 'CONEXION_MAL_NOMBRADA' });
+  await expect(removeConnection(options, 'sede')).rejects.toMatchObject({ code: 'CONEXION_NO_DADA' });
   await expect(removeConnection(options, 'constructor')).rejects.toThrow(/no hay nada dicho/);
   const warned = await lines((print) => setConnection({ ...options, print }, 'sede', tls));
   expect(warned.at(-1)).toMatch(/^AVISO: .*no tiene esa conexión/);

@@ -45,11 +45,16 @@ test('a connection with a name is as the backend and connection set say; TLS is 
   expect([...sqlServerEndpoints(all, withTwo).keys()]).toEqual([undefined, 'almacen', 'sede']);
   expect(() => sqlServerSettings(all, withTwo, 'almacén')).toThrow(/«almacén» no está en la configuración/);
   expect(() => sqlServerSettings(all, withTwo, 'constructor')).toThrow(
-    expect.objectContaining({ action: expect.stringMatching(/^Las que hay: almacen, sede\./) }),
+    expect.objectContaining({
+      code: 'CONEXION_DESCONOCIDA',
+      action: expect.stringMatching(/^Las que hay: almacen, sede\./),
+    }),
   );
   const { password: _, ...unlocked } = told;
   const without = { ...config, sqlServerConexiones: { almacen: unlocked } };
-  expect(() => sqlServerSettings(all, without, 'almacen')).toThrow(/«almacen» no tiene contraseña/);
+  expect(() => sqlServerSettings(all, without, 'almacen')).toThrow(
+    expect.objectContaining({ code: 'CONEXION_SIN_CONTRASENA' }),
+  );
 });
 
 test('the password of a connection opens in its own place alone', () => {
