@@ -13,7 +13,7 @@ import type { TablaSubida } from '../protocol/config.ts';
 import { withDatabase } from '../server/commands/with-database.ts';
 import { loadConfig } from '../server/config.ts';
 import { createApiKey } from '../server/data/api-keys.ts';
-import { createConfiguration, updateTables } from '../server/data/configurations.ts';
+import { createConfiguration, updateConfiguration } from '../server/data/configurations.ts';
 import { codigoOf } from './rows.ts';
 import { type Aim, printAims, releases, runBenchmark, useBuiltPrograms } from './run.ts';
 import {
@@ -124,7 +124,7 @@ async function createTenants(server: ServerFixture, folder: string, sql: SqlTarg
     for (let n = 0; n < TENANTS; n++) {
       const name = `tenant-${n}`;
       await createConfiguration(connection, { tenantId: name, host, port, database, user, password });
-      await updateTables(connection, name, { tablasSubida: tablas, tablasBajada: [] });
+      await updateConfiguration(connection, name, () => ({ tables: { tablasSubida: tablas, tablasBajada: [] } }));
       const key = await createApiKey(connection, name);
       const sent = tablas.map(() => new Uint8Array(KEYS));
       tenants.push({ name, key, folder: join(folder, name), etag: undefined, tablas: [], sent });

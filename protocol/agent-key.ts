@@ -34,6 +34,12 @@ export function agentIdOf(publica: string): string {
   return createHash('sha256').update(Buffer.from(publica, 'base64url')).digest('hex').slice(0, 32);
 }
 
+/** The place of a password of SQL Server, for sealForAgent: of the connection of this name, or of the one without. */
+export function passwordPlaceOf(tenant: string, connection?: string): string {
+  // A tenant's name has no `/`.
+  return connection === undefined ? tenant : `${tenant}/${connection}`;
+}
+
 /** Seals `secret` for the agent whose public key this is. Throws where it is no X25519 public key. */
 export function sealForAgent(publica: string, place: string, secret: string): string {
   const own = makeAgentKeyPair();

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { findConfigProblems, isPhaseAt, primaryKeyOf } from './config.ts';
+import {
+  findConfigProblems,
+  findConnectionProblems,
+  findUnknownConnections,
+  isPhaseAt,
+  primaryKeyOf,
+} from './config.ts';
 
 const upload = { nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT id FROM clientes' } };
 const download = { nombre: 'plan_cuentas', process: { query: 'parametros_maestros.tipo_campo=cuenta' } };
@@ -20,6 +26,17 @@ describe('findConfigProblems', () => {
       'ranges without a column',
       { tablasSubida: [{ ...upload, particion: { filas: 1000 } }] },
       { campo: 'configuracionTablas.tablasSubida[0].particion.columna', valor: '(falta)', regla: /obligatorio/ },
+    ],
+    ['no table at once', { tablasALaVez: 0 }, { campo: 'configuracionTablas.tablasALaVez', valor: '0', regla: /1/ }],
+    [
+      'too many tables at once',
+      { tablasALaVez: 9 },
+      { campo: 'configuracionTablas.tablasALaVez', valor: '9', regla: /8/ },
+    ],
+    [
+      'a connection that is no name',
+      { tablasBajada: [{ ...download, conexion: 'dos palabras' }] },
+      { campo: 'configuracionTablas.tablasBajada[0].conexion', valor: 'dos palabras', regla: /debe ser un nombre/ },
     ],
     [
       'a missing query',
@@ -148,4 +165,47 @@ test('the key, nombre and activo cannot be sensitive, in any spelling; other col
   }
   const bajada = { nombre: 'b', primaryKey: 'clave', process: { query: 'SELECT 1' }, camposSensibles: ['Clave'] };
   expect(findConfigProblems({ tablasBajada: [bajada] })).toHaveLength(1);
+});
+
+describe('sqlServerConexiones', () => {
+  const almacen = { host: 'sql2', port: 1433, database: 'Almacen', user: 'sync', password: 'un secreto' };
+
+  test('a port and a password may be missing; of what is wrong nothing is shown that could be a secret', () => {
+    const { port: _, password: __, ...least } = almacen;
+    expect(findConnectionProblems({ almacen, 'sede-2': least })).toEqual([]);
+    const found = findConnectionProblems({
+      'dos palabras': almacen,
+      sinBase: { ...least, database: undefined, clave: 'un secreto' },
+      mal: 'un secreto',
+      puerto: { ...least, port: 70_000 },
+    });
+    expect(found.map(({ campo }) => campo).sort()).toEqual([
+      'sqlServerConexiones',
+      'sqlServerConexiones.mal',
+      'sqlServerConexiones.puerto.port',
+      'sqlServerConexiones.sinBase.clave',
+      'sqlServerConexiones.sinBase.database',
+    ]);
+    expect(JSON.stringify(found)).not.toContain('un secreto');
+  });
+
+  test('at most 32', () => {
+    const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`c${n}`, almacen]));
+    expect(findConnectionProblems(many(32))).toEqual([]);
+    expect(findConnectionProblems(many(33))).toEqual([
+      { campo: 'sqlServerConexiones', valor: '33', regla: expect.stringMatching(/límite \(32\)/) },
+    ]);
+  });
+
+  test('a table that names a connection which the tenant has not got is named, with those there are', () => {
+    const config = { tablasSubida: [upload], tablasBajada: [{ ...download, conexion: 'almacen' }] };
+    expect(findUnknownConnections(config, ['almacen'])).toEqual([]);
+    expect(findUnknownConnections(config, ['sede', 'otra'])).toEqual([
+      {
+        campo: 'configuracionTablas.tablasBajada[0].conexion',
+        valor: 'almacen',
+        regla: expect.stringMatching(/las que hay: sede, otra/),
+      },
+    ]);
+  });
 });

@@ -7,6 +7,7 @@ import { deriveTipoCampo } from './tipo-campo.ts';
 /** `configuracionTablas` of a tenant and what the agent fetches: the specification's names and shapes. */
 
 const HORA = '^([01]\\d|2[0-3]):[0-5]\\d$';
+const CONEXION = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
 const Strict = { additionalProperties: false } as const;
 const Sql = Type.String({ minLength: 1, maxLength: 200_000 });
 const TableName = Type.String({
@@ -31,12 +32,16 @@ const FaseSchema = Type.Object(
 const ProcessSchema = Type.Object({ query: Sql }, Strict);
 const PrimaryKeySchema = Type.Union([ColumnName, Type.Array(ColumnName, { minItems: 1, maxItems: 16 })]);
 
+/** Which of `sqlServerConexiones`; the `sqlServer…` columns of the specification are the one without a name. */
+const NombreConexionSchema = Type.Optional(Type.String({ pattern: CONEXION }));
+
 /** Columns that the agent encrypts before they leave the tenant's machine, and decrypts when they come down. */
 const CamposSensiblesSchema = Type.Optional(Type.Array(ColumnName, { minItems: 1, maxItems: 256 }));
 
 export const TablaSubidaSchema = Type.Object(
   {
     nombre: TableName,
+    conexion: NombreConexionSchema,
     primaryKey: Type.Optional(PrimaryKeySchema),
     /** Only what changed since the last run: `@ultimaSync`. Default false. */
     incremental: Type.Optional(Type.Boolean()),
@@ -73,6 +78,7 @@ export const EsquemaSchema = Type.Object(
 export const TablaBajadaSchema = Type.Object(
   {
     nombre: TableName,
+    conexion: NombreConexionSchema,
     primaryKey: Type.Optional(PrimaryKeySchema),
     schema: Type.Optional(EsquemaSchema),
     camposSensibles: CamposSensiblesSchema,
@@ -95,11 +101,26 @@ export const ConfiguracionTablasSchema = Type.Object(
     trozoKb: Type.Optional(Type.Integer({ minimum: 64, maximum: 8192 })),
     /** Thousands of bits a second that the agent's uploads and downloads keep to together. Default: no limit. */
     limiteKbps: Type.Optional(Type.Integer({ minimum: 64, maximum: 10_000_000 })),
+    /** Tables that the agent runs at once, begun in the order of the list, all uploads before the first download. Default 1. */
+    tablasALaVez: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })),
     /** Hours in which the agent does nothing, on its own wall clock; `hasta` before `desde`: across midnight. */
     horasSilencio: Type.Optional(Type.Array(Type.Object({ desde: Hora, hasta: Hora }, Strict), { maxItems: 24 })),
   },
   Strict,
 );
+
+/** Another SQL Server database of the tenant. Without a password the agent has to have its own. */
+const conexionFields = {
+  host: Type.String({ minLength: 1, maxLength: 255 }),
+  /** Default 1433. */
+  port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+  database: Type.String({ minLength: 1, maxLength: 128 }),
+  user: Type.String({ minLength: 1, maxLength: 128 }),
+  password: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+};
+
+/** `sqlServerConexiones`: by name, as `findConnectionProblems` checks it. */
+const ConexionesSchema = Type.Record(Type.String(), Type.Object(conexionFields, Strict));
 
 /** The answer of GET /config/:tenantId. */
 export const ConfigResponseSchema = Type.Object({
@@ -111,6 +132,8 @@ export const ConfigResponseSchema = Type.Object({
   sqlServerDatabase: Type.String(),
   sqlServerUser: Type.String(),
   sqlServerPassword: Type.String(),
+  /** Missing where there are none, and from servers of an earlier version. */
+  sqlServerConexiones: Type.Optional(Type.Record(Type.String(), Type.Object(conexionFields))),
   configuracionTablas: Type.Unknown(),
   version: Type.Integer(),
   ultimaModificacion: Type.String(),
@@ -120,6 +143,8 @@ export type Fase = Type.Static<typeof FaseSchema>;
 export type TablaSubida = Type.Static<typeof TablaSubidaSchema>;
 export type TablaBajada = Type.Static<typeof TablaBajadaSchema>;
 export type Esquema = Type.Static<typeof EsquemaSchema>;
+export type Conexion = Type.Static<typeof ConexionesSchema>[string];
+export type Conexiones = Readonly<Record<string, Conexion>>;
 export type ConfiguracionTablas = Type.Static<typeof ConfiguracionTablasSchema>;
 export type ConfigResponse = Omit<Type.Static<typeof ConfigResponseSchema>, 'configuracionTablas'> & {
   configuracionTablas: ConfiguracionTablas;
@@ -136,15 +161,58 @@ export interface ConfigProblem {
 }
 
 const checker = Compile(ConfiguracionTablasSchema);
+const connectionsChecker = Compile(ConexionesSchema);
+const MAX_CONNECTIONS = 32;
 
 /** Everything wrong with a `configuracionTablas`, in Spanish; empty when it is valid. Bounded at 50 problems. */
 export function findConfigProblems(value: unknown): ConfigProblem[] {
-  if (!checker.Check(value)) {
-    const errors = checker.Errors(value);
-    // A union reports each branch; the deepest branch's own errors already say what is wrong.
-    return dedupe(errors.flatMap((error) => describe(error, value))).slice(0, 50);
+  if (checker.Check(value)) return findContradictions(value as ConfiguracionTablas).slice(0, 50);
+  const errors = checker.Errors(value);
+  // A union reports each branch; the deepest branch's own errors already say what is wrong.
+  return dedupe(errors.flatMap((error) => describe(error, value, 'configuracionTablas'))).slice(0, 50);
+}
+
+/** Everything wrong with a `sqlServerConexiones`, as findConfigProblems says it; of a password its place alone. */
+export function findConnectionProblems(value: unknown): ConfigProblem[] {
+  const root = 'sqlServerConexiones';
+  const wrong = connectionsChecker.Check(value)
+    ? []
+    : dedupe(connectionsChecker.Errors(value).flatMap((error) => describe(error, value, root)));
+  // A wrong value might be a secret that was put in the wrong place.
+  const problems = wrong.map((problem) => (problem.valor === '(falta)' ? problem : { ...problem, valor: '…' }));
+  const names = typeof value === 'object' && value !== null ? Object.keys(value) : [];
+  for (const name of names.filter((name) => !isConnectionName(name))) {
+    problems.push({ campo: root, valor: show(name), regla: `no es un nombre de conexión: ${CONNECTION_RULE}` });
   }
-  return findContradictions(value as ConfiguracionTablas).slice(0, 50);
+  if (names.length > MAX_CONNECTIONS) {
+    problems.push({ campo: root, valor: String(names.length), regla: `pasa del límite (${MAX_CONNECTIONS})` });
+  }
+  return problems.slice(0, 50);
+}
+
+/** What a name of a connection has to be, for an error of whoever asks for one. */
+export const CONNECTION_RULE = 'letras sin acento, cifras, «-» y «_», hasta 64, con una letra o cifra delante';
+
+export function isConnectionName(name: string): boolean {
+  return new RegExp(CONEXION).test(name);
+}
+
+/** Tables that name a connection which is not among `names`. */
+export function findUnknownConnections(config: ConfiguracionTablas, names: readonly string[]): ConfigProblem[] {
+  const rule = names.length === 0 ? 'no hay ninguna en sqlServerConexiones' : `las que hay: ${names.join(', ')}`;
+  return (['tablasSubida', 'tablasBajada'] as const).flatMap((list) =>
+    (config[list] ?? []).flatMap(({ conexion }, index) =>
+      conexion === undefined || names.includes(conexion)
+        ? []
+        : [
+            {
+              campo: `configuracionTablas.${list}[${index}].conexion`,
+              valor: conexion,
+              regla: `no es una conexión del tenant (${rule})`,
+            },
+          ],
+    ),
+  );
 }
 
 /** Whether the phase is to run on `side`. A phase runs when it is enabled; by default it runs at SQL Server. */
@@ -171,9 +239,9 @@ interface SchemaError {
   message: string;
 }
 
-function describe(raw: unknown, root: unknown): ConfigProblem[] {
+function describe(raw: unknown, root: unknown, name: string): ConfigProblem[] {
   const { keyword, instancePath, params } = raw as SchemaError;
-  const at = (suffix = '') => `configuracionTablas${pathOf(instancePath)}${suffix}`;
+  const at = (suffix = '') => `${name}${pathOf(instancePath)}${suffix}`;
   const shown = show(valueAt(root, instancePath));
   switch (keyword) {
     case 'required': {
@@ -199,6 +267,8 @@ function describe(raw: unknown, root: unknown): ConfigProblem[] {
     case 'minimum':
       return [{ campo: at(), valor: shown, regla: `pasa del límite (${String(params.limit)})` }];
     case 'pattern':
+      if (params.pattern === CONEXION)
+        return [{ campo: at(), valor: shown, regla: `debe ser un nombre: ${CONNECTION_RULE}` }];
       if (params.pattern === HORA) return [{ campo: at(), valor: shown, regla: 'debe ser una hora, de 00:00 a 23:59' }];
       return [{ campo: at(), valor: shown, regla: 'no puede contener «/», «\\» ni caracteres de control' }];
     case 'boolean':

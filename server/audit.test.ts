@@ -180,6 +180,34 @@ test('a password, the hash of a key and the signing secret never stand in the au
   expect(all).toContainEqual({ tabla: 'sync_secretos', campo: 'valor', antes: '***', despues: '***' });
 });
 
+test('of other connections the audit has all but what might be a secret, however they are written', async () => {
+  const tenant = 'audit-conexiones';
+  await server.addTenant(tenant);
+  const set = (connections: object) =>
+    server.sql.query(`UPDATE sync_configurations SET "sqlServerConexiones" = $1 WHERE "tenantId" = $2`, [
+      JSON.stringify(connections),
+      tenant,
+    ]);
+  const almacen = { host: 'sql2', port: 1433, database: 'Almacen', user: 'u', password: 'Clave_B_1' };
+  await set({ almacen });
+  await set({ almacen: { ...almacen, host: 'sql3', password: 'Clave_B_2' } });
+  await set({ almacen: 'Clave_B_3', otra: { host: ['Clave_B_4'], clave: 'Clave_B_5' } });
+  await server.sql.query('DELETE FROM sync_configurations WHERE "tenantId" = $1', [tenant]);
+  const noted = (await entries()).filter(({ tenantId }) => tenantId === tenant);
+  expect(JSON.stringify(noted)).not.toContain('Clave_B');
+  const [added, changed] = noted
+    .filter(({ operacion, tabla }) => operacion === 'UPDATE' && tabla === 'sync_configurations')
+    .map(({ cambios }) => cambios.filter(({ campo }) => campo.startsWith('sqlServer')))
+    .filter(({ length }) => length > 0);
+  expect(added).toEqual([
+    { campo: 'sqlServerConexiones.almacen', antes: null, despues: { ...almacen, password: '***' } },
+  ]);
+  expect(changed).toEqual([
+    { campo: 'sqlServerConexiones.almacen.host', antes: 'sql2', despues: 'sql3' },
+    { campo: 'sqlServerConexiones.almacen.password', antes: '***', despues: '***' },
+  ]);
+});
+
 test('an agent that registers, and one that an administrator authorises, is noted', async () => {
   const tenant = 'audit-agentes';
   const key = await server.addTenant(tenant, {});
@@ -252,7 +280,7 @@ test('who and from where: the operator of a command, the key of a request and it
   seen = (await entries()).at(-1)!.id;
   await keyRevoke(config(), created.registro, { gracia: 0, derivadas: false });
   expect(await differences()).toEqual([expect.stringMatching(/^revokedAt: null → "/)]);
-  await expect(configSet(config(), 'audit-quien', '/no/hay.json')).rejects.toThrow();
+  await expect(configSet(config(), 'audit-quien', { tables: '/no/hay.json' })).rejects.toThrow();
   expect(await entries()).toHaveLength(1);
 });
 

@@ -53,10 +53,10 @@ test('two that migrate at once do it once, a third finds nothing to do', async (
   expect(both.map(({ code }) => code)).toEqual([0, 0]);
   expect(both.map(({ stdout }) => stdout).sort()).toEqual([
     'La base ya está al día.\n',
-    'Migraciones aplicadas: 001_tablas, 002_funciones, 003_roles, 004_claves_y_auditoria, 005_sql_de_tenants, 006_agentes, 007_version_de_agentes\n',
+    'Migraciones aplicadas: 001_tablas, 002_funciones, 003_roles, 004_claves_y_auditoria, 005_sql_de_tenants, 006_agentes, 007_conexiones, 008_version_de_agentes\n',
   ]);
   expect((await runServer(['migrate'], env)).stdout).toBe('La base ya está al día.\n');
-  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(7);
+  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(8);
 });
 
 test('tenant create, key create, config set and config show', async () => {

@@ -112,9 +112,18 @@ const cli = yargs(hideBin(process.argv))
     y
       .command(
         'set',
-        'Reemplaza las tablas por las de un archivo JSON',
-        { tenant: tenantOption, file: text('Archivo con tablasSubida y tablasBajada') },
-        async ({ tenant, file }) => print(await configSet(loadConfig(), tenant, file)),
+        'Reemplaza las tablas, o las conexiones a otras bases de SQL Server, por las de un archivo JSON',
+        {
+          tenant: tenantOption,
+          file: { type: 'string', requiresArg: true, describe: 'Archivo con tablasSubida y tablasBajada' },
+          conexiones: {
+            type: 'string',
+            requiresArg: true,
+            describe: 'Archivo con las conexiones por su nombre (host, port, database, user, password)',
+          },
+        },
+        async ({ tenant, file, conexiones }) =>
+          print(await configSet(loadConfig(), tenant, { tables: file, connections: conexiones })),
       )
       .command('show', 'Muestra la configuración', { tenant: tenantOption }, async ({ tenant }) =>
         print(await configShow(loadConfig(), tenant)),

@@ -6,11 +6,14 @@ import type { FastifyInstance } from 'fastify';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
 import { agentIdOf, makeAgentKeyPair, openAsAgent } from '../protocol/agent-key.ts';
 import type { RegisterAgentResponse } from '../protocol/api.ts';
+import type { ConfigResponse } from '../protocol/config.ts';
 import { buildApp } from './app.ts';
 import { agentAuthorize, agentList, agentRevoke } from './commands/agents.ts';
+import { configSet } from './commands/config-set.ts';
 import { configShow } from './commands/config-show.ts';
 import { tenantCreate } from './commands/tenant-create.ts';
 import { loadConfig } from './config.ts';
+import { connectionPlace } from './data/connections.ts';
 import { MasterKeys, readMasterKeys } from './data/master-keys.ts';
 import { passwordPlace } from './data/passwords.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
@@ -97,6 +100,104 @@ test('tenant create stores it sealed, config show hides it', async () => {
   const stored = await storedPassword('nuevo');
   expect(new MasterKeys([env.SYNC_MASTER_KEY]).open(passwordPlace('nuevo'), stored)).toBe('p4ss-secreta');
   expect(await configShow(configOf(env), 'nuevo')).toMatch(/"sqlServerPassword": "\*+"/);
+});
+
+/** Replaces the connections as an operator's own SQL would; what is stored. */
+async function setConnections(connections: object): Promise<void> {
+  await server!.sql.query('UPDATE sync_configurations SET "sqlServerConexiones" = $1', [JSON.stringify(connections)]);
+}
+async function storedConnections(): Promise<Record<string, { host?: string; password?: string }>> {
+  const { rows } = await server!.sql.query('SELECT "sqlServerConexiones" AS stored FROM sync_configurations');
+  return (rows[0] as { stored: Record<string, { host?: string; password?: string }> }).stored;
+}
+const almacen = { host: 'sql2', database: 'Almacen', user: 'u', password: 'de-almacen' };
+const sede = { host: 'sql3', database: 'Sede', user: 'u' };
+
+test('passwords of other connections are sealed like the first one, under any master key, each in its own place', async () => {
+  server = await startTestServer(inject('postgresUrl'));
+  await setConnections({ almacen, otra: { ...almacen, password: 'de-otra' }, sede });
+  const [old, current] = [makeKey(), makeKey()];
+  expect(await startOnce({ SYNC_MASTER_KEY: old })).toMatch(/se sellaron 3 contraseñas .* sin cifrar/);
+  const first = await storedConnections();
+  expect(first.sede).toEqual(sede);
+  expect(first.almacen!.password).toMatch(/^axs1:/);
+  await startOnce({ SYNC_MASTER_KEY: current, SYNC_MASTER_KEY_PREVIOUS: old });
+  const second = await storedConnections();
+  const keys = new MasterKeys([current]);
+  expect(keys.open(connectionPlace('acme-001', 'almacen'), second.almacen!.password!)).toBe('de-almacen');
+  expect(() => keys.open(connectionPlace('acme-001', 'otra'), second.almacen!.password!)).toThrow(/dañada/);
+});
+
+test('they travel sealed to the registered agent, each for its own place; a change of one is a new version', async () => {
+  server = await startTestServer(inject('postgresUrl'), { settings: { SYNC_MASTER_KEY: makeKey() } });
+  const ask = (sent: Record<string, string> = {}) => server!.call('/config/acme-001', { headers: sent });
+  expect(Object.keys((await (await ask()).json()) as object)).not.toContain('sqlServerConexiones');
+  await setConnections({ almacen, sede });
+  expect(await (await ask({ 'user-agent': 'ax-sync-client/0.9' })).json()).toMatchObject({
+    sqlServerConexiones: { almacen, sede },
+  });
+  const agent = makeAgentKeyPair();
+  const { agente } = await register(agent);
+  const answer = await ask({ 'x-sync-agent': agente });
+  const { sqlServerConexiones } = (await answer.json()) as Pick<ConfigResponse, 'sqlServerConexiones'>;
+  const { password, ...rest } = sqlServerConexiones!.almacen!;
+  expect(rest).toEqual({ host: 'sql2', database: 'Almacen', user: 'u' });
+  expect(openAsAgent(agent, 'acme-001/almacen', password!)).toBe('de-almacen');
+  expect(openAsAgent(agent, 'acme-001', password!)).toBeUndefined();
+  expect(await (await ask({ 'user-agent': 'curl/8' })).json()).toMatchObject({
+    sqlServerConexiones: { almacen: { password: 'encrypted' }, sede },
+  });
+  await setConnections({ almacen: { ...almacen, host: 'sql9' } });
+  const etag = answer.headers.get('etag')!;
+  expect((await ask({ 'x-sync-agent': agente, 'if-none-match': etag })).status).toBe(200);
+});
+
+test('connections that make no sense are named by GET /config and at the start; nothing of them is shown', async () => {
+  server = await startTestServer(inject('postgresUrl'));
+  await setConnections({ almacen: 'de-almacen' });
+  const answer = await server.call('/config/acme-001');
+  expect(await answer.json()).toMatchObject({ code: 'CONFIG_INVALIDA', campo: 'sqlServerConexiones.almacen' });
+  const log = await startOnce({ SYNC_MASTER_KEY: makeKey() });
+  expect(log).toMatch(/de 1 tenants no se abre .*: acme-001/);
+  expect(log).not.toContain('de-almacen');
+  // The one without a name is sealed all the same.
+  expect(await storedPassword('acme-001')).toMatch(/^axs1:/);
+});
+
+test('config set takes connections from a file and seals them; the mask of config show keeps what is stored', async () => {
+  server = await startTestServer(inject('postgresUrl'));
+  const env = { SYNC_MASTER_KEY: makeKey() };
+  const keys = new MasterKeys([env.SYNC_MASTER_KEY]);
+  const write = async (name: string, value: object) => {
+    await writeFile(join(folder, name), JSON.stringify(value));
+    return join(folder, name);
+  };
+  const set = async (files: Parameters<typeof configSet>[2]) => configSet(configOf(env), 'acme-001', files);
+  await set({ connections: await write('c.json', { almacen, sede }) });
+  const shown = JSON.parse(await configShow(configOf(env), 'acme-001')) as { sqlServerConexiones: object };
+  expect(shown.sqlServerConexiones).toEqual({ almacen: { ...almacen, password: '********' }, sede });
+
+  const moved = { almacen: { ...almacen, host: 'sql7', password: '********' } };
+  await set({ connections: await write('c.json', moved) });
+  const stored = await storedConnections();
+  expect(stored.almacen!.host).toBe('sql7');
+  expect(stored.sede).toBeUndefined();
+  expect(keys.open(connectionPlace('acme-001', 'almacen'), stored.almacen!.password!)).toBe('de-almacen');
+  const nothingStored = { nueva: { ...sede, password: '********' } };
+  await expect(set({ connections: await write('c.json', nothingStored) })).rejects.toThrow(
+    /«nueva» no tiene contraseña/,
+  );
+
+  const tables = (conexion: string) => ({ tablasSubida: [{ nombre: 't', conexion, process: { query: 'SELECT 1' } }] });
+  await set({ tables: await write('t.json', tables('almacen')) });
+  await expect(set({ tables: await write('t.json', tables('sede')) })).rejects.toThrow(
+    /tablasSubida\[0\]\.conexion: «sede» no es una conexión del tenant \(las que hay: almacen\)/,
+  );
+  // What the stored tables need cannot be taken away.
+  await expect(set({ connections: await write('c.json', { sede }) })).rejects.toThrow(/«almacen» no es una conexión/);
+  await set({ tables: await write('t.json', tables('sede')), connections: await write('c.json', { sede }) });
+  await expect(set({})).rejects.toThrow(/falta --file/);
+  expect(await storedConnections()).toEqual({ sede });
 });
 
 test('a new master key seals anew what SYNC_MASTER_KEY_PREVIOUS opens', async () => {

@@ -39,14 +39,27 @@ export class Checklist {
       return value;
     } catch (error) {
       this.#signal.throwIfAborted();
-      const { message, action } = describeError(error);
-      this.#add(nombre, 'falla', message, action);
-      return undefined;
+      return this.#fail(nombre, error);
+    }
+  }
+
+  /** What `work` made; where it cannot, undefined, and that is an outcome. */
+  attempt<T>(nombre: string, work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      return this.#fail(nombre, error);
     }
   }
 
   count(estado: Outcome['estado']): number {
     return this.outcomes.filter((outcome) => outcome.estado === estado).length;
+  }
+
+  #fail(nombre: string, error: unknown): undefined {
+    const { message, action } = describeError(error);
+    this.#add(nombre, 'falla', message, action);
+    return undefined;
   }
 
   #add(nombre: string, estado: Outcome['estado'], mensaje: string, accion: string): void {

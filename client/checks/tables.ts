@@ -5,15 +5,17 @@ import {
   type TablaBajada,
   type TablaSubida,
 } from '../../protocol/config.ts';
-import { describeServer } from '../../protocol/sql-server-name.ts';
+import { describeServer, parseServerName } from '../../protocol/sql-server-name.ts';
 import { agentError } from '../agent-error.ts';
 import type { LocalConfig } from '../config/local.ts';
-import { sqlServerEndpoint } from '../config/remote.ts';
+import { connectionNames, sqlServerEndpoints, sqlServerSettings } from '../config/remote.ts';
 import type { Backend } from '../http/backend.ts';
+import type { Secrets } from '../log/secrets.ts';
 import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
 import { quoteTable } from '../sqlserver/ddl.ts';
 import { sqlServerError } from '../sqlserver/errors.ts';
 import { findIndex, type IndexFinding } from '../sqlserver/indexes.ts';
+import { findInstancePort } from '../sqlserver/instance.ts';
 import { findRangeKey } from '../sqlserver/range-key.ts';
 import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { readFrame } from '../sync/frame.ts';
@@ -21,15 +23,14 @@ import { boundMark, mentionsMark, readServerClock } from '../sync/marks.ts';
 import { encryptLine, sensitiveColumnsOf } from '../sync/sensitive.ts';
 import { columnsOf, keyNames } from '../sync/target.ts';
 import type { Checklist, Finding } from './checklist.ts';
-import { describeClock } from './machine.ts';
+import { checkName, describeClock } from './machine.ts';
 
 /** What a run needs of SQL Server and of each table; nothing is changed. */
 
 export interface TableChecks {
-  settings: SqlServerSettings;
+  local: LocalConfig;
   config: ConfigResponse;
-  /** For `camposSensibles`. */
-  dataKey: string | undefined;
+  secrets: Secrets;
   backend: Backend;
   list: Checklist;
   /** Also what makes a run slow or will be missed later: version, clock, indexes, permissions (`doctor`). */
@@ -40,32 +41,59 @@ export interface TableChecks {
 /** Rows in a block of the check of a query: the first one is enough. */
 const SMALL_BLOCK_BYTES = 4096;
 
-export async function checkSqlServer({
-  settings,
-  config,
-  dataKey,
-  backend,
-  list,
-  thorough,
-  signal,
-}: TableChecks): Promise<void> {
+/** Each connection, with the tables that use it. */
+export async function checkConnections(checks: TableChecks): Promise<void> {
+  const { local, config, secrets, list } = checks;
+  const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
+  const known = connectionNames(config);
+  for (const name of [undefined, ...known]) {
+    const settings = list.attempt(titleOfConnection(name), () => sqlServerSettings(local, config, name));
+    if (settings === undefined) continue;
+    secrets.add(settings.password);
+    const uses = ({ conexion }: { conexion?: string }) => conexion === name;
+    const tables = { subidas: tablasSubida.filter(uses), bajadas: tablasBajada.filter(uses) };
+    await checkSqlServer(checks, name, settings, tables);
+  }
+  for (const { nombre, conexion } of [...tablasSubida, ...tablasBajada]) {
+    if (conexion === undefined || known.includes(conexion)) continue;
+    list.attempt(`Conexión de ${nombre}`, () => sqlServerSettings(local, config, conexion));
+  }
+}
+
+/** As operators read of it: the one without a name is what there was before others were. */
+export function titleOfConnection(name: string | undefined): string {
+  return name === undefined ? 'SQL Server' : `SQL Server «${name}»`;
+}
+
+async function checkSqlServer(
+  { local, backend, list, thorough, signal }: TableChecks,
+  name: string | undefined,
+  settings: SqlServerSettings,
+  { subidas, bajadas }: { subidas: TablaSubida[]; bajadas: TablaBajada[] },
+): Promise<void> {
   const { host, port, database, user } = settings;
+  const title = titleOfConnection(name);
   const use = <T>(work: (db: SqlServer) => Promise<T>) => withSqlServer(settings, { signal }, work);
-  const connected = await list.check(`SQL Server ${describeServer(host, port)}`, async () => {
-    const { local } = await use((db) => readServerClock(db, signal));
-    return { value: true, note: `usuario ${user}, base ${database}, su hora es ${local}` };
+  if (thorough) {
+    const address = parseServerName(host, port);
+    await list.check(`DNS de ${title}`, () => checkName(address.host, signal));
+    if ('instance' in address) await list.check(`Instancia de ${title}`, () => checkInstance(address, signal));
+    await list.check(`Cifrado de ${title}`, async () => describeEncryption(settings, name));
+  }
+  const connected = await list.check(`${title} ${describeServer(host, port)}`, async () => {
+    const { local: hora } = await use((db) => readServerClock(db, signal));
+    return { value: true, note: `usuario ${user}, base ${database}, su hora es ${hora}` };
   });
   if (connected === true && thorough) {
-    await list.check('Versión de SQL Server', () => use((db) => checkVersion(db, signal)));
-    await list.check('Reloj de SQL Server', () => use((db) => checkServerClock(db, signal)));
+    await list.check(`Versión de ${title}`, () => use((db) => checkVersion(db, signal)));
+    await list.check(`Reloj de ${title}`, () => use((db) => checkServerClock(db, signal)));
   }
-  const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
-  for (const tabla of connected === true ? tablasSubida : []) {
+  for (const tabla of connected === true ? subidas : []) {
     // A connection for each: a query that is left halfway must not disturb the next check.
-    await list.check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, dataKey, signal)));
+    await list.check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, local.dataKey, signal)));
     if (thorough) await list.check(`Índices de ${tabla.nombre}`, () => use((db) => checkIndexes(db, tabla, signal)));
   }
-  for (const tabla of tablasBajada) {
+  for (const tabla of bajadas) {
     const columns = await list.check(`Bajada ${tabla.nombre}`, () => checkDownload(backend, tabla, signal));
     if (columns === undefined || connected !== true) continue;
     const exists = await list.check(`Destino ${tabla.nombre}`, () =>
@@ -78,9 +106,28 @@ export async function checkSqlServer({
   }
 }
 
+/** What SQL Server Browser says; it is asked again for each connection. */
+async function checkInstance(address: { host: string; instance: string }, signal: AbortSignal): Promise<Finding<void>> {
+  const port = await findInstancePort(address, { signal, timeoutMs: 15_000 });
+  return { value: undefined, note: `SQL Server Browser: «${address.instance}» está en el puerto ${port}` };
+}
+
+function describeEncryption(
+  { encrypt = true, trustServerCertificate = false }: SqlServerSettings,
+  name: string | undefined,
+): Finding<void> {
+  if (!encrypt) {
+    const command = name === undefined ? 'init' : `connection set ${name}`;
+    const advice = `Si SQL Server está en otro equipo, ejecute ${command} sin --sql-sin-cifrado.`;
+    return { value: undefined, note: 'sin TLS', advice };
+  }
+  const note = trustServerCertificate ? 'TLS; su certificado no se comprueba' : 'TLS, con certificado comprobado';
+  return { value: undefined, note };
+}
+
 /** What the SQL of the backend is since the last run; where it has to be approved, throws AgentError unless all of it is. */
 export function checkSql(local: LocalConfig, config: ConfigResponse): Finding<void> {
-  const sql = sqlByPlace(sqlServerEndpoint(local, config), config.configuracionTablas);
+  const sql = sqlByPlace(sqlServerEndpoints(local, config), config.configuracionTablas);
   const huella = `huella ${fingerprintOfSql(sql)}`;
   const found = (note: string) => ({ value: undefined, note: `${huella}, ${note}` });
   if (local.requiresApproval === true) {
@@ -90,7 +137,7 @@ export function checkSql(local: LocalConfig, config: ConfigResponse): Finding<vo
   }
   const earlier = local.remote?.config;
   if (earlier === undefined) return found('todavía no se ejecutó ninguno');
-  const changes = describeChanges(sqlByPlace(sqlServerEndpoint(local, earlier), earlier.configuracionTablas), sql);
+  const changes = describeChanges(sqlByPlace(sqlServerEndpoints(local, earlier), earlier.configuracionTablas), sql);
   return found(
     changes.length === 0 ? 'el mismo de la última vez' : `cambió desde la última vez:\n${changes.join('\n')}`,
   );

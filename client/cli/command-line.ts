@@ -3,6 +3,7 @@ import { agentError } from '../agent-error.ts';
 import { usePasswordFile } from '../config/environment.ts';
 import { spanish, suggestionFor } from '../spanish.ts';
 import { fullVersion } from '../version.ts';
+import { addConnection } from './connection.ts';
 import { addInit } from './init.ts';
 import { addKeys } from './keys.ts';
 import { addSchedule } from './schedule.ts';
@@ -18,11 +19,11 @@ export function buildCommandLine(args: string[], session: Session) {
   let cli = addGlobalOptions(
     yargs(args).scriptName('ax-sync-client').locale('es').updateStrings(spanish).usage('$0 <comando> [opciones]'),
   ).middleware((given) => usePasswordFile(given['archivo-password'] as string | undefined));
-  for (const add of [addInit, addSync, addWatch, addKeys, addSchedule]) cli = add(cli, session);
+  for (const add of [addInit, addConnection, addSync, addWatch, addKeys, addSchedule]) cli = add(cli, session);
   return cli
     .demandCommand(
       1,
-      'Falta el comando: init, test, approve, data-key, sync, rotate-key, schedule, status, logs o doctor.',
+      'Falta el comando: init, connection, test, approve, data-key, sync, rotate-key, schedule, status, logs o doctor.',
     )
     .strict()
     .version(fullVersion)

@@ -2,7 +2,7 @@ import { connectBackend } from '../agent.ts';
 import { agentError } from '../agent-error.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
-import { refreshConfig, sqlServerEndpoint } from '../config/remote.ts';
+import { refreshConfig, sqlServerEndpoints } from '../config/remote.ts';
 import { interactivePolicy } from '../retry.ts';
 import { changedPlaces, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 
@@ -26,7 +26,7 @@ export async function runApprove({ folder, huella, print, signal }: ApproveOptio
   const backend = await connectBackend(before, { policy: interactivePolicy });
   const { local, config } = await refreshConfig(backend, before, signal);
   const approved = local.approvedSql ?? {};
-  const current = sqlByPlace(sqlServerEndpoint(local, config), config.configuracionTablas);
+  const current = sqlByPlace(sqlServerEndpoints(local, config), config.configuracionTablas);
   const fingerprint = fingerprintOfSql(current);
   if (huella === undefined) {
     const changes = describeChanges(approved, current);

@@ -63,13 +63,8 @@ test('everything that support would ask for, a line each, in a report without se
   const named = lines.map((line) => /^[✔⚠] ([^:]+(?::\d+)?): /.exec(line)?.[1]).filter((name) => name !== undefined);
   expect(named).toEqual([
     ...['Agente', 'Carpeta', 'Configuración local', 'Proxy', 'DNS del backend', 'TLS del backend', 'Backend'],
-    ...[
-      'Credenciales y configuración',
-      'Reloj del backend',
-      'DNS de SQL Server',
-      'Cifrado de SQL Server',
-      'SQL del backend',
-    ],
+    ...['Credenciales y configuración', 'Reloj del backend', 'SQL del backend'],
+    ...['DNS de SQL Server', 'Cifrado de SQL Server'],
     ...[`SQL Server 127.0.0.1:${world.settings.port}`, 'Versión de SQL Server', 'Reloj de SQL Server'],
     ...['Subida vista_cambio', 'Índices de vista_cambio', 'Bajada cuentas', 'Destino cuentas', 'Permisos en cuentas'],
     ...['Disco', 'Marcas', 'Spool', 'Registros por enviar', 'Última ejecución', 'Programación', 'Informe'],

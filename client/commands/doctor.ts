@@ -1,17 +1,16 @@
 import { join } from 'node:path';
 import type { ConfiguracionTablas } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
-import { parseServerName } from '../../protocol/sql-server-name.ts';
 import { connectBackend } from '../agent.ts';
 import { Checklist, describeOutcome, type Finding } from '../checks/checklist.ts';
 import { checkAgent, checkDisk, checkFolder, checkName, describeClock } from '../checks/machine.ts';
-import { checkSql, checkSqlServer } from '../checks/tables.ts';
+import { checkConnections, checkSql } from '../checks/tables.ts';
 import { checkTls } from '../checks/tls.ts';
 import { writeFileAtomically } from '../config/files.ts';
 import { type LocalConfig, readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { findProxySettings } from '../config/proxy.ts';
-import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { refreshConfig } from '../config/remote.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import type { Backend } from '../http/backend.ts';
 import { chooseProxy } from '../http/proxy.ts';
@@ -23,8 +22,6 @@ import { readBackwards } from '../log/tail.ts';
 import { count, localTime, localTimestamp, megabytes } from '../log/words.ts';
 import { interactivePolicy } from '../retry.ts';
 import { describeSpool } from '../spool/spool.ts';
-import type { SqlServerSettings } from '../sqlserver/connection.ts';
-import { findInstancePort } from '../sqlserver/instance.ts';
 import { findRunning } from '../sync/lock.ts';
 import { readMarks } from '../sync/marks.ts';
 import { findQuietHours } from '../sync/quiet-hours.ts';
@@ -76,7 +73,9 @@ async function openLocal(folder: string, secrets: Secrets): Promise<Finding<Loca
   secrets.add(password);
   const local = await readLocalConfig(folder, password);
   const keys = [local.key, local.nextKey, local.previousKey, local.spoolKey, local.dataKey, local.agentKey?.privada];
-  const passwords = [local.sqlServer.password, local.remote?.config.sqlServerPassword];
+  const told = Object.values(local.remote?.config.sqlServerConexiones ?? {});
+  const own = [local.sqlServer, ...Object.values(local.conexiones ?? {})];
+  const passwords = [local.remote?.config.sqlServerPassword, ...[...told, ...own].map(({ password }) => password)];
   for (const secret of [...keys, ...passwords]) secrets.add(secret);
   return { value: local, note: `sync-config.enc se abre; tenant «${local.tenant}»` };
 }
@@ -111,24 +110,12 @@ async function checkBackend(
     return { value: config, note: `la clave vale; configuración versión ${config.version}` };
   });
   if (config === undefined) return undefined;
+  for (const { password } of Object.values(config.sqlServerConexiones ?? {})) secrets.add(password);
   secrets.add(config.sqlServerPassword);
   await list.check('Reloj del backend', () => checkBackendClock(backend, signal));
-  const settings = sqlServerSettings(local, config);
-  secrets.add(settings.password);
-  const address = parseServerName(settings.host, settings.port);
-  await list.check('DNS de SQL Server', () => checkName(address.host, signal));
-  if ('instance' in address) await list.check('Instancia de SQL Server', () => checkInstance(address, signal));
-  await list.check('Cifrado de SQL Server', async () => describeEncryption(settings));
-  const { dataKey } = local;
   await list.check('SQL del backend', async () => checkSql(local, config));
-  await checkSqlServer({ settings, config, dataKey, backend, list, thorough: true, signal });
+  await checkConnections({ local, config, secrets, backend, list, thorough: true, signal });
   return config.configuracionTablas;
-}
-
-/** What SQL Server Browser says; it is asked again for each connection. */
-async function checkInstance(address: { host: string; instance: string }, signal: AbortSignal): Promise<Finding<void>> {
-  const port = await findInstancePort(address, { signal, timeoutMs: 15_000 });
-  return { value: undefined, note: `SQL Server Browser: «${address.instance}» está en el puerto ${port}` };
 }
 
 function credentialsIn(url: string): string[] {
@@ -140,15 +127,6 @@ async function checkBackendClock(backend: Backend, signal: AbortSignal): Promise
   const before = Date.now();
   const { hora } = await backend.fetchStatus(signal);
   return describeClock('backend', Date.parse(hora), (before + Date.now()) / 2);
-}
-
-function describeEncryption({ encrypt = true, trustServerCertificate = false }: SqlServerSettings): Finding<void> {
-  if (!encrypt) {
-    const advice = 'Si SQL Server está en otro equipo, ejecute init sin --sql-sin-cifrado.';
-    return { value: undefined, note: 'sin TLS', advice };
-  }
-  const note = trustServerCertificate ? 'TLS; su certificado no se comprueba' : 'TLS, con certificado comprobado';
-  return { value: undefined, note };
 }
 
 /** What lies in the install folder, and what is to come. */

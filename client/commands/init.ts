@@ -1,13 +1,13 @@
-import { describeServer } from '../../protocol/sql-server-name.ts';
 import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
 import { agentError } from '../agent-error.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
 import { isNewerFile } from '../config/format.ts';
 import { keepAside, type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { makeMachinePassword, readConfigPassword } from '../config/password.ts';
-import { assertReadable, refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { assertReadable, refreshConfig, sqlServerEndpoints } from '../config/remote.ts';
 import { interactivePolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
+import { describeEndpoint } from '../sync/approval.ts';
 
 export interface InitOptions {
   folder: string;
@@ -71,11 +71,12 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   }
   const { local, config } = await refreshConfig(backend, registered.local, signal);
   await write(local);
-  const { host, port, database, user } = sqlServerSettings(local, config);
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   print(`Backend ${url}: tenant «${tenant}» aceptado, configuración versión ${config.version}.`);
   if (registered.note !== undefined) print(registered.note);
-  print(`SQL Server: ${user}@${describeServer(host, port)}/${database}.`);
+  for (const [name, endpoint] of sqlServerEndpoints(local, config)) {
+    print(`SQL Server${name === undefined ? '' : ` «${name}»`}: ${describeEndpoint(endpoint)}.`);
+  }
   print(`Tablas: ${tablasSubida.length} de subida, ${tablasBajada.length} de bajada.`);
   if (given.requiresApproval) print('Se ejecutará solo el SQL que se apruebe en este equipo. Revíselo con: approve');
   print(`Escrito sync-config.enc en ${folder}. Compruebe ahora todo con: test`);
@@ -83,9 +84,9 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
 
 /**
  * What a new `init` takes over from the one before, where that was of the same tenant and under the same password: an
- * agent with another key pair would have to be authorised anew, SQL approved, and without the data key what was encrypted under
- * it is lost. Undefined where there is none of which that is so. Throws ARCHIVO_MAS_NUEVO: what a newer agent keeps there would be
- * lost too.
+ * agent with another key pair would have to be authorised anew, SQL approved, other connections told, and without the data
+ * key what was encrypted under it is lost. Undefined where there is none of which that is so. Throws ARCHIVO_MAS_NUEVO: what a
+ * newer agent keeps there would be lost too.
  */
 async function readKept(folder: string, password: string, tenant: string): Promise<Partial<LocalConfig> | undefined> {
   let earlier: LocalConfig;
@@ -96,8 +97,9 @@ async function readKept(folder: string, password: string, tenant: string): Promi
     return undefined;
   }
   if (earlier.tenant !== tenant) return undefined;
-  const { agentKey, approvedSql, dataKey } = earlier;
+  const { agentKey, approvedSql, conexiones, dataKey } = earlier;
   return {
+    ...(conexiones === undefined ? {} : { conexiones }),
     ...(dataKey === undefined ? {} : { dataKey }),
     ...(agentKey === undefined ? {} : { agentKey }),
     ...(approvedSql === undefined ? {} : { approvedSql }),

@@ -1,8 +1,10 @@
 import type { StatusResponse } from '../../protocol/api.ts';
-import type { Direccion } from '../../protocol/config.ts';
+import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
 import { connectBackend } from '../agent.ts';
-import { readLocalConfig } from '../config/local.ts';
+import { titleOfConnection } from '../checks/tables.ts';
+import { type LocalConfig, readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
+import { sqlServerEndpoints } from '../config/remote.ts';
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import { type History, readHistory, type TableRun } from '../log/history.ts';
@@ -10,6 +12,7 @@ import { countPending } from '../log/journal.ts';
 import { count, localTime, megabytes, table } from '../log/words.ts';
 import { interactivePolicy } from '../retry.ts';
 import { describeSpool, type SpoolState } from '../spool/spool.ts';
+import { describeEndpoint } from '../sync/approval.ts';
 import { findRunning } from '../sync/lock.ts';
 import { type Mark, readMarks } from '../sync/marks.ts';
 import { version } from '../version.ts';
@@ -33,6 +36,8 @@ interface Status {
   programacion: string[];
   /** Newest first. */
   ejecuciones: History['ejecuciones'];
+  /** Each SQL Server of the copy: `usuario@host:puerto/base`, and how many tables use it; `nombre` null: the one without. */
+  conexiones: { nombre: string | null; servidor: string; tablas: number }[];
   tablas: TableStatus[];
   spool: SpoolState;
   registrosPorEnviar: number;
@@ -45,6 +50,8 @@ interface Status {
 interface TableStatus {
   direccion: Direccion;
   tabla: string;
+  /** Null: the one without a name. */
+  conexion: string | null;
   ultima: TableRun | null;
   exitosa: TableRun | null;
   /** Uploads: how far it has come, on SQL Server's local clock. */
@@ -76,6 +83,7 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
     enMarcha: (await findRunning(folder)) ?? null,
     programacion: await findSchedule(signal),
     ejecuciones: history.ejecuciones,
+    conexiones: config === undefined ? [] : describeConnections(local, config),
     tablas: joinTables(config?.configuracionTablas ?? {}, history, marks === 'damaged' ? new Map() : marks),
     spool: await describeSpool(folder, local.spoolKey ?? ''),
     registrosPorEnviar: await countPending(folder),
@@ -94,24 +102,32 @@ async function askBackend(ask: () => Promise<StatusResponse>, signal: AbortSigna
   }
 }
 
+function describeConnections(local: LocalConfig, config: ConfigResponse): Status['conexiones'] {
+  const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
+  return [...sqlServerEndpoints(local, config)].map(([name, endpoint]) => {
+    const users = [...tablasSubida, ...tablasBajada].filter(({ conexion }) => conexion === name);
+    return { nombre: name ?? null, servidor: describeEndpoint(endpoint), tablas: users.length };
+  });
+}
+
 /** The tables of the configuration, with what is known of each. */
 function joinTables(
-  {
-    tablasSubida = [],
-    tablasBajada = [],
-  }: { tablasSubida?: { nombre: string }[]; tablasBajada?: { nombre: string }[] },
+  { tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas,
   { tablas }: History,
   marks: ReadonlyMap<string, Mark>,
 ): TableStatus[] {
-  const statusOf = (direccion: Direccion, tabla: string): TableStatus => {
+  const statusOf = (
+    direccion: Direccion,
+    { nombre: tabla, conexion = null }: { nombre: string; conexion?: string | null },
+  ): TableStatus => {
     const known = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla);
     const { ultima = null, exitosa = null } = known ?? {};
     const marca = direccion === 'upload' ? (marks.get(tabla)?.local ?? null) : null;
-    return { direccion, tabla, ultima, exitosa, marca };
+    return { direccion, tabla, conexion, ultima, exitosa, marca };
   };
   return [
-    ...tablasSubida.map(({ nombre }) => statusOf('upload', nombre)),
-    ...tablasBajada.map(({ nombre }) => statusOf('download', nombre)),
+    ...tablasSubida.map((tabla) => statusOf('upload', tabla)),
+    ...tablasBajada.map((tabla) => statusOf('download', tabla)),
   ];
 }
 
@@ -128,6 +144,9 @@ function describeStatus(status: Status): string[] {
       ? 'Última ejecución: ninguna todavía'
       : `Última ejecución: ${localTime(last.inicio)}, ${last.resultado}: ${last.bien} tablas bien, ${last.conError} con error, ${last.sinEmpezar} sin empezar`,
     `Tarea programada: ${programacion.length === 0 ? 'ninguna con el nombre «AX Sync»' : programacion.join('; ')}`,
+    ...status.conexiones.map(({ nombre, servidor, tablas }) => {
+      return `${titleOfConnection(nombre ?? undefined)}: ${servidor}, ${tablas} tablas`;
+    }),
     '',
     ...describeTables(status.tablas),
     '',
@@ -142,8 +161,10 @@ const SENTIDO = { upload: 'subida', download: 'bajada' } as const;
 
 function describeTables(tablas: TableStatus[]): string[] {
   if (tablas.length === 0) return ['La configuración no tiene tablas.'];
-  const rows = tablas.map(({ direccion, tabla, ultima, exitosa, marca }) => [
+  const several = tablas.some(({ conexion }) => conexion !== null);
+  const rows = tablas.map(({ direccion, tabla, conexion, ultima, exitosa, marca }) => [
     tabla,
+    ...(several ? [conexion ?? ''] : []),
     SENTIDO[direccion],
     ultima === null ? 'nunca' : localTime(ultima.inicio),
     ultima?.estado ?? '',
@@ -151,7 +172,16 @@ function describeTables(tablas: TableStatus[]): string[] {
     exitosa === null ? 'nunca' : localTime(exitosa.inicio),
     marca === null ? '' : marca.slice(0, 19).replace('T', ' '),
   ]);
-  const titles = ['TABLA', 'SENTIDO', 'ÚLTIMA VEZ', 'RESULTADO', 'FILAS', 'ÚLTIMA BUENA', 'MARCA (SQL Server)'];
+  const titles = [
+    'TABLA',
+    ...(several ? ['CONEXIÓN'] : []),
+    'SENTIDO',
+    'ÚLTIMA VEZ',
+    'RESULTADO',
+    'FILAS',
+    'ÚLTIMA BUENA',
+    'MARCA (SQL Server)',
+  ];
   const errors = tablas.flatMap(({ tabla, ultima }) => (ultima?.mensaje ? [`  ${tabla}: ${ultima.mensaje}`] : []));
   return [...table([titles, ...rows]), ...errors];
 }

@@ -4,7 +4,7 @@ import { connectBackend, isReadableOnTheWay } from '../agent.ts';
 import { registerAgentKey } from '../config/agent-key.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
-import { sqlServerEndpoint, sqlServerSettings } from '../config/remote.ts';
+import { sqlServerEndpoints, sqlServerSettings } from '../config/remote.ts';
 import { describeRotation, type Install, refreshWithAnyKey, rotateKey } from '../config/rotation.ts';
 import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
@@ -18,7 +18,9 @@ import { Secrets } from '../log/secrets.ts';
 import { interactivePolicy, isRetryable, type RetryPolicy, retryPolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 import { Spool, type SpoolOptions } from '../spool/spool.ts';
+import { SqlServerPool } from '../sqlserver/pool.ts';
 import { assertConnectionApproved, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
+import type { TableConnection } from '../sync/context.ts';
 import { withLock } from '../sync/lock.ts';
 import { Marks } from '../sync/marks.ts';
 import { findQuietHours, type QuietHours } from '../sync/quiet-hours.ts';
@@ -60,6 +62,7 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
   for (const secret of [
     ...[password, local.key, local.nextKey, local.previousKey],
     ...[local.sqlServer.password, local.dataKey],
+    ...Object.values(local.conexiones ?? {}).map(({ password }) => password),
   ]) {
     secrets.add(secret);
   }
@@ -129,23 +132,29 @@ async function runLocked(
     { ...local, key },
     { policy, onRetry: log.warn, ...(bandwidth === undefined ? {} : { bandwidth }) },
   );
-  const sqlServer = sqlServerSettings(current.local, current.config);
-  secrets.add(sqlServer.password);
   const approvedSql = requiresApproval || local.requiresApproval === true ? (local.approvedSql ?? {}) : undefined;
-  if (approvedSql !== undefined) assertConnectionApproved(approvedSql, sqlServer);
-  const endpoints = [local.url, local.tenant, sqlServer.host.toLowerCase(), sqlServer.database.toLowerCase()];
+  const pool = new SqlServerPool();
+  const connectionOf = (name: string | undefined): TableConnection => {
+    const settings = sqlServerSettings(current.local, current.config, name);
+    secrets.add(settings.password);
+    if (approvedSql !== undefined) assertConnectionApproved(approvedSql, name, settings);
+    return {
+      endpoints: [local.url, local.tenant, settings.host.toLowerCase(), settings.database.toLowerCase()],
+      withSqlServer: (options, work) => pool.use({ name: name ?? '', settings }, options, work),
+    };
+  };
   const spool = await openSpool(
     { folder, key: spoolKey, maxBytes: (tables.spoolMaxMb ?? limits.spoolMaxMb) * 1e6 },
     log,
   );
   const chunkBytes = tables.trozoKb === undefined ? limits.chunkTargetBytes : tables.trozoKb * 1024;
   const context = {
-    ...{ backend, sqlServer, endpoints, marks, spool, usesSpool, chunkBytes, approvedSql },
+    ...{ backend, connectionOf, marks, spool, usesSpool, chunkBytes, approvedSql },
     dataKey: local.dataKey,
     ...{ journal, log, progress, policy, signal },
     lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
   };
-  const summary = await runTables(context, tables, options);
+  const summary = await runTables(context, tables, options).finally(() => pool.close());
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   return summary;
@@ -223,7 +232,7 @@ function logSqlChanges(
   { local, config }: { local: LocalConfig; config: ConfigResponse },
 ) {
   const sqlOf = (from: LocalConfig, with_: ConfigResponse) =>
-    sqlByPlace(sqlServerEndpoint(from, with_), with_.configuracionTablas);
+    sqlByPlace(sqlServerEndpoints(from, with_), with_.configuracionTablas);
   const now = sqlOf(local, config);
   const earlier = before.remote === undefined ? {} : sqlOf(before, before.remote.config);
   const changes = describeChanges(earlier, now, LOGGED_LINES);

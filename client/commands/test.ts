@@ -1,9 +1,9 @@
 import { connectBackend } from '../agent.ts';
 import { Checklist, describeOutcome } from '../checks/checklist.ts';
-import { checkSql, checkSqlServer } from '../checks/tables.ts';
+import { checkConnections, checkSql } from '../checks/tables.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
-import { refreshConfig, sqlServerSettings } from '../config/remote.ts';
+import { refreshConfig } from '../config/remote.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import { Secrets } from '../log/secrets.ts';
 import { interactivePolicy } from '../retry.ts';
@@ -15,14 +15,14 @@ export interface TestOptions {
 }
 
 /**
- * `test`: checks everything that a run needs and changes nothing: backend, key, configuration, SQL Server, the query
+ * `test`: checks everything that a run needs and changes nothing: backend, key, configuration, each SQL Server, the query
  * of each upload (its first rows are read and thrown away), each download and its target. One line a check.
  */
 export async function runTest({ folder, print, signal }: TestOptions): Promise<ExitReason> {
   const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
   const secrets = new Secrets();
-  for (const secret of [password, local.key, local.sqlServer.password]) secrets.add(secret);
+  for (const secret of [password, local.key]) secrets.add(secret);
   const list = new Checklist({ secrets, signal, onOutcome: (outcome) => print(describeOutcome(outcome)) });
   const backend = await connectBackend(local, { policy: interactivePolicy });
   await list.check('Backend', async () => {
@@ -37,11 +37,8 @@ export async function runTest({ folder, print, signal }: TestOptions): Promise<E
     return { value: config, note: `tenant «${local.tenant}», versión ${config.version}${until}` };
   });
   if (config !== undefined) {
-    const settings = sqlServerSettings(local, config);
-    secrets.add(settings.password);
     await list.check('SQL del backend', async () => checkSql(local, config));
-    const { dataKey } = local;
-    await checkSqlServer({ settings, config, dataKey, backend, list, thorough: false, signal });
+    await checkConnections({ local, config, secrets, backend, list, thorough: false, signal });
   }
   const good = list.count('falla') === 0;
   print(good ? 'Todo en orden.' : 'Hay comprobaciones que fallan.');

@@ -11,6 +11,21 @@ import { assertFormat, type FileStamp, newerFile, stampOf } from './format.ts';
 
 /** `sync-config.enc`: what `init` was told, and the last configuration that the backend answered, sealed. */
 
+/** What this machine was told of a SQL Server: each wins over what the backend says. */
+const LocalConnectionSchema = Type.Object({
+  host: Type.Optional(Type.String()),
+  port: Type.Optional(Type.Integer()),
+  database: Type.Optional(Type.String()),
+  user: Type.Optional(Type.String()),
+  password: Type.Optional(Type.String()),
+  encrypt: Type.Boolean(),
+  trustServerCertificate: Type.Boolean(),
+  /** PEM of the authorities that may vouch for SQL Server. */
+  ca: Type.Optional(Type.String()),
+  /** The name that its certificate has to bear, where that is not `host`. */
+  certificateName: Type.Optional(Type.String()),
+});
+
 const LocalConfigSchema = Type.Object({
   url: Type.String(),
   tenant: Type.String(),
@@ -19,20 +34,10 @@ const LocalConfigSchema = Type.Object({
   nextKey: Type.Optional(Type.String()),
   /** The key before `key`, for as long as it may still be needed. */
   previousKey: Type.Optional(Type.String()),
-  /** Given at `init`, each wins over what the backend says. */
-  sqlServer: Type.Object({
-    host: Type.Optional(Type.String()),
-    port: Type.Optional(Type.Integer()),
-    database: Type.Optional(Type.String()),
-    user: Type.Optional(Type.String()),
-    password: Type.Optional(Type.String()),
-    encrypt: Type.Boolean(),
-    trustServerCertificate: Type.Boolean(),
-    /** PEM of the authorities that may vouch for SQL Server. */
-    ca: Type.Optional(Type.String()),
-    /** The name that its certificate has to bear, where that is not `host`. */
-    certificateName: Type.Optional(Type.String()),
-  }),
+  /** The connection without a name: given at `init`. */
+  sqlServer: LocalConnectionSchema,
+  /** The others, by name: given by `connection set`. */
+  conexiones: Type.Optional(Type.Record(Type.String(), LocalConnectionSchema)),
   /** Of `spool/` (spool/sealed.ts): a new `init` makes a new one, and what waits there is read again. */
   spoolKey: Type.Optional(Type.String()),
   /** PEM of the authorities that may vouch for the backend, instead of the system's. */
@@ -50,6 +55,7 @@ const LocalConfigSchema = Type.Object({
   remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),
 });
 
+export type LocalConnection = Type.Static<typeof LocalConnectionSchema>;
 export type LocalConfig = Omit<Type.Static<typeof LocalConfigSchema>, 'remote'> & {
   remote?: { etag: string; config: ConfigResponse };
 };

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { makeAgentKeyPair, sealForAgent } from '../../protocol/agent-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
-import { assertValidConfig, sqlServerEndpoint, sqlServerSettings } from './remote.ts';
+import { assertValidConfig, sqlServerEndpoints, sqlServerSettings, untouched } from './remote.ts';
 
 const config: ConfigResponse = {
   success: true,
@@ -35,7 +35,7 @@ test('the port of the backend is not that of another server that brings its own'
   const own = { encrypt: true, trustServerCertificate: false };
   const backend = { ...config, sqlServerPort: 14330 };
   const endpointOf = (given: object, from = backend) =>
-    sqlServerEndpoint({ ...local, sqlServer: { ...own, ...given } }, from);
+    sqlServerEndpoints({ ...local, sqlServer: { ...own, ...given } }, from).get(undefined);
   expect(endpointOf({ host: 'OTRO\\ERP' })).toMatchObject({ host: 'OTRO\\ERP', port: 1433 });
   expect(endpointOf({ host: 'OTRO' })).toMatchObject({ host: 'OTRO', port: 14330 });
   expect(endpointOf({}, { ...config, sqlServerHost: 'SRV\\ERP' })).toMatchObject({ host: 'SRV\\ERP', port: 1433 });
@@ -44,7 +44,7 @@ test('the port of the backend is not that of another server that brings its own'
 test('an instance and a port of another place, or half a Windows account, is refused with what to write', () => {
   const own = { encrypt: true, trustServerCertificate: false };
   const check = (given: object, backend: Partial<ConfigResponse>) => () =>
-    sqlServerEndpoint({ ...local, sqlServer: { ...own, ...given } }, { ...config, ...backend });
+    sqlServerEndpoints({ ...local, sqlServer: { ...own, ...given } }, { ...config, ...backend });
   for (const wrong of [
     check({}, { sqlServerHost: 'SRV\\ERP', sqlServerPort: 14330 }),
     check({ port: 1433 }, { sqlServerHost: 'SRV\\ERP' }),
@@ -53,6 +53,42 @@ test('an instance and a port of another place, or half a Windows account, is ref
   ]) {
     expect(wrong).toThrow(expect.objectContaining({ code: 'SERVIDOR_SQL_INVALIDO', kind: 'configuracion' }));
   }
+});
+
+test('a connection with a name is as the backend and connection set say; TLS is checked unless this machine was told otherwise', () => {
+  const told = { host: 'sql2', database: 'Almacen', user: 'u', password: 'p' };
+  const withTwo = { ...config, sqlServerConexiones: { almacen: told, sede: { ...told, host: 'sql3', port: 1500 } } };
+  const own = { sede: { password: 'mia', encrypt: true, trustServerCertificate: true } };
+  const all = { ...local, sqlServer: untouched, conexiones: own };
+  expect(sqlServerSettings(all, withTwo, 'almacen')).toEqual({
+    ...{ ...told, port: 1433, encrypt: true, trustServerCertificate: false },
+  });
+  expect(sqlServerSettings(all, withTwo, 'sede')).toMatchObject({
+    ...{ host: 'sql3', port: 1500, password: 'mia', trustServerCertificate: true },
+  });
+  expect([...sqlServerEndpoints(all, withTwo).keys()]).toEqual([undefined, 'almacen', 'sede']);
+  expect(() => sqlServerSettings(all, withTwo, 'almacén')).toThrow(/«almacén» no está en la configuración/);
+  expect(() => sqlServerSettings(all, withTwo, 'constructor')).toThrow(
+    expect.objectContaining({
+      code: 'CONEXION_DESCONOCIDA',
+      action: expect.stringMatching(/^Las que hay: almacen, sede\./),
+    }),
+  );
+  const { password: _, ...unlocked } = told;
+  const without = { ...config, sqlServerConexiones: { almacen: unlocked } };
+  expect(() => sqlServerSettings(all, without, 'almacen')).toThrow(
+    expect.objectContaining({ code: 'CONEXION_SIN_CONTRASENA' }),
+  );
+});
+
+test('the password of a connection opens in its own place alone', () => {
+  const agentKey = makeAgentKeyPair();
+  const password = sealForAgent(agentKey.publica, 'acme/almacen', 'secreta');
+  const told = { host: 'sql2', database: 'Almacen', user: 'u', password };
+  const both = { ...config, sqlServerConexiones: { almacen: told, sede: told } };
+  const all = { ...local, sqlServer: untouched, agentKey };
+  expect(sqlServerSettings(all, both, 'almacen').password).toBe('secreta');
+  expect(() => sqlServerSettings(all, both, 'sede')).toThrow(/conexión «sede» .* sellada para otro agente/);
 });
 
 test('an invalid configuration is refused with every field that is wrong', () => {

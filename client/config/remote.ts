@@ -1,5 +1,10 @@
-import { isSealedForAgent, openAsAgent } from '../../protocol/agent-key.ts';
-import { type ConfigResponse, findConfigProblems } from '../../protocol/config.ts';
+import { isSealedForAgent, openAsAgent, passwordPlaceOf } from '../../protocol/agent-key.ts';
+import {
+  type Conexion,
+  type ConfigResponse,
+  findConfigProblems,
+  findConnectionProblems,
+} from '../../protocol/config.ts';
 import {
   DEFAULT_SQL_PORT,
   parseLogin,
@@ -10,9 +15,9 @@ import {
 import { agentError } from '../agent-error.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
-import type { Endpoint } from '../sync/approval.ts';
+import type { Endpoint, Endpoints } from '../sync/approval.ts';
 import { agentIdIn } from './agent-key.ts';
-import type { LocalConfig } from './local.ts';
+import type { LocalConfig, LocalConnection } from './local.ts';
 
 /**
  * The configuration that holds for this run: the backend's, or the sealed copy where the backend says that it has not
@@ -34,34 +39,27 @@ export async function refreshConfig(
   return { local: { ...local, remote: changed }, config: changed.config, changed: true, key };
 }
 
-/** Throws AgentError `configuracion` with one line for each problem. */
+/** Throws AgentError TABLAS_INVALIDAS with one line for each problem. */
 export function assertValidConfig(config: ConfigResponse): void {
-  const problems = findConfigProblems(config.configuracionTablas);
+  const problems = [
+    ...findConfigProblems(config.configuracionTablas),
+    ...findConnectionProblems(config.sqlServerConexiones ?? {}),
+  ];
   if (problems.length === 0) return;
   const lines = problems.map(({ campo, valor, regla }) => `  ${campo} = ${valor}: ${regla}`);
   throw agentError('TABLAS_INVALIDAS', { tenant: config.tenantId, campos: lines.join('\n') });
 }
 
 /**
- * Which SQL Server, and as whom: what `init` was given, else what the backend says. Throws AgentError
- * `SERVIDOR_SQL_INVALIDO`.
+ * Every SQL Server of the tenant, and as whom, by name: first the one without. Throws AgentError `SERVIDOR_SQL_INVALIDO`.
  */
-export function sqlServerEndpoint({ sqlServer: own }: LocalConfig, config: ConfigResponse): Endpoint {
-  const host = own.host ?? config.sqlServerHost;
-  // The backend's port belongs to the backend's server: it says nothing of another that brings its own.
-  const known = own.host !== undefined && saysWhere(own.host) ? DEFAULT_SQL_PORT : config.sqlServerPort;
-  const endpoint = {
-    host,
-    port: own.port ?? known,
-    database: own.database ?? config.sqlServerDatabase,
-    user: own.user ?? config.sqlServerUser,
-  };
-  assertReadable(endpoint, own.port);
-  return endpoint;
+export function sqlServerEndpoints(local: LocalConfig, config: ConfigResponse): Endpoints {
+  const names = [undefined, ...connectionNames(config)];
+  return new Map(names.map((name) => [name, endpointOf(findConnection(local, config, name))]));
 }
 
 /**
- * `givenPort` is that of `init --sql-port`: beside it `host` says no other. What is undefined is not looked at. Throws
+ * `givenPort` is that of `--sql-port`: beside it `host` says no other. What is undefined is not looked at. Throws
  * AgentError `SERVIDOR_SQL_INVALIDO`.
  */
 export function assertReadable(
@@ -80,12 +78,25 @@ export function assertReadable(
   }
 }
 
-/** Where SQL Server is: what `init` was given, else what the backend says. Throws AgentError `configuracion`. */
-export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): SqlServerSettings {
-  const own = local.sqlServer;
+/** The connections that the backend's configuration has beside the one without a name. */
+export function connectionNames({ sqlServerConexiones = {} }: ConfigResponse): string[] {
+  return Object.keys(sqlServerConexiones);
+}
+
+/**
+ * Where the SQL Server of a connection is: what this machine was told of it (`init`, `connection set`), else what the backend
+ * says. Throws AgentError `configuracion`.
+ */
+export function sqlServerSettings(
+  local: LocalConfig,
+  config: ConfigResponse,
+  name?: string,
+): SqlServerSettings & Endpoint {
+  const found = findConnection(local, config, name);
+  const { own } = found;
   return {
-    ...sqlServerEndpoint(local, config),
-    password: own.password ?? openPassword(local, config),
+    ...endpointOf(found),
+    password: own.password ?? openPassword(local, config.tenantId, found),
     encrypt: own.encrypt,
     trustServerCertificate: own.trustServerCertificate,
     ...(own.ca === undefined ? {} : { ca: own.ca }),
@@ -93,10 +104,54 @@ export function sqlServerSettings(local: LocalConfig, config: ConfigResponse): S
   };
 }
 
+/** A connection whose certificate is checked: what holds where this machine was told nothing. */
+export const untouched: LocalConnection = { encrypt: true, trustServerCertificate: false };
+
+interface FoundConnection {
+  name: string | undefined;
+  told: Conexion;
+  own: LocalConnection;
+}
+
+function findConnection(local: LocalConfig, config: ConfigResponse, name: string | undefined): FoundConnection {
+  if (name === undefined) {
+    const { sqlServerHost: host, sqlServerPort: port, sqlServerDatabase: database, sqlServerUser: user } = config;
+    return { name, told: { host, port, database, user, password: config.sqlServerPassword }, own: local.sqlServer };
+  }
+  const told = entryOf(config.sqlServerConexiones, name);
+  if (told !== undefined) return { name, told, own: entryOf(local.conexiones, name) ?? untouched };
+  const names = connectionNames(config);
+  throw agentError('CONEXION_DESCONOCIDA', {
+    ...{ nombre: name, tenant: config.tenantId, hay: names.join(', ') || '(ninguna)' },
+  });
+}
+
+function endpointOf({ told, own }: FoundConnection): Endpoint {
+  // The backend's port belongs to the backend's server: it says nothing of another that brings its own.
+  const known = own.host !== undefined && saysWhere(own.host) ? undefined : told.port;
+  const endpoint = {
+    host: own.host ?? told.host,
+    port: own.port ?? known ?? DEFAULT_SQL_PORT,
+    database: own.database ?? told.database,
+    user: own.user ?? told.user,
+  };
+  assertReadable(endpoint, own.port);
+  return endpoint;
+}
+
 /** The copy on the disk keeps it sealed; one that a backend without agents' keys answered is plain. */
-function openPassword({ agentKey }: LocalConfig, { tenantId, sqlServerPassword }: ConfigResponse): string {
-  if (!isSealedForAgent(sqlServerPassword)) return sqlServerPassword;
-  const password = agentKey === undefined ? undefined : openAsAgent(agentKey, tenantId, sqlServerPassword);
+function openPassword({ agentKey }: LocalConfig, tenant: string, { name, told }: FoundConnection): string {
+  const { password: sent } = told;
+  const which = name === undefined ? 'SQL Server' : `la conexión «${name}»`;
+  if (sent === undefined) {
+    throw agentError('CONEXION_SIN_CONTRASENA', { nombre: name! });
+  }
+  if (!isSealedForAgent(sent)) return sent;
+  const password = agentKey === undefined ? undefined : openAsAgent(agentKey, passwordPlaceOf(tenant, name), sent);
   if (password !== undefined) return password;
-  throw agentError('CONTRASENA_SQL_AJENA', {});
+  throw agentError('CONTRASENA_SQL_AJENA', { conexion: which });
+}
+
+function entryOf<T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+  return record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
 }

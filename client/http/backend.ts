@@ -23,6 +23,7 @@ import { userAgent } from '../version.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { backendError, credentialHeaders, exchangeJson, exchangeStream, type HttpRequest } from './client.ts';
 import type { HttpProxy } from './proxy.ts';
+import { MAX_TRANSFERS, Turns } from './turns.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
 export interface SealedChunk {
@@ -69,6 +70,7 @@ const STALL_MS = 120_000;
 export class Backend {
   readonly #options: BackendOptions;
   readonly #base: string;
+  readonly #turns = new Turns(MAX_TRANSFERS);
   readonly #way: Pick<HttpRequest, 'ca' | 'proxy' | 'bandwidth'>;
 
   constructor(options: BackendOptions) {
@@ -139,6 +141,7 @@ export class Backend {
       body,
       timeoutMs: SQL_MS,
       signal,
+      isTransfer: true,
     });
     return answer.body as UploadResult;
   }
@@ -163,12 +166,13 @@ export class Backend {
       body: chunk.body,
       timeoutMs: BODY_MS,
       signal,
+      isTransfer: true,
     });
   }
 
   async commitUpload(id: string, totals: Commit, signal: AbortSignal): Promise<UploadResult> {
     const path = paths.commit(this.#options.tenant, id);
-    return (await this.#postJson(path, totals, { signal, timeoutMs: SQL_MS })) as UploadResult;
+    return (await this.#postJson(path, totals, { signal, timeoutMs: SQL_MS, isTransfer: true })) as UploadResult;
   }
 
   /** One attempt: the backend forgets an abandoned upload by itself in the end. */
@@ -185,26 +189,34 @@ export class Backend {
 
   /**
    * A framed download: its first byte to its last, and nothing about whether it is complete (sync/frame.ts). One
-   * attempt: what has been consumed cannot be repeated here.
+   * attempt: what has been consumed cannot be repeated here. It holds one of the run's turns until it is read to its end or
+   * left; whoever asks for it reads it.
    */
   async openDownload(tabla: string, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array>> {
     const query = new URLSearchParams({ tabla });
-    const { body } = await exchangeStream({
-      method: 'GET',
-      url: `${this.#base}${paths.download(this.#options.tenant)}?${query}`,
-      headers: { ...this.#credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
-      timeoutMs: SQL_MS,
-      stallTimeoutMs: STALL_MS,
-      signal,
-      ...this.#way,
-    });
-    return body;
+    const giveBack = await this.#turns.take(signal);
+    try {
+      const { body } = await exchangeStream({
+        method: 'GET',
+        url: `${this.#base}${paths.download(this.#options.tenant)}?${query}`,
+        headers: { ...this.#credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
+        timeoutMs: SQL_MS,
+        stallTimeoutMs: STALL_MS,
+        signal,
+        ...this.#way,
+      });
+      return endingWith(body, giveBack);
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
   }
 
   /** A phase at PostgreSQL is SQL of the tenant's own, maybe not repeatable: again only where it did not begin. */
   async runPhase(phase: RunPhase, signal: AbortSignal): Promise<RunPhaseResponse> {
     const path = paths.phases(this.#options.tenant);
-    return (await this.#postJson(path, phase, { signal, timeoutMs: SQL_MS, when: isRefusal })) as RunPhaseResponse;
+    const options = { signal, timeoutMs: SQL_MS, isTransfer: true, when: isRefusal };
+    return (await this.#postJson(path, phase, options)) as RunPhaseResponse;
   }
 
   async fetchStatus(signal: AbortSignal): Promise<StatusResponse> {
@@ -231,24 +243,14 @@ export class Backend {
   async #postJson(
     path: string,
     body: unknown,
-    { timeoutMs = QUICK_MS, ...rest }: { signal: AbortSignal; timeoutMs?: number; when?: (error: unknown) => boolean },
+    { timeoutMs = QUICK_MS, ...rest }: Pick<JsonOptions, 'signal' | 'isTransfer' | 'when'> & { timeoutMs?: number },
   ): Promise<unknown> {
     const request = { headers: { 'content-type': mediaTypes.json }, body: JSON.stringify(body), timeoutMs, ...rest };
     return (await this.#json('POST', path, request)).body;
   }
 
-  #json(
-    method: 'GET' | 'POST' | 'PUT',
-    path: string,
-    options: {
-      headers?: Record<string, string>;
-      body?: string | Uint8Array<ArrayBuffer>;
-      timeoutMs: number;
-      signal: AbortSignal;
-      when?: (error: unknown) => boolean;
-    },
-  ): ReturnType<typeof exchangeJson> {
-    const { when, headers: own, ...request } = options;
+  #json(method: 'GET' | 'POST' | 'PUT', path: string, options: JsonOptions): ReturnType<typeof exchangeJson> {
+    const { when, isTransfer = false, headers: own, ...request } = options;
     const { retryPolicy, onRetry } = this.#options;
     const retry: RetryOptions = {
       signal: options.signal,
@@ -256,17 +258,37 @@ export class Backend {
       ...(onRetry === undefined ? {} : { onRetry }),
       ...(when === undefined ? {} : { when }),
     };
-    return withRetries(
-      () =>
-        exchangeJson({
-          ...request,
-          ...this.#way,
-          method,
-          url: this.#base + path,
-          headers: { ...this.#credentials(), ...own },
-        }),
-      retry,
-    );
+    const exchange = () =>
+      exchangeJson({
+        ...request,
+        ...this.#way,
+        method,
+        url: this.#base + path,
+        headers: { ...this.#credentials(), ...own },
+      });
+    return withRetries(async () => {
+      if (!isTransfer) return exchange();
+      const giveBack = await this.#turns.take(options.signal);
+      return exchange().finally(giveBack);
+    }, retry);
+  }
+}
+
+interface JsonOptions {
+  headers?: Record<string, string>;
+  body?: string | Uint8Array<ArrayBuffer>;
+  timeoutMs: number;
+  signal: AbortSignal;
+  /** Takes one of the run's turns; an attempt that waits for it is not timed. */
+  isTransfer?: boolean;
+  when?: (error: unknown) => boolean;
+}
+
+async function* endingWith<T>(source: AsyncGenerator<T>, end: () => void): AsyncGenerator<T> {
+  try {
+    yield* source;
+  } finally {
+    end();
   }
 }
 

@@ -6,6 +6,7 @@ import { AgentError, type MessageValues } from '../agent-error.ts';
 import type { backendMessages } from '../messages/backend.ts';
 import { type Bandwidth, throttled } from './bandwidth.ts';
 import type { HttpProxy } from './proxy.ts';
+import { MAX_TRANSFERS } from './turns.ts';
 
 /** One HTTP exchange with the backend: no policy here, only what one attempt is. */
 
@@ -204,8 +205,8 @@ async function send(request: HttpRequest & { stallTimeoutMs?: number }, ...signa
 /** Runs `use` under a signal that also aborts after the request's time limit. */
 async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { signal, url, body, bandwidth } = request;
-  // Twice its time: two chunks share the line.
-  const extra = body instanceof Uint8Array ? 2 * (bandwidth?.timeOf(body.length) ?? 0) : 0;
+  // As long as it takes when all transfers of the run share the line.
+  const extra = body instanceof Uint8Array ? MAX_TRANSFERS * (bandwidth?.timeOf(body.length) ?? 0) : 0;
   const timeoutMs = request.timeoutMs + extra;
   signal.throwIfAborted();
   const limit = new AbortController();

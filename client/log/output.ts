@@ -1,6 +1,6 @@
 import { SingleBar } from 'cli-progress';
 import type { LogEcho } from './log.ts';
-import { createProgress, describeProgress, type Progress, type ProgressState } from './progress.ts';
+import { createProgress, describeProgress, joinStates, type Progress, type ProgressState } from './progress.ts';
 
 /** Where a command's words go: a terminal, a file or a scheduler (plain lines), a script (`--json`). */
 export interface Output {
@@ -22,7 +22,7 @@ export function openOutput({ json }: { json: boolean }, streams: Streams = proce
   return streams.stdout.isTTY === true ? openTerminal(streams) : openLines(streams);
 }
 
-/** One object a line: `registro` for each line of the log, `avance` once a second. The command adds `fin`. */
+/** One object a line: `registro` for each line of the log, `avance` of each table once a second. The command adds `fin`. */
 function openJson({ stdout }: Streams): Output {
   const print = (event: object) => stdout.write(`${JSON.stringify(event)}\n`);
   const show = ({ segundos, total, espera, ...state }: ProgressState) => {
@@ -32,7 +32,7 @@ function openJson({ stdout }: Streams): Output {
   };
   return {
     echo: (_, nivel, { hora, tabla, texto }) => print({ evento: 'registro', hora, nivel, tabla: tabla ?? null, texto }),
-    progress: createProgress({ everyMs: JSON_EVERY_MS, show, clear: () => {} }),
+    progress: createProgress({ everyMs: JSON_EVERY_MS, show: (states) => states.forEach(show), clear: () => {} }),
   };
 }
 
@@ -41,7 +41,9 @@ function openLines({ stdout, stderr }: Streams): Output {
     echo: (line, level) => (level === 'info' ? stdout : stderr).write(`${line}\n`),
     progress: createProgress({
       everyMs: LINES_EVERY_MS,
-      show: (state) => stdout.write(`${describeProgress(state)}\n`),
+      show: (states) => {
+        for (const state of states) stdout.write(`${describeProgress(state)}\n`);
+      },
       clear: () => {},
     }),
   };
@@ -49,10 +51,11 @@ function openLines({ stdout, stderr }: Streams): Output {
 
 const CLEAR_LINE = '\r\x1b[K';
 
-/** One line that is written over; a bar where the number of rows is known. */
+/** One line for all tables under way, that is written over; a bar where the number of rows is known. */
 function openTerminal({ stdout, stderr }: Streams): Output {
   let bar: SingleBar | undefined;
-  const show = (state: ProgressState) => {
+  const show = (states: readonly ProgressState[]) => {
+    const state = joinStates(states);
     const total = state.total?.filas ?? 0;
     const format = (_: unknown, { value }: { value: number }, { text }: { text: string }) =>
       (total > 0 ? `${drawBar(value / total)} ${text}` : text).slice(0, (stdout.columns ?? 80) - 1);

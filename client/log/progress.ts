@@ -1,7 +1,7 @@
 import type { Direccion } from '../../protocol/config.ts';
 import { count, decimal, megabytes } from './words.ts';
 
-/** How far the table under way has come. */
+/** How far a table under way has come. */
 export interface ProgressState {
   direccion: Direccion;
   tabla: string;
@@ -15,9 +15,13 @@ export interface ProgressState {
   espera: string | undefined;
 }
 
-/** What the flows of a run tell about it. */
+/** Begins to tell about a table; several may be under way. */
 export interface Progress {
-  start(direccion: Direccion, tabla: string): void;
+  start(direccion: Direccion, tabla: string): TableProgress;
+}
+
+/** What the flow of a table tells about it. */
+export interface TableProgress {
   expect(total: { filas: number; exacto: boolean }): void;
   rows(count: number): void;
   bytes(count: number): void;
@@ -30,64 +34,84 @@ export interface Progress {
 
 /** A run whose progress nobody watches. */
 export const silentProgress: Progress = {
-  start: () => {},
-  expect: () => {},
-  rows: () => {},
-  bytes: () => {},
-  waiting: () => {},
-  again: () => {},
-  stop: () => {},
+  start: () => ({
+    expect: () => {},
+    rows: () => {},
+    bytes: () => {},
+    waiting: () => {},
+    again: () => {},
+    stop: () => {},
+  }),
 };
 
-/** Shows the state every `everyMs` while a table is under way; `clear` when it is through. */
+/** Shows the states of the tables under way every `everyMs`, those begun first in front; `clear` when one is through. */
 export interface ProgressView {
   everyMs: number;
-  show(state: ProgressState): void;
+  show(states: readonly ProgressState[]): void;
   clear(): void;
 }
 
 export function createProgress(view: ProgressView): Progress {
-  let state: Omit<ProgressState, 'segundos' | 'espera'> | undefined;
-  let startedAt = 0;
-  let ask: (() => string | undefined) | undefined;
-  let shownRows = 0;
+  const underWay = new Set<() => ProgressState>();
   let timer: ReturnType<typeof setInterval> | undefined;
-  const show = () => {
-    if (state === undefined) return;
-    const espera = state.filas === shownRows ? ask?.() : undefined;
-    shownRows = state.filas;
-    view.show({ ...state, segundos: (performance.now() - startedAt) / 1000, espera });
-  };
   return {
     start(direccion, tabla) {
-      state = { direccion, tabla, filas: 0, bytes: 0, total: undefined };
-      startedAt = performance.now();
-      ask = undefined;
-      shownRows = 0;
-      timer = setInterval(show, view.everyMs);
+      const state = { direccion, tabla, filas: 0, bytes: 0, total: undefined as ProgressState['total'] };
+      let startedAt = performance.now();
+      let ask: (() => string | undefined) | undefined;
+      let shownRows = 0;
+      const take = () => {
+        const espera = state.filas === shownRows ? ask?.() : undefined;
+        shownRows = state.filas;
+        return { ...state, segundos: (performance.now() - startedAt) / 1000, espera };
+      };
+      underWay.add(take);
+      timer ??= setInterval(() => view.show([...underWay].map((takeState) => takeState())), view.everyMs);
+      return {
+        expect(total) {
+          state.total = total;
+        },
+        rows(count) {
+          state.filas += count;
+        },
+        bytes(count) {
+          state.bytes += count;
+        },
+        waiting(what) {
+          ask = what;
+        },
+        again() {
+          Object.assign(state, { filas: 0, bytes: 0 });
+          startedAt = performance.now();
+          shownRows = 0;
+        },
+        stop() {
+          underWay.delete(take);
+          if (underWay.size === 0) {
+            clearInterval(timer);
+            timer = undefined;
+          }
+          view.clear();
+        },
+      };
     },
-    expect(total) {
-      if (state !== undefined) state.total = total;
-    },
-    rows(count) {
-      if (state !== undefined) state.filas += count;
-    },
-    bytes(count) {
-      if (state !== undefined) state.bytes += count;
-    },
-    waiting(what) {
-      ask = what;
-    },
-    again() {
-      if (state !== undefined) Object.assign(state, { filas: 0, bytes: 0 });
-      startedAt = performance.now();
-      shownRows = 0;
-    },
-    stop() {
-      clearInterval(timer);
-      state = undefined;
-      view.clear();
-    },
+  };
+}
+
+/** Several tables as one: their rows and bytes together, and what all of them wait for. `states` holds one at least. */
+export function joinStates(states: readonly ProgressState[]): ProgressState {
+  const [first] = states as [ProgressState, ...ProgressState[]];
+  const sum = (of: (state: ProgressState) => number) => states.reduce((total, state) => total + of(state), 0);
+  return {
+    ...first,
+    tabla: states.map(({ tabla }) => tabla).join(', '),
+    filas: sum(({ filas }) => filas),
+    bytes: sum(({ bytes }) => bytes),
+    segundos: Math.max(...states.map(({ segundos }) => segundos)),
+    total: states.every(({ total }) => total !== undefined)
+      ? { filas: sum(({ total }) => total!.filas), exacto: states.every(({ total }) => total!.exacto) }
+      : undefined,
+    espera: states.every(({ espera }) => espera === first.espera) ? first.espera : undefined,
   };
 }
 

@@ -125,11 +125,31 @@ export const agentMessages = {
   TABLAS_INVALIDAS: {
     kind: 'configuracion',
     message: 'La configuración del tenant «{tenant}» en el backend no es válida:\n{campos}',
-    action: 'Pida al administrador que corrija esos campos en configuracionTablas.',
+    action: 'Pida al administrador que corrija esos campos.',
+  },
+  CONEXION_DESCONOCIDA: {
+    kind: 'configuracion',
+    message: 'La conexión «{nombre}» no está en la configuración del tenant «{tenant}».',
+    action: 'Las que hay: {hay}. Pida al administrador que corrija la tabla, o que añada la conexión.',
+  },
+  CONEXION_SIN_CONTRASENA: {
+    kind: 'configuracion',
+    message: 'La conexión «{nombre}» no tiene contraseña, ni en el backend ni en este equipo.',
+    action: 'Désela aquí con connection set {nombre} --sql-password …, o pida al administrador que la ponga.',
+  },
+  CONEXION_MAL_NOMBRADA: {
+    kind: 'configuracion',
+    message: '«{nombre}» no es un nombre de conexión: {regla}.',
+    action: 'Use el nombre que tiene en sqlServerConexiones; connection list los muestra.',
+  },
+  CONEXION_NO_DADA: {
+    kind: 'configuracion',
+    message: 'En este equipo no hay nada dicho de la conexión «{nombre}».',
+    action: 'Mire lo que hay con connection list.',
   },
   CONTRASENA_SQL_AJENA: {
     kind: 'configuracion',
-    message: 'La contraseña de SQL Server que envió el backend está sellada para otro agente.',
+    message: 'La contraseña de {conexion} que envió el backend está sellada para otro agente.',
     action: 'Ejecute init de nuevo.',
   },
   AGENTE_SIN_AUTORIZAR: {

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { digestOf } from '../../protocol/digest.ts';
 import type { StoredChunk } from './chunk-store.ts';
 import type { UploadHead } from './manifest.ts';
@@ -13,7 +13,12 @@ let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ax-spool-'));
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+/** What a test leaves open is closed behind it. */
+const opened: SpooledUpload[] = [];
+afterEach(async () => {
+  for (const upload of opened.splice(0)) await upload.close();
+  await rm(folder, { recursive: true, force: true });
+});
 
 const key = makeSpoolKey();
 const never = new AbortController().signal;
@@ -27,7 +32,21 @@ const head: UploadHead = {
   particion: null,
 };
 
-const openSpool = (maxBytes = 1e9, withKey = key) => Spool.open({ folder, key: withKey, maxBytes });
+async function openSpool(maxBytes = 1e9, withKey = key): Promise<Spool> {
+  const spool = await Spool.open({ folder, key: withKey, maxBytes });
+  const [create, find] = [spool.create.bind(spool), spool.find.bind(spool)];
+  spool.create = async (given) => {
+    const upload = await create(given);
+    opened.push(upload);
+    return upload;
+  };
+  spool.find = async (tabla) => {
+    const upload = await find(tabla);
+    if (upload !== undefined && upload !== 'damaged') opened.push(upload);
+    return upload;
+  };
+  return spool;
+}
 
 function chunkOf(n: number, size = 1000, range?: StoredChunk['range']): StoredChunk {
   const body = Buffer.alloc(size, `Proveedor ${n} `);
@@ -171,6 +190,26 @@ test('what other tables have waiting counts as well', async () => {
   expect(upload.full).toBe(true);
   controller.abort();
   await expect(second).rejects.toThrow();
+});
+
+test('tables that write at the same time keep to the limit together, but for one chunk each; what they held is free again', async () => {
+  const spool = await openSpool(5500);
+  const tables = ['a', 'b', 'c', 'd'];
+  const uploads = await Promise.all(tables.map((tabla) => spool.create({ ...head, tabla })));
+  const stop = new AbortController();
+  await Promise.all(uploads.map((upload) => upload.add(chunkOf(0), never)));
+  const second = Promise.allSettled(uploads.map((upload) => upload.add(chunkOf(1), stop.signal)));
+  await vi.waitFor(() => expect(uploads.filter(({ full }) => full)).toHaveLength(3));
+  stop.abort(new Error('enough'));
+  expect((await second).filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+
+  // One after the other goes while another takes room.
+  const last = await spool.create({ ...head, tabla: 'e' });
+  await Promise.all([...uploads.map((upload) => upload.remove()), last.add(chunkOf(0), never)]);
+  for (let n = 1; n < 5; n++) await last.add(chunkOf(n), never);
+  const sixth = last.add(chunkOf(5), AbortSignal.timeout(200));
+  expect(last.full).toBe(true);
+  await expect(sixth).rejects.toThrow();
 });
 
 test('of a reading in ranges, whole ranges alone are sent and kept', async () => {

@@ -75,7 +75,7 @@ export interface SpoolOptions {
   folder: string;
   /** makeSpoolKey; entries of another key count as damaged. */
   key: string;
-  /** For the chunks of all tables together. One chunk alone may pass it. */
+  /** For the chunks of all tables together. One chunk of each table under way may pass it. */
   maxBytes: number;
 }
 
@@ -171,7 +171,11 @@ export class Spool {
 
   #room(path: string): Room {
     return {
-      fits: (bytes) => this.#bytes + bytes <= this.#maxBytes,
+      reserve: (bytes) => {
+        if (this.#bytes + bytes > this.#maxBytes) return false;
+        this.#bytes += bytes;
+        return true;
+      },
       take: (bytes) => {
         this.#bytes += bytes;
       },
@@ -180,7 +184,9 @@ export class Spool {
   }
 
   async #removeFolder(path: string): Promise<void> {
-    this.#bytes = Math.max(0, this.#bytes - (await chunkBytesIn(path)));
+    const freed = await chunkBytesIn(path);
+    // Read after the wait: other tables take and give room meanwhile.
+    this.#bytes = Math.max(0, this.#bytes - freed);
     // The manifest first: without it nothing of the folder counts, wherever the removal stops.
     await rm(join(path, MANIFEST), { force: true });
     await rm(path, { recursive: true, force: true });

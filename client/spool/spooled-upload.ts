@@ -10,7 +10,9 @@ const CHUNK_SUFFIX = '.trozo';
 
 /** What an entry may do to the spool's account of bytes. */
 export interface Room {
-  fits(bytes: number): boolean;
+  /** Takes so many where they fit, in one step: other tables ask at the same time. Answers whether they did. */
+  reserve(bytes: number): boolean;
+  /** Takes them whether they fit or not; gives them back where they are negative. */
   take(bytes: number): void;
   remove(): Promise<void>;
 }
@@ -111,8 +113,7 @@ export class SpooledUpload implements ChunkStore {
 
   async add({ n, digest, rows: filas, body, range }: StoredChunk, signal: AbortSignal): Promise<void> {
     const sealed = sealBytes(this.#manifest.key, this.#placeOf(n), body);
-    await this.#waitForRoom(sealed.length, signal);
-    this.#room.take(sealed.length);
+    await this.#takeRoom(sealed.length, signal);
     this.#kept.add(n);
     await onDisk(this.#path, async () => {
       await writeDurably(this.#fileOf(n), sealed);
@@ -172,9 +173,14 @@ export class SpooledUpload implements ChunkStore {
   }
 
   /** Gives away the places of what the backend has already, oldest first; then waits until it has more. */
-  async #waitForRoom(bytes: number, signal: AbortSignal): Promise<void> {
+  async #takeRoom(bytes: number, signal: AbortSignal): Promise<void> {
     try {
-      while (!this.#room.fits(bytes) && this.#kept.size > 0) {
+      while (!this.#room.reserve(bytes)) {
+        // With nothing of its own to wait for, it would wait for what others may never give away.
+        if (this.#kept.size === 0) {
+          this.#room.take(bytes);
+          return;
+        }
         const [oldest] = this.#delivered;
         if (oldest !== undefined) {
           this.#delivered.delete(oldest);

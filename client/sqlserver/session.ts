@@ -2,6 +2,7 @@ import { Connection } from 'tedious';
 import { describeServer, type Login, parseLogin, parseServerName } from '../../protocol/sql-server-name.ts';
 import { type SqlServerError, sqlServerError, translateError } from './errors.ts';
 import { findInstancePort } from './instance.ts';
+import { makeRequest, sendRequest } from './request.ts';
 import { StallWatch } from './stall-watch.ts';
 import { canTranscode, TranscodingConnection } from './transcoder/connection.ts';
 
@@ -42,18 +43,32 @@ export class Session {
   readonly connection: Connection;
   readonly stallTimeoutMs: number;
   readonly executeTimeoutMs: number;
+  /** Gets what SQL Server says beside its answers: PRINT and warnings. */
+  onMessage: ((text: string) => void) | undefined;
   readonly #place: string;
-  readonly #onMessage: ((text: string) => void) | undefined;
+  readonly #answerMs: number;
   #broken: Error | undefined;
+  /** SQL has changed the database, and with it what tedious knows of the collation. */
+  #moved = false;
 
   constructor(connection: Connection, settings: SqlServerSettings, onMessage?: (text: string) => void) {
     this.connection = connection;
-    this.#onMessage = onMessage;
+    this.onMessage = onMessage;
+    this.#answerMs = connectTimeoutOf(settings);
     this.stallTimeoutMs = settings.stallTimeoutMs ?? 120_000;
     this.executeTimeoutMs = settings.executeTimeoutMs ?? 3_600_000;
     this.#place = placeOf(settings);
     connection.on('error', (error) => {
       this.#broken ??= error;
+    });
+    connection.on(
+      'infoMessage',
+      makeMessageFilter((text) => this.onMessage?.(text)),
+    );
+    connection.once('connect', () => {
+      connection.on('databaseChange', () => {
+        this.#moved = true;
+      });
     });
   }
 
@@ -95,7 +110,7 @@ export class Session {
 
   /** Says something to the operator. */
   notify(text: string): void {
-    this.#onMessage?.(text);
+    this.onMessage?.(text);
   }
 
   /** A watch over this connection's bytes. */
@@ -106,6 +121,42 @@ export class Session {
 
   translate(error: unknown): SqlServerError {
     return translateError(error, this.#place);
+  }
+
+  /** Whether it still answers. Never fails. */
+  isAlive(signal: AbortSignal): Promise<boolean> {
+    return this.#answers((done) => sendRequest(this.connection, makeRequest('SELECT 1', [], done)), signal);
+  }
+
+  /**
+   * Makes it what it was after the login: no `#temp` table, SET option or lock is left ([MS-TDS] 2.2.3.1.2, RESETCONNECTION).
+   * Answers whether that is so; where it is not, the session is of no more use. Never fails.
+   */
+  async reset(signal: AbortSignal): Promise<boolean> {
+    const { connection } = this;
+    // Of a transaction that a reset rolls back, tedious would go on to name the descriptor.
+    if (this.#moved || connection.inTransaction) return false;
+    let acknowledged = false;
+    const onReset = () => {
+      acknowledged = true;
+    };
+    connection.once('resetConnection', onReset);
+    const answered = await this.#answers((done) => {
+      connection.reset(done);
+      return connection;
+    }, signal);
+    connection.off('resetConnection', onReset);
+    return answered && acknowledged && !this.#moved;
+  }
+
+  async #answers(start: Parameters<Session['perform']>[0], signal: AbortSignal): Promise<boolean> {
+    if (this.#broken !== undefined || this.connection.closed) return false;
+    try {
+      await this.perform(start, { signal, watch: this.watch(this.#answerMs) });
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Ends the connection; an open transaction rolls back. Never fails. */
@@ -147,7 +198,6 @@ export async function openSession(
       refusal ??= token;
     };
     connection.on('errorMessage', onErrorMessage);
-    if (onMessage !== undefined) connection.on('infoMessage', makeMessageFilter(onMessage));
     const session = new Session(connection, settings, onMessage);
     await new Promise<void>((resolve, reject) => {
       onAbort = () => connection.close();
@@ -172,6 +222,10 @@ export async function openSession(
 interface ServerMessage {
   number: number;
   message: string;
+}
+
+function connectTimeoutOf({ connectTimeoutMs = 15_000 }: SqlServerSettings): number {
+  return connectTimeoutMs;
 }
 
 /** The one place where a connection of tedious is made. */

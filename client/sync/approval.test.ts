@@ -9,6 +9,11 @@ import {
 } from './approval.ts';
 
 const endpoint = { host: 'sql1', port: 1433, database: 'EmpresaDB', user: 'sync_user' };
+const almacen = { ...endpoint, database: 'Almacen' };
+const endpoints = new Map([
+  [undefined, endpoint],
+  ['almacen', almacen],
+]);
 const tables: ConfiguracionTablas = {
   tablasSubida: [
     {
@@ -23,6 +28,7 @@ const tables: ConfiguracionTablas = {
   tablasBajada: [
     {
       nombre: 'cuentas',
+      conexion: 'almacen',
       primaryKey: 'codigo',
       schema: { columns: [{ name: 'codigo', type: 'VARCHAR(20)', nullable: false }] },
       process: { query: 'SELECT de_postgres' },
@@ -32,17 +38,19 @@ const tables: ConfiguracionTablas = {
 };
 
 test('all that is run at SQL Server is listed by its place, and nothing that is run elsewhere', () => {
-  expect(sqlByPlace(endpoint, tables)).toEqual({
+  expect(sqlByPlace(endpoints, tables)).toEqual({
     conexión: 'sync_user@sql1:1433/EmpresaDB',
+    'conexión almacen': 'sync_user@sql1:1433/Almacen',
     'subida productos, pre_process': 'EXEC preparar',
     'subida productos, process': 'SELECT codigo\nFROM productos',
     'subida productos, particion': 'id, 10 filas',
+    'bajada cuentas, conexión': 'almacen',
     'bajada cuentas, destino': 'tabla cuentas\nclave codigo\ncodigo VARCHAR(20) NOT NULL',
   });
 });
 
 test('the fingerprint changes with any of it, and not with the order of the tables', () => {
-  const sql = sqlByPlace(endpoint, tables);
+  const sql = sqlByPlace(endpoints, tables);
   expect(fingerprintOfSql(sql)).toMatch(/^[0-9a-f]{16}$/);
   expect(fingerprintOfSql(Object.fromEntries(Object.entries(sql).reverse()))).toBe(fingerprintOfSql(sql));
   for (const place of Object.keys(sql)) {
@@ -72,17 +80,23 @@ test('what a terminal would obey, or what reorders text, is shown by its code', 
 });
 
 test('a table is refused unless all of its SQL is approved as it is; so is the connection', () => {
-  const approved = sqlByPlace(endpoint, tables);
+  const approved = sqlByPlace(endpoints, tables);
   const [subida] = tables.tablasSubida!;
   const [bajada] = tables.tablasBajada!;
   assertTableApproved(approved, 'upload', subida!);
   assertTableApproved(approved, 'download', bajada!);
-  assertConnectionApproved(approved, endpoint);
+  assertConnectionApproved(approved, undefined, endpoint);
+  assertConnectionApproved(approved, 'almacen', almacen);
   const other = { ...subida!, pre_process: { enabled: true, sql: 'EXEC preparar; DROP TABLE x' } };
   expect(() => assertTableApproved(approved, 'upload', other)).toThrow(/«productos».*subida productos, pre_process/);
   expect(() => assertTableApproved(approved, 'download', { ...bajada!, nombre: 'usuarios' })).toThrow(/«usuarios»/);
-  expect(() => assertConnectionApproved(approved, { ...endpoint, host: 'otro' })).toThrow(/sync_user@otro:1433/);
-  expect(() => assertConnectionApproved({}, endpoint)).toThrow(expect.objectContaining({ code: 'SQL_SIN_APROBAR' }));
+  expect(() => assertConnectionApproved(approved, undefined, { ...endpoint, host: 'otro' })).toThrow(/@otro:/);
+  // Approved as another connection.
+  expect(() => assertConnectionApproved(approved, 'almacen', endpoint)).toThrow(/conexión almacen/);
+  expect(() => assertTableApproved(approved, 'download', { ...bajada!, conexion: 'otra' })).toThrow(/, conexión/);
+  expect(() => assertConnectionApproved({}, undefined, endpoint)).toThrow(
+    expect.objectContaining({ code: 'SQL_SIN_APROBAR' }),
+  );
   const instance = { ...endpoint, host: 'sql1\\ERP', user: 'EMPRESA\\ana' };
-  expect(() => assertConnectionApproved(approved, instance)).toThrow('EMPRESA\\ana@sql1\\ERP/EmpresaDB');
+  expect(() => assertConnectionApproved(approved, undefined, instance)).toThrow('EMPRESA\\ana@sql1\\ERP/EmpresaDB');
 });

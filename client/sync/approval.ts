@@ -20,15 +20,22 @@ export type SqlByPlace = Readonly<Record<string, string>>;
 
 export type Endpoint = Pick<SqlServerSettings, 'host' | 'port' | 'database' | 'user'>;
 
-const CONNECTION = 'conexión';
+/** By the name of their connection; undefined: the one without. */
+export type Endpoints = ReadonlyMap<string | undefined, Endpoint>;
 
-/** All of it, the server that it is run at, and what SQL of our own is made from (targets, keys, ranges). */
+const placeOfConnection = (name: string | undefined) => (name === undefined ? 'conexión' : `conexión ${name}`);
+
+export function describeEndpoint({ host, port, database, user }: Endpoint): string {
+  return `${user}@${describeServer(host, port)}/${database}`;
+}
+
+/** All of it, the servers that it is run at, and what SQL of our own is made from (targets, keys, ranges). */
 export function sqlByPlace(
-  endpoint: Endpoint,
+  endpoints: Endpoints,
   { tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas,
 ): SqlByPlace {
-  const { host, port, database, user } = endpoint;
-  const all: Record<string, string> = { [CONNECTION]: `${user}@${describeServer(host, port)}/${database}` };
+  const all: Record<string, string> = {};
+  for (const [name, endpoint] of endpoints) all[placeOfConnection(name)] = describeEndpoint(endpoint);
   for (const tabla of tablasSubida) Object.assign(all, sqlOfTable('upload', tabla));
   for (const tabla of tablasBajada) Object.assign(all, sqlOfTable('download', tabla));
   return all;
@@ -38,6 +45,7 @@ function sqlOfTable(direccion: Direccion, tabla: TablaSubida | TablaBajada): Sql
   const name = `${direccion === 'upload' ? 'subida' : 'bajada'} ${tabla.nombre}`;
   const side: EjecutarEn = direccion === 'upload' ? 'origen' : 'destino';
   const found: Record<string, string> = {};
+  if (tabla.conexion !== undefined) found[`${name}, conexión`] = tabla.conexion;
   for (const fase of ['pre_process', 'post_process'] as const) {
     const configured = tabla[fase];
     if (isPhaseAt(configured, direccion, side)) found[`${name}, ${fase}`] = configured.sql;
@@ -102,11 +110,12 @@ function showSafely(text: string): string {
   );
 }
 
-/** Throws AgentError `configuracion` where a person has not approved the server that all of it is run at. */
-export function assertConnectionApproved(approved: SqlByPlace, endpoint: Endpoint): void {
-  const connection = sqlByPlace(endpoint, {});
-  if (approved[CONNECTION] === connection[CONNECTION]) return;
-  throw notApproved(`La conexión ${connection[CONNECTION]}`, [CONNECTION]);
+/** Throws AgentError `configuracion` where a person has not approved the server of this connection. */
+export function assertConnectionApproved(approved: SqlByPlace, name: string | undefined, endpoint: Endpoint): void {
+  const place = placeOfConnection(name);
+  const described = describeEndpoint(endpoint);
+  if (approved[place] === described) return;
+  throw notApproved(`La conexión ${described}`, [place]);
 }
 
 /** Throws AgentError `configuracion` where a person has not approved all SQL of this table as it is now. */

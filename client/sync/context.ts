@@ -2,19 +2,32 @@ import type { Direccion } from '../../protocol/config.ts';
 import type { Backend } from '../http/backend.ts';
 import type { Journal } from '../log/journal.ts';
 import type { Log } from '../log/log.ts';
-import type { Progress } from '../log/progress.ts';
+import type { Progress, TableProgress } from '../log/progress.ts';
 import type { RetryPolicy } from '../retry.ts';
 import type { Spool } from '../spool/spool.ts';
-import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import type { SqlServer } from '../sqlserver/connection.ts';
 import type { SqlByPlace } from './approval.ts';
 import type { Marks } from './marks.ts';
 
-/** What the flows of one run share. */
-export interface SyncContext {
-  backend: Backend;
-  sqlServer: SqlServerSettings;
+/** The SQL Server of a table. */
+export interface TableConnection {
   /** Where rows come from and go, as text: marks made with others do not hold (marks.ts). */
   endpoints: readonly string[];
+  /** As SqlServerPool.use. */
+  withSqlServer<T>(
+    options: { signal: AbortSignal; onMessage: (text: string) => void },
+    work: (db: SqlServer) => Promise<T>,
+  ): Promise<T>;
+}
+
+/** What the tables of one run share. */
+export interface RunContext {
+  backend: Backend;
+  /**
+   * The connection of this name; undefined: the one without. Throws AgentError where it does not exist or may not be used
+   * on this machine.
+   */
+  connectionOf(name: string | undefined): TableConnection;
   marks: Marks;
   /** Undefined: it cannot be opened. */
   spool: Spool | undefined;
@@ -34,4 +47,9 @@ export interface SyncContext {
   /** How patient this run is. */
   policy: RetryPolicy;
   signal: AbortSignal;
+}
+
+/** What the flow of one table is given. */
+export interface SyncContext extends Omit<RunContext, 'connectionOf' | 'progress'>, TableConnection {
+  progress: TableProgress;
 }

@@ -1,7 +1,7 @@
 import { isPhaseAt, type TablaBajada } from '../../protocol/config.ts';
 import { describeError } from '../describe-error.ts';
 import { isRetryable, withRetries } from '../retry.ts';
-import { type SqlServer, SqlServerError, withSqlServer } from '../sqlserver/connection.ts';
+import { type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
 import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from '../sqlserver/ddl.ts';
 import type { SyncContext } from './context.ts';
 import { readFrame } from './frame.ts';
@@ -35,10 +35,10 @@ export function downloadTable(context: SyncContext, tabla: TablaBajada): Promise
 }
 
 async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<number> {
-  const { log, progress, signal, sqlServer } = context;
+  const { log, progress, signal, withSqlServer } = context;
   progress.waiting(() => 'la conexión a SQL Server');
   const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
-  return withSqlServer(sqlServer, { signal, onMessage }, async (db) => {
+  return withSqlServer({ signal, onMessage }, async (db) => {
     await runPhaseAtBackend(context, tabla, 'pre_process');
     await runPhaseAtSqlServer(context, db, 'download', tabla, 'pre_process', (sql) => ({
       sql: sql.replaceAll('{tabla}', quoteTable(tabla.nombre)),

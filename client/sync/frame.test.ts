@@ -52,3 +52,18 @@ test('a line without an end is not kept in memory', async () => {
 test('something that is no framed download is refused', async () => {
   await expect(readAll('<html>\n</html>\n', 20)).rejects.toThrow('no empieza con «$inicio»');
 });
+
+test('who leaves before the first row leaves the download too', async () => {
+  let left = false;
+  const body = async function* () {
+    try {
+      yield Buffer.from(`${START}{"a":1}\n`);
+      yield Buffer.from('{"$fin":{"filas":1}}\n');
+    } finally {
+      left = true;
+    }
+  };
+  const { rows } = await readFrame(body());
+  await rows.return(undefined);
+  expect(left).toBe(true);
+});

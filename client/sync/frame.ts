@@ -29,7 +29,14 @@ export async function readFrame(body: AsyncIterable<Uint8Array>): Promise<Framed
     await groups.return(undefined);
     throw backendError('DESCARGA_INCOMPLETA', { motivo: 'no empieza con «$inicio»' });
   }
-  return { start, rows: withoutEnd(group.subarray(end + 1), groups) };
+  const rows = withoutEnd(group.subarray(end + 1), groups);
+  // A generator that was not begun has no end either: who leaves before the first row would leave the download open.
+  const leave = rows.return.bind(rows);
+  rows.return = async (value) => {
+    await groups.return(undefined);
+    return leave(value);
+  };
+  return { start, rows };
 }
 
 /** Passes all lines on but the last one ever, which must be `$fin` with their number. */

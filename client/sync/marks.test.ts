@@ -61,6 +61,20 @@ test('a mark is on disk when set, and is found by the next run with the same fin
   ]);
 });
 
+test('marks of tables that end at the same time are all on the disk, each when its own call resolves', async () => {
+  const marks = await Marks.open(folder, () => expect.unreachable());
+  const names = Array.from({ length: 20 }, (_, n) => `v${n}`);
+  await Promise.all(
+    names.map(async (name) => {
+      await marks.set(name, { ...mark, huella: 'h1', ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 });
+      expect((await Marks.open(folder, () => expect.unreachable())).get(name, 'h1')).toBeDefined();
+    }),
+  );
+  const again = await Marks.open(folder, () => expect.unreachable());
+  expect(names.filter((name) => again.get(name, 'h1') === undefined)).toEqual([]);
+  expect(await readdir(folder)).toEqual(['last-sync.json']);
+});
+
 test('a damaged file is put aside and everything starts afresh', async () => {
   for (const text of ['{"v":', '{"v":{"local":"ayer"}}', '[]']) {
     await writeFile(join(folder, 'last-sync.json'), text);

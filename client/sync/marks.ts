@@ -66,6 +66,8 @@ export async function readMarks(folder: string): Promise<Map<string, Mark> | 'da
 export class Marks {
   readonly #path: string;
   readonly #marks: Map<string, Mark>;
+  /** The last writing that was begun: several at once would share a temporary file. */
+  #written: Promise<void> = Promise.resolve();
 
   private constructor(path: string, marks: Map<string, Mark>) {
     this.#path = path;
@@ -102,8 +104,13 @@ export class Marks {
   /** Sets a mark and writes the file; it is on disk when this resolves. */
   async set(tabla: string, mark: Mark): Promise<void> {
     this.#marks.set(tabla, mark);
-    const content = { ...stampOf(FORMAT), tablas: Object.fromEntries(this.#marks) };
-    await writeFileAtomically(this.#path, `${JSON.stringify(content, null, 2)}\n`);
+    const write = () => {
+      const content = { ...stampOf(FORMAT), tablas: Object.fromEntries(this.#marks) };
+      return writeFileAtomically(this.#path, `${JSON.stringify(content, null, 2)}\n`);
+    };
+    // Whether the one before went well is told to whoever waits for that.
+    this.#written = this.#written.catch(() => {}).then(write);
+    await this.#written;
   }
 }
 

@@ -5,7 +5,7 @@ import type { ExitReason } from '../exit-codes.ts';
 import type { TableRun } from '../log/history.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
 import { assertTableApproved } from './approval.ts';
-import type { SyncContext } from './context.ts';
+import type { RunContext, SyncContext, TableConnection } from './context.ts';
 import { downloadTable } from './download.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './send.ts';
@@ -33,42 +33,56 @@ export interface RunSummary {
 type Task = { direccion: 'upload'; tabla: TablaSubida } | { direccion: 'download'; tabla: TablaBajada };
 
 /**
- * Runs each table of the configuration, uploads first, one after the other. A table that fails does not stop the next,
- * unless the reason would stop that one too (nobody answers, credentials refused, interrupted).
+ * Runs each table of the configuration, begun in the order of the list: the uploads, and once they are through the downloads,
+ * `tablasALaVez` at a time. A table that fails does not stop the next, unless the reason would stop that one too: nobody
+ * answers, credentials refused, interrupted; or, for the tables of the same connection, SQL Server does not let the agent in.
  */
 export async function runTables(
-  context: SyncContext,
+  context: RunContext,
   config: ConfiguracionTablas,
   options: RunOptions,
 ): Promise<RunSummary> {
   const tasks = selectTasks(config, options);
   if (options.upload) await forgetOtherTables(context, config);
-  let done = 0;
-  let failed = 0;
-  let lastKind: ExitReason = 'error';
-  let ended = false;
-  const runs: TableRun[] = [];
-  for (const task of tasks) {
+  const runs: (TableRun | undefined)[] = [];
+  let endedBy: ExitReason | undefined;
+  const unusable = new Map<string | undefined, ExitReason>();
+  const begin = async (task: Task, place: number) => {
+    const { conexion } = task.tabla;
+    if (endedBy !== undefined || unusable.has(conexion)) return;
     const { run, failure } = await runTask(context, task);
-    runs.push(run);
-    if (failure === undefined) {
-      done++;
-      continue;
-    }
-    failed++;
-    lastKind = describeError(failure.error).kind;
-    if (context.signal.aborted) lastKind = 'interrumpido';
-    ended = context.signal.aborted || !failure.connected || endsRun(failure.error);
-    if (ended) break;
+    runs[place] = run;
+    if (failure === undefined) return;
+    const { kind } = describeError(failure.error);
+    if (context.signal.aborted) endedBy = 'interrumpido';
+    else if (endsRun(failure.error)) endedBy ??= kind;
+    else if (!failure.connected) unusable.set(conexion, kind);
+  };
+  for (const direccion of ['upload', 'download']) {
+    const places = [...tasks.keys()].filter((place) => tasks[place]!.direccion === direccion);
+    const inTurn = async () => {
+      for (let place = places.shift(); place !== undefined; place = places.shift()) await begin(tasks[place]!, place);
+    };
+    await Promise.all(Array.from({ length: config.tablasALaVez ?? 1 }, inTurn));
   }
-  const skipped = tasks.length - done - failed;
-  if (skipped > 0) context.log.error(`La ejecución termina aquí: quedan ${skipped} tablas sin empezar`);
+  const tablas = runs.filter((run) => run !== undefined);
+  const failed = tablas.filter(({ estado }) => estado === 'error').length;
+  const done = tablas.length - failed;
+  const skipped = tasks.length - tablas.length;
+  if (skipped > 0) context.log.error(describeSkipped(skipped, endedBy, [...unusable.keys()]));
   const estado = failed === 0 ? 'exitoso' : done === 0 ? 'error' : 'parcial';
-  return { estado, reason: reasonOf(estado, ended, lastKind), done, failed, skipped, tablas: runs };
+  const reason = reasonOf(estado, endedBy, [...unusable.values()]);
+  return { estado, reason, done, failed, skipped, tablas };
+}
+
+function describeSkipped(skipped: number, endedBy: ExitReason | undefined, unusable: (string | undefined)[]): string {
+  if (endedBy !== undefined) return `La ejecución termina aquí: quedan ${skipped} tablas sin empezar`;
+  const names = unusable.map((name) => (name === undefined ? 'la conexión a SQL Server' : `la conexión «${name}»`));
+  return `Quedan ${skipped} tablas sin empezar: no se puede usar ${names.join(', ni ')}`;
 }
 
 /** What waits in the spool for tables that the configuration no longer has. */
-async function forgetOtherTables({ backend, log, spool }: SyncContext, config: ConfiguracionTablas): Promise<void> {
+async function forgetOtherTables({ backend, log, spool }: RunContext, config: ConfiguracionTablas): Promise<void> {
   const names = (config.tablasSubida ?? []).map(({ nombre }) => nombre);
   try {
     const onKept = (error: unknown) => log.warn(describeError(error).text);
@@ -78,28 +92,34 @@ async function forgetOtherTables({ backend, log, spool }: SyncContext, config: C
   }
 }
 
-function reasonOf(estado: RunSummary['estado'], ended: boolean, lastKind: ExitReason): ExitReason {
-  if (lastKind === 'interrumpido' && ended) return 'interrumpido';
+function reasonOf(
+  estado: RunSummary['estado'],
+  endedBy: ExitReason | undefined,
+  [unusable]: readonly ExitReason[],
+): ExitReason {
+  if (endedBy === 'interrumpido') return endedBy;
   if (estado !== 'error') return estado;
-  return ended ? lastKind : 'error';
+  return endedBy ?? unusable ?? 'error';
 }
 
 interface TaskFailure {
   error: unknown;
-  /** Whether SQL Server had let the agent in: where it does not, the next table cannot fare better. */
+  /** Whether SQL Server had let the agent in: where it does not, the next table of this connection cannot fare better. */
   connected: boolean;
 }
 
-async function runTask(context: SyncContext, task: Task): Promise<{ run: TableRun; failure?: TaskFailure }> {
-  const { progress } = context;
+async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun; failure?: TaskFailure }> {
   const { direccion, tabla } = task;
   const startedAt = new Date();
   const runOf = (rest: Pick<TableRun, 'estado' | 'filas' | 'mensaje' | 'codigo'>): TableRun => {
     const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
     return { direccion, tabla: tabla.nombre, ...times, ...rest };
   };
-  progress.start(direccion, tabla.nombre);
+  const progress = shared.progress.start(direccion, tabla.nombre);
+  let connection: TableConnection | undefined;
   try {
+    connection = shared.connectionOf(tabla.conexion);
+    const context: SyncContext = { ...shared, ...connection, progress };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
     expectAsLastTime(context, task);
     const filas = await (direccion === 'upload' ? uploadTable(context, tabla) : downloadTable(context, tabla));
@@ -108,10 +128,10 @@ async function runTask(context: SyncContext, task: Task): Promise<{ run: TableRu
     const inPhase = error instanceof PhaseFailure;
     // What belongs to no phase (the connection) is recorded with `fase` null.
     const place = { direccion, tabla: tabla.nombre, fase: null, ejecutadoEn: null };
-    recordFailure(context, inPhase ? error : new PhaseFailure(error, place, { startedAt }));
+    recordFailure(shared, inPhase ? error : new PhaseFailure(error, place, { startedAt }));
     const { text, code } = describeError(causeOf(error));
     const run = runOf({ estado: 'error', filas: 0, mensaje: text, codigo: code });
-    const connected = inPhase || !(error instanceof SqlServerError);
+    const connected = connection !== undefined && (inPhase || !(error instanceof SqlServerError));
     return { run, failure: { error: causeOf(error), connected } };
   } finally {
     progress.stop();

@@ -5,13 +5,7 @@ import { type ChunkStore, MemoryChunks } from '../spool/chunk-store.ts';
 import { isSpoolUnusable } from '../spool/disk.ts';
 import type { UploadHead } from '../spool/manifest.ts';
 import type { SpooledUpload } from '../spool/spooled-upload.ts';
-import {
-  DEFAULT_BLOCK_BYTES,
-  type NdjsonBlock,
-  type SqlParameter,
-  type SqlServer,
-  withSqlServer,
-} from '../sqlserver/connection.ts';
+import { DEFAULT_BLOCK_BYTES, type NdjsonBlock, type SqlParameter, type SqlServer } from '../sqlserver/connection.ts';
 import { findRangeKey } from '../sqlserver/range-key.ts';
 import { type RangeEnd, readRanges } from '../sqlserver/ranges.ts';
 import { cutChunks, sealChunks } from './chunks.ts';
@@ -128,13 +122,13 @@ async function finishPending(context: SyncContext, tabla: TablaSubida, pending: 
 }
 
 function atSqlServer<T>(
-  { log, progress, signal, sqlServer }: SyncContext,
+  { log, progress, signal, withSqlServer }: SyncContext,
   { nombre }: TablaSubida,
   use: (db: SqlServer) => Promise<T>,
 ): Promise<T> {
   const onMessage = (text: string) => log.info(`SQL Server: ${text}`, nombre);
   progress.waiting(CONNECTING);
-  return withSqlServer(sqlServer, { signal, onMessage }, use);
+  return withSqlServer({ signal, onMessage }, use);
 }
 
 async function readHead(

@@ -20,15 +20,24 @@ export interface World {
   settings: SqlServerSettings;
   /** `configuracionTablas` from now on. */
   setTables(tables: object): Promise<void>;
-  /** A batch at SQL Server. */
-  execute(sql: string): Promise<void>;
-  query(sql: string): Promise<Record<string, unknown>[]>;
+  /** A batch at SQL Server, in `EmpresaDB` or in the other database, `Almacen`. */
+  execute(sql: string, database?: string): Promise<void>;
+  query(sql: string, database?: string): Promise<Record<string, unknown>[]>;
   /** One `sync`, and the lines that it wrote. */
   sync(
     options?: Partial<
       Pick<
         SyncOptions,
-        'folder' | 'upload' | 'download' | 'tablas' | 'usesSpool' | 'limiteKbps' | 'ahora' | 'policy' | 'signal'
+        | 'folder'
+        | 'upload'
+        | 'download'
+        | 'tablas'
+        | 'usesSpool'
+        | 'limiteKbps'
+        | 'ahora'
+        | 'progress'
+        | 'policy'
+        | 'signal'
       >
     >,
   ): Promise<{ reason: ExitReason; log: string }>;
@@ -49,7 +58,7 @@ export async function startWorld(postgresUrl: string): Promise<World> {
   try {
     const folder = await mkdtemp(join(tmpdir(), 'ax-world-'));
     releases.push(() => rm(folder, { recursive: true, force: true }));
-    const engine = await createEngine({ postgresUrl, databases: ['EmpresaDB'] });
+    const engine = await createEngine({ postgresUrl, databases: ['EmpresaDB', 'Almacen'] });
     releases.push(() => engine.close());
     const sqlServer = await startSqlServer({ engine, logins: { [LOGIN.user]: LOGIN.password }, encrypt: 'off' });
     releases.push(() => sqlServer.stop());
@@ -58,17 +67,18 @@ export async function startWorld(postgresUrl: string): Promise<World> {
 
     const settings = { ...LOGIN, host: '127.0.0.1', port: sqlServer.port, database: 'EmpresaDB', encrypt: false };
     const signal = new AbortController().signal;
-    const use = <T>(work: (db: SqlServer) => Promise<T>) => withSqlServer(settings, { signal }, work);
+    const use = <T>(database: string, work: (db: SqlServer) => Promise<T>) =>
+      withSqlServer({ ...settings, database }, { signal }, work);
     process.env.SYNC_CONFIG_PASSWORD = 'Mi_Password_Super_Seguro_2024!';
     const world: World = {
       backend,
       folder,
       settings,
       setTables: (tables) => backend.setTables(tables),
-      execute: async (sql) => {
-        await use((db) => db.execute(sql));
+      execute: async (sql, database = settings.database) => {
+        await use(database, (db) => db.execute(sql));
       },
-      query: (sql) => use((db) => db.query(sql)),
+      query: (sql, database = settings.database) => use(database, (db) => db.query(sql)),
       sync: async (options = {}) => {
         const lines: string[] = [];
         const reason = await runSync({

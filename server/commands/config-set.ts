@@ -1,28 +1,69 @@
 import { readFile } from 'node:fs/promises';
-import { type ConfiguracionTablas, findConfigProblems } from '../../protocol/config.ts';
+import {
+  type Conexiones,
+  type ConfigProblem,
+  type ConfiguracionTablas,
+  findConfigProblems,
+  findConnectionProblems,
+  findUnknownConnections,
+} from '../../protocol/config.ts';
 import type { Config } from '../config.ts';
-import { updateTables } from '../data/configurations.ts';
+import { readTables, updateConfiguration } from '../data/configurations.ts';
+import { connectionPlace, mapPasswords, readConnections } from '../data/connections.ts';
+import { readMasterKeys } from '../data/master-keys.ts';
+import { MASK } from './config-show.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
-/** Replaces a tenant's tables by those of a JSON file. Throws CommandError, naming every fault of the file. */
-export async function configSet(config: Config, tenant: string, file: string): Promise<string> {
-  const tables = await readTablesFile(file);
-  const version = await withDatabase(config, (connection) => updateTables(connection, tenant, tables));
+/**
+ * Replaces a tenant's tables, its connections or both by those of JSON files. A password that reads as `config show`
+ * shows it stays as it is stored. Throws CommandError, naming every fault of a file; then nothing is stored.
+ */
+export async function configSet(
+  config: Config,
+  tenant: string,
+  files: { tables?: string | undefined; connections?: string | undefined },
+): Promise<string> {
+  if (files.tables === undefined && files.connections === undefined) {
+    throw new CommandError('falta --file, --conexiones o ambos');
+  }
+  const tables = files.tables && ((await readJson(files.tables, findConfigProblems)) as ConfiguracionTablas);
+  const given = files.connections && ((await readJson(files.connections, findConnectionProblems)) as Conexiones);
+  const keys = readMasterKeys(config);
+  const version = await withDatabase(config, (connection) =>
+    updateConfiguration(connection, tenant, (current) => {
+      const stored = readConnections(current);
+      const connections = given
+        ? mapPasswords(given, (password, name) => {
+            if (password !== MASK) return keys.seal(connectionPlace(tenant, name), password);
+            const kept = Object.hasOwn(stored, name) ? stored[name]!.password : undefined;
+            if (kept !== undefined) return kept;
+            throw new CommandError(
+              `la conexión «${name}» no tiene contraseña guardada: escríbala en ${files.connections}`,
+            );
+          })
+        : undefined;
+      const names = Object.keys(connections ?? stored);
+      refuse(findUnknownConnections(tables || readTables(current), names), files.tables ?? files.connections!);
+      return { ...(tables && { tables }), ...(connections && { connections }) };
+    }),
+  );
   if (version === undefined) throw new CommandError(`el tenant «${tenant}» no existe`);
   return `Configuración de «${tenant}» guardada (versión ${version}).`;
 }
 
-async function readTablesFile(file: string): Promise<ConfiguracionTablas> {
+async function readJson(file: string, findProblems: (value: unknown) => ConfigProblem[]): Promise<unknown> {
   let value: unknown;
   try {
     value = JSON.parse((await readFile(file, 'utf8')).replace(/^\uFEFF/, ''));
   } catch (error) {
     throw new CommandError(`no se puede leer ${file}: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const problems = findConfigProblems(value);
-  if (problems.length > 0) {
-    const lines = problems.map(({ campo, valor, regla }) => `  ${campo}: «${valor}» ${regla}`);
-    throw new CommandError(`${file} no es válido; no se ha guardado nada:\n${lines.join('\n')}`);
-  }
-  return value as ConfiguracionTablas;
+  refuse(findProblems(value), file);
+  return value;
+}
+
+function refuse(problems: ConfigProblem[], file: string): void {
+  if (problems.length === 0) return;
+  const lines = problems.map(({ campo, valor, regla }) => `  ${campo}: «${valor}» ${regla}`);
+  throw new CommandError(`${file} no es válido; no se ha guardado nada:\n${lines.join('\n')}`);
 }

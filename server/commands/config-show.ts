@@ -1,10 +1,18 @@
 import type { Config } from '../config.ts';
 import { findConfiguration } from '../data/configurations.ts';
+import { mapPasswords, readConnections } from '../data/connections.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
-/** A tenant's configuration as JSON, its password masked. Throws CommandError when there is no such tenant. */
+/** In the place of a password; `config set` takes it for the one that is stored. */
+export const MASK = '********';
+
+/**
+ * A tenant's configuration as JSON, its passwords masked. Throws CommandError when there is no such tenant, CONFIG_INVALIDA
+ * where its connections make no sense.
+ */
 export async function configShow(config: Config, tenant: string): Promise<string> {
   const found = await withDatabase(config, (connection) => findConfiguration(connection, tenant));
   if (found === undefined) throw new CommandError(`el tenant «${tenant}» no existe`);
-  return JSON.stringify({ ...found, sqlServerPassword: '********' }, null, 2);
+  const sqlServerConexiones = mapPasswords(readConnections(found), () => MASK);
+  return JSON.stringify({ ...found, sqlServerPassword: MASK, sqlServerConexiones }, null, 2);
 }

@@ -1,4 +1,5 @@
 import {
+  type Conexiones,
   type ConfiguracionTablas,
   findConfigProblems,
   type TablaBajada,
@@ -6,9 +7,12 @@ import {
 } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
-import type { Connection } from '../postgres/pool.ts';
+import { type Connection, inTransaction } from '../postgres/pool.ts';
 
-/** A row of sync_configurations. `configuracionTablas` is as an operator wrote it: checked by `readTables`. */
+/**
+ * A row of sync_configurations. `configuracionTablas` and `sqlServerConexiones` are as an operator wrote them: checked by
+ * `readTables` and `readConnections`.
+ */
 export interface Configuration {
   id: string;
   tenantId: string;
@@ -17,6 +21,7 @@ export interface Configuration {
   sqlServerDatabase: string;
   sqlServerUser: string;
   sqlServerPassword: string;
+  sqlServerConexiones: unknown;
   configuracionTablas: unknown;
   version: number;
   ultimaModificacion: Date;
@@ -31,6 +36,7 @@ export const configurationColumns = [
   'sqlServerDatabase',
   'sqlServerUser',
   'sqlServerPassword',
+  'sqlServerConexiones',
   'configuracionTablas',
   'version',
   'ultimaModificacion',
@@ -68,17 +74,28 @@ export async function createConfiguration(connection: Connection, tenant: NewTen
   return rowCount === 1;
 }
 
-/** Replaces the tables of a tenant; the new version, or undefined when there is no such tenant. */
-export async function updateTables(
+/**
+ * Replaces the tables of a tenant, its connections or both, by what `change` makes of what there is; nobody changes them
+ * meanwhile. The new version, or undefined when there is no such tenant. Throws what `change` throws.
+ */
+export function updateConfiguration(
   connection: Connection,
   tenant: string,
-  tables: ConfiguracionTablas,
+  change: (current: Configuration) => { tables?: ConfiguracionTablas; connections?: Conexiones },
 ): Promise<number | undefined> {
-  const { rows } = await connection.query<{ version: number }>(
-    `UPDATE sync_configurations SET "configuracionTablas" = $2 WHERE "tenantId" = $1 RETURNING version`,
-    [tenant, JSON.stringify(tables)],
-  );
-  return rows[0]?.version;
+  return inTransaction(connection, async () => {
+    await connection.query('SELECT FROM sync_configurations WHERE "tenantId" = $1 FOR UPDATE', [tenant]);
+    const current = await findConfiguration(connection, tenant);
+    if (current === undefined) return undefined;
+    const { tables, connections } = change(current);
+    const { rows } = await connection.query<{ version: number }>(
+      `UPDATE sync_configurations SET "configuracionTablas" = coalesce($2, "configuracionTablas"),
+         "sqlServerConexiones" = coalesce($3, "sqlServerConexiones")
+       WHERE "tenantId" = $1 RETURNING version`,
+      [tenant, tables && JSON.stringify(tables), connections && JSON.stringify(connections)],
+    );
+    return rows[0]?.version;
+  });
 }
 
 /** The tables of a configuration. Throws CONFIG_INVALIDA with the first fault. */

@@ -18,7 +18,7 @@ export async function sealPasswords({ database, masterKeys }: Context, log: Fast
   if (unreadable.length === 0) return;
   const names = unreadable.slice(0, NAMES_MAX).join(', ');
   log.error(
-    `la contraseña de SQL Server de ${unreadable.length} tenants no se abre con SYNC_MASTER_KEY ni con ` +
-      `SYNC_MASTER_KEY_PREVIOUS: ${names}${unreadable.length > NAMES_MAX ? '…' : ''}`,
+    `una contraseña de SQL Server de ${unreadable.length} tenants no se abre con SYNC_MASTER_KEY ni con ` +
+      `SYNC_MASTER_KEY_PREVIOUS, o sqlServerConexiones no es válido: ${names}${unreadable.length > NAMES_MAX ? '…' : ''}`,
   );
 }

@@ -1,10 +1,11 @@
 import type { FastifyRequest } from 'fastify';
-import { sealForAgent } from '../../protocol/agent-key.ts';
+import { passwordPlaceOf, sealForAgent } from '../../protocol/agent-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
 import { AGENT_NAME, headers } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
 import { listAgents } from '../data/agents.ts';
+import { connectionPlace, mapPasswords, readConnections } from '../data/connections.ts';
 import { passwordPlace } from '../data/passwords.ts';
 import type { Context } from '../sync/context.ts';
 import { TenantParams } from './params.ts';
@@ -33,7 +34,7 @@ export const configRoutes: Routes = async (app, context) => {
       sqlServerPort: tenant.sqlServerPort,
       sqlServerDatabase: tenant.sqlServerDatabase,
       sqlServerUser: tenant.sqlServerUser,
-      sqlServerPassword: passwordFor(recipient, context, request),
+      ...passwordsFor(recipient, context, request),
       configuracionTablas: tenant.configuracionTablas as ConfigResponse['configuracionTablas'],
       version: tenant.version,
       ultimaModificacion: tenant.ultimaModificacion.toISOString(),
@@ -68,14 +69,29 @@ async function findRecipient({ database }: Context, { headers: sent, tenant }: F
   throw new SyncError('AGENTE_NO_AUTORIZADO', detail);
 }
 
-function passwordFor(recipient: Recipient, { masterKeys }: Context, { tenant, log }: FastifyRequest): string {
-  if (recipient.kind === 'hidden') return HIDDEN;
+function passwordsFor(
+  recipient: Recipient,
+  { masterKeys }: Context,
+  { tenant, log }: FastifyRequest,
+): Pick<ConfigResponse, 'sqlServerPassword' | 'sqlServerConexiones'> {
   const { tenantId, sqlServerPassword } = tenant;
-  const password = masterKeys.open(passwordPlace(tenantId), sqlServerPassword);
-  if (recipient.kind === 'agent') return sealForAgent(recipient.clavePublica, tenantId, password);
-  log.warn(
-    { tenant: tenantId },
-    'la contraseña de SQL Server se entregó sin sellar: el tenant no tiene todavía un agente con clave registrada',
+  if (recipient.kind === 'plain') {
+    log.warn(
+      { tenant: tenantId },
+      'la contraseña de SQL Server se entregó sin sellar: el tenant no tiene todavía un agente con clave registrada',
+    );
+  }
+  const tell = (stored: string, at: string, travelsAs: string): string => {
+    if (recipient.kind === 'hidden') return HIDDEN;
+    const password = masterKeys.open(at, stored);
+    return recipient.kind === 'agent' ? sealForAgent(recipient.clavePublica, travelsAs, password) : password;
+  };
+  const connections = mapPasswords(readConnections(tenant), (stored, name) =>
+    tell(stored, connectionPlace(tenantId, name), passwordPlaceOf(tenantId, name)),
   );
-  return password;
+  return {
+    sqlServerPassword: tell(sqlServerPassword, passwordPlace(tenantId), passwordPlaceOf(tenantId)),
+    // Left out where there are none: then the answer is the specification's.
+    ...(Object.keys(connections).length === 0 ? {} : { sqlServerConexiones: connections }),
+  };
 }

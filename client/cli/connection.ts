@@ -1,0 +1,31 @@
+import { listConnections, removeConnection, setConnection } from '../commands/connection.ts';
+import { findInstallFolder } from '../config/environment.ts';
+import type { Cli, Session } from './shared.ts';
+import { readSqlServer, sqlServerOptions } from './sql-server.ts';
+
+export function addConnection(cli: Cli, { run, print }: Session): Cli {
+  const optionsOf = (args: { carpeta?: string | undefined }) => ({ folder: findInstallFolder(args.carpeta), print });
+  const nombre = { type: 'string', demandOption: true, describe: 'Su nombre en sqlServerConexiones' } as const;
+  return cli.command('connection', 'Lo que este equipo dice de las conexiones a SQL Server con nombre', (command) =>
+    command
+      .command(
+        'set <nombre>',
+        'Vale en vez de lo que diga el backend, no sale de este equipo y sustituye entero lo anterior',
+        (y) => sqlServerOptions(y.positional('nombre', nombre)),
+        (args) => run(() => setConnection(optionsOf(args), args.nombre, readSqlServer(args))),
+      )
+      .command(
+        'list',
+        'Muestra las conexiones, sin contraseñas',
+        (y) => y,
+        (args) => run(() => listConnections(optionsOf(args))),
+      )
+      .command(
+        'remove <nombre>',
+        'Quita lo que se dio con set',
+        (y) => y.positional('nombre', nombre),
+        (args) => run(() => removeConnection(optionsOf(args), args.nombre)),
+      )
+      .demandCommand(1, 'Falta qué hacer: connection set, connection list o connection remove.'),
+  );
+}
