@@ -5,6 +5,7 @@
 const plain = {
   'Commands:': 'Comandos:',
   'Options:': 'Opciones:',
+  'Examples:': 'Ejemplos:',
   boolean: 'sí/no',
   string: 'texto',
   number: 'número',

@@ -1,13 +1,14 @@
 import yargs from 'yargs';
 import { agentError } from '../agent-error.ts';
 import { usePasswordFile } from '../config/environment.ts';
+import { type ExitReason, exitCodes } from '../exit-codes.ts';
 import { spanish, suggestionFor } from '../spanish.ts';
 import { fullVersion } from '../version.ts';
 import { addConnection } from './connection.ts';
 import { addInit } from './init.ts';
 import { addKeys } from './keys.ts';
 import { addSchedule } from './schedule.ts';
-import { addGlobalOptions, type Session } from './shared.ts';
+import { addGlobalOptions, describeExitCodes, type Session } from './shared.ts';
 import { addSync } from './sync.ts';
 import { addWatch } from './watch.ts';
 
@@ -25,6 +26,14 @@ export function buildCommandLine(args: string[], session: Session) {
       1,
       'Falta el comando: init, connection, test, approve, data-key, sync, rotate-key, schedule, status, logs o doctor.',
     )
+    .example([
+      ['$0 init --help', 'Ayuda de un comando, con ejemplos'],
+      ['$0 test', 'Comprueba que todo esté listo'],
+      ['$0 sync', 'Sincroniza'],
+      ['$0 schedule install --cada 5m', 'Sincroniza cada cinco minutos'],
+      ['$0 sync --carpeta C:\\sync', 'Desde cualquier otra carpeta'],
+    ])
+    .epilogue(describeExitCodes(Object.keys(exitCodes) as ExitReason[]))
     .strict()
     .version(fullVersion)
     .alias('h', 'help')

@@ -1,6 +1,6 @@
 import { runInit } from '../commands/init.ts';
 import { findInstallFolder } from '../config/environment.ts';
-import type { Cli, Session } from './shared.ts';
+import { type Cli, describeExitCodes, type Session } from './shared.ts';
 import { readPem, readSqlServer, sqlServerOptions } from './sql-server.ts';
 
 export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
@@ -31,7 +31,19 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
           type: 'boolean',
           default: false,
           describe: 'Ejecuta solo el SQL que se apruebe en este equipo con approve',
-        }),
+        })
+        .example([
+          ['$0 init --url https://backend.miempresa.com --tenant acme-corp-001 --key sk_live_...', 'Lo habitual'],
+          [
+            '$0 init --url https://backend.miempresa.com --tenant acme-corp-001 --key sk_live_... --dpapi',
+            'Sin contraseña que recordar: la guarda Windows',
+          ],
+          [
+            '$0 init --url https://backend.miempresa.com --tenant acme-corp-001 --key sk_live_... --sql-confiar-certificado',
+            'SQL Server tiene el certificado que él mismo se hizo',
+          ],
+        ])
+        .epilogue(describeExitCodes(['exitoso', 'configuracion', 'backend', 'credenciales'])),
     (args) =>
       run(() => {
         const { url, tenant, key } = args;

@@ -29,7 +29,15 @@ export function addSchedule(cli: Cli, { finish, print, signal }: Session): Cli {
                 type: 'string',
                 requiresArg: true,
                 describe: 'Cuenta de Windows que la ejecuta (por omisión, SYSTEM)',
-              }),
+              })
+              .example([
+                ['$0 schedule install --cada 5m', 'Como SYSTEM, cada cinco minutos'],
+                ['$0 schedule install --cada 1h --limite 50m --nombre "AX Sync Rosario"', 'Otra tarea, otra carpeta'],
+                [
+                  '$0 schedule install --cada 5m --cuenta "NT AUTHORITY\\LocalService"',
+                  'Con una cuenta sin privilegios',
+                ],
+              ]),
           (args) => {
             const { cada: every, limite: limit, cuenta: account } = args;
             return finish(() => runScheduleInstall({ ...optionsOf(args), every, limit, account }));
@@ -38,15 +46,20 @@ export function addSchedule(cli: Cli, { finish, print, signal }: Session): Cli {
         .command(
           'status',
           'Muestra el estado de la tarea y su último resultado',
-          (status) => status,
+          (status) => status.example('$0 schedule status', 'También dice qué significa el último código'),
           (args) => finish(() => runScheduleStatus(optionsOf(args))),
         )
         .command(
           'remove',
           'Quita la tarea y el archivo con su contraseña',
-          (remove) => remove,
+          (remove) => remove.example('$0 schedule remove', 'Una ejecución en marcha sigue hasta terminar'),
           (args) => finish(() => runScheduleRemove(optionsOf(args))),
         )
+        .example([
+          ['$0 schedule install --cada 5m', 'Crea la tarea'],
+          ['$0 schedule status', 'La muestra'],
+          ['$0 schedule remove', 'La quita'],
+        ])
         .demandCommand(1, 'Falta qué hacer: schedule install, status o remove.'),
     () => {},
   );

@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import type { ExitReason } from '../exit-codes.ts';
+import { type ExitReason, exitCodes, exitMeanings } from '../exit-codes.ts';
 
 /** What the groups of commands in this folder share. */
 
@@ -32,6 +32,12 @@ export function addGlobalOptions(cli: Argv) {
       global: true,
       describe: 'Archivo con la contraseña, en vez de SYNC_CONFIG_PASSWORD',
     });
+}
+
+/** For the end of a command's help: what its exit codes mean, a line each. */
+export function describeExitCodes(reasons: readonly ExitReason[]): string {
+  const lines = reasons.map((reason) => `${String(exitCodes[reason]).padStart(5)}  ${exitMeanings[reason]}`);
+  return `Códigos de salida:\n${lines.join('\n')}`;
 }
 
 export const jsonOption = {

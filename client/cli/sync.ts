@@ -2,8 +2,9 @@ import { agentError } from '../agent-error.ts';
 import { runSync } from '../commands/sync.ts';
 import { runTest } from '../commands/test.ts';
 import { findInstallFolder } from '../config/environment.ts';
+import { type ExitReason, exitCodes } from '../exit-codes.ts';
 import { openOutput } from '../log/output.ts';
-import { type Cli, jsonOption, type Session, tablaOption } from './shared.ts';
+import { type Cli, describeExitCodes, jsonOption, type Session, tablaOption } from './shared.ts';
 
 /** `test` and `sync`. */
 export function addSync(cli: Cli, { finish, print, printJson, signal }: Session): Cli {
@@ -11,7 +12,10 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
     .command(
       'test',
       'Comprueba el backend, SQL Server y cada tabla sin cambiar nada',
-      (command) => command,
+      (command) =>
+        command
+          .example('$0 test', 'Una línea por comprobación: ✔ bien, ✖ falla')
+          .epilogue(describeExitCodes(['exitoso', 'error', 'configuracion'])),
       (args) => finish(() => runTest({ folder: findInstallFolder(args.carpeta), print, signal })),
     )
     .command(
@@ -39,7 +43,15 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
           })
           .option('ahora', { type: 'boolean', default: false, describe: 'También en horas de silencio' })
           .option('json', jsonOption)
-          .conflicts('upload-only', 'download-only'),
+          .conflicts('upload-only', 'download-only')
+          .example([
+            ['$0 sync', 'Todas las tablas, en los dos sentidos'],
+            ['$0 sync --tabla vista_proveedores', 'Una sola tabla'],
+            ['$0 sync --download-only --tabla plan_cuentas', 'Solo bajar, y solo esa'],
+            ['$0 sync --ahora --limite-kbps 2000', 'En horas de silencio, sin llenar la línea'],
+            ['$0 sync --json', 'Para otro programa'],
+          ])
+          .epilogue(describeExitCodes(Object.keys(exitCodes) as ExitReason[])),
       (args) =>
         finish(
           () =>

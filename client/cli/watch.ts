@@ -3,7 +3,7 @@ import { runDoctor } from '../commands/doctor.ts';
 import { runLogs } from '../commands/logs.ts';
 import { runStatus } from '../commands/status.ts';
 import { findInstallFolder } from '../config/environment.ts';
-import { type Cli, jsonOption, type Session, tablaOption } from './shared.ts';
+import { type Cli, describeExitCodes, jsonOption, type Session, tablaOption } from './shared.ts';
 
 /** `status`, `logs` and `doctor`. */
 export function addWatch(cli: Cli, { finish, print, signal }: Session): Cli {
@@ -11,7 +11,11 @@ export function addWatch(cli: Cli, { finish, print, signal }: Session): Cli {
     .command(
       'status',
       'Muestra cómo está cada tabla, lo pendiente y lo que sabe el backend',
-      (command) => command.option('json', jsonOption),
+      (command) =>
+        command.option('json', jsonOption).example([
+          ['$0 status', 'Tablas, pendientes y lo que sabe el backend'],
+          ['$0 status --json', 'Lo mismo, para otro programa'],
+        ]),
       (args) =>
         finish(() => runStatus({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
     )
@@ -33,7 +37,11 @@ export function addWatch(cli: Cli, { finish, print, signal }: Session): Cli {
             requiresArg: true,
             describe: 'Cuántas, las más recientes (hasta 100000)',
           })
-          .option('json', jsonOption),
+          .option('json', jsonOption)
+          .example([
+            ['$0 logs --nivel error', 'Los últimos errores'],
+            ['$0 logs --tabla vista_productos --lineas 200', 'Las últimas 200 líneas de una tabla'],
+          ]),
       ({ carpeta, tabla: tablas, nivel, lineas, json }) =>
         finish(
           () =>
@@ -47,7 +55,11 @@ export function addWatch(cli: Cli, { finish, print, signal }: Session): Cli {
     .command(
       'doctor',
       'Comprueba todo lo que preguntaría soporte y escribe diagnostico.txt, sin secretos',
-      (command) => command.option('json', jsonOption),
+      (command) =>
+        command
+          .option('json', jsonOption)
+          .example('$0 doctor', 'Muestra las comprobaciones y escribe diagnostico.txt')
+          .epilogue(describeExitCodes(['exitoso', 'error', 'configuracion'])),
       (args) =>
         finish(() => runDoctor({ folder: findInstallFolder(args.carpeta), json: args.json, print, signal }), args),
     );
