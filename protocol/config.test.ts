@@ -189,6 +189,16 @@ describe('sqlServerConexiones', () => {
     expect(JSON.stringify(found)).not.toContain('un secreto');
   });
 
+  test('a server or a user that cannot be read is refused by its rule', () => {
+    const { port: _, ...least } = almacen;
+    expect(findConnectionProblems({ a: { ...least, host: 'SQL\\UNO', user: 'DOMINIO\\sync' } })).toEqual([]);
+    const wrong = { a: { ...almacen, host: 'SQL\\UNO', port: 1500 }, b: { ...almacen, user: '.\\sync' } };
+    expect(findConnectionProblems(wrong).map(({ campo, regla }) => [campo, regla])).toEqual([
+      ['sqlServerConexiones.a.host', expect.stringMatching(/dice una instancia, y además hay un puerto/)],
+      ['sqlServerConexiones.b.user', expect.stringMatching(/va el nombre del equipo/)],
+    ]);
+  });
+
   test('at most 32', () => {
     const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`c${n}`, almacen]));
     expect(findConnectionProblems(many(32))).toEqual([]);

@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { limits } from './constants.ts';
+import { parseLogin, parseServerName, SqlServerNameError } from './sql-server-name.ts';
 import { parseSqlType } from './sql-types.ts';
 import { deriveTipoCampo } from './tipo-campo.ts';
 
@@ -176,7 +177,7 @@ export function findConfigProblems(value: unknown): ConfigProblem[] {
 export function findConnectionProblems(value: unknown): ConfigProblem[] {
   const root = 'sqlServerConexiones';
   const wrong = connectionsChecker.Check(value)
-    ? []
+    ? findUnreadableServers(value)
     : dedupe(connectionsChecker.Errors(value).flatMap((error) => describe(error, value, root)));
   // A wrong value might be a secret that was put in the wrong place.
   const problems = wrong.map((problem) => (problem.valor === '(falta)' ? problem : { ...problem, valor: '…' }));
@@ -188,6 +189,24 @@ export function findConnectionProblems(value: unknown): ConfigProblem[] {
     problems.push({ campo: root, valor: String(names.length), regla: `pasa del límite (${MAX_CONNECTIONS})` });
   }
   return problems.slice(0, 50);
+}
+
+/** Servers and users that are not written as `sql-server-name.ts` reads them. */
+function findUnreadableServers(connections: Conexiones): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const [name, { host, port, user }] of Object.entries(connections)) {
+    const attempt = (field: string, valor: string, read: () => unknown) => {
+      try {
+        read();
+      } catch (error) {
+        if (!(error instanceof SqlServerNameError)) throw error;
+        problems.push({ campo: `sqlServerConexiones.${name}.${field}`, valor, regla: error.message });
+      }
+    };
+    attempt('host', host, () => parseServerName(host, port));
+    attempt('user', user, () => parseLogin(user));
+  }
+  return problems;
 }
 
 /** What a name of a connection has to be, for an error of whoever asks for one. */
