@@ -68,3 +68,12 @@ test('a word that no command knows is refused before anything is run', async () 
   await expect(parse('schedule', 'nada')).rejects.toThrow('nada');
   expect(handedOver).toBe(0);
 });
+
+test('an authority for SQL Server goes with TLS, and not without', async () => {
+  const parse = async (...args: string[]) =>
+    buildCommandLine(['connection', 'set', 'x', ...args], session).parseAsync();
+  await parse('--sql-ca', 'autoridad.pem', '--sql-nombre-certificado', 'sql.local');
+  expect(handedOver).toBe(1);
+  await expect(parse('--sql-ca', 'autoridad.pem', '--sql-sin-cifrado')).rejects.toThrow('no van juntas');
+  await expect(parse('--sql-ca', 'autoridad.pem', '--sql-confiar-certificado')).rejects.toThrow('no van juntas');
+});
