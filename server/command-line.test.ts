@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { findCommands, linesOf } from '../fixtures/help.ts';
 import { buildCommandLine } from './command-line.ts';
 import type { Config } from './config.ts';
 
@@ -22,20 +23,7 @@ async function helpOf(path: readonly string[]): Promise<string> {
   return help;
 }
 
-/** The lines of a section of a help, each cut where its description begins. */
-function linesOf(help: string, section: string): string[] {
-  const text = new RegExp(`^${section}:\\n((?: .*\\n?)+)`, 'm').exec(help)?.[1] ?? '';
-  return text.split('\n').flatMap((line) => /^ {2}(\S.*?)(?: {2,}|$)/.exec(line)?.[1] ?? []);
-}
-
-/** Every command that a help names, and those below it, by the words that call it. */
-async function findCommands(path: readonly string[] = []): Promise<string[][]> {
-  const own = linesOf(await helpOf(path), 'Comandos').map((line) => line.split(' ').slice(1));
-  const below = await Promise.all(own.map(findCommands));
-  return [...own, ...below.flat()];
-}
-
-const commands = await findCommands();
+const commands = await findCommands(helpOf);
 
 test('there are commands to look at, and commands below them', () => {
   const names = commands.map((path) => path.join(' '));

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
+import { findCommands, linesOf } from '../../fixtures/help.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { buildCommandLine } from './command-line.ts';
 import type { Session } from './shared.ts';
@@ -26,25 +27,12 @@ async function helpOf(path: readonly string[]): Promise<string> {
   return help;
 }
 
-/** The lines of a section of a help, each cut where its description begins. */
-function linesOf(help: string, section: string): string[] {
-  const text = new RegExp(`^${section}:\\n((?: .*\\n?)+)`, 'm').exec(help)?.[1] ?? '';
-  return text.split('\n').flatMap((line) => /^ {2}(\S.*?)(?: {2,}|$)/.exec(line)?.[1] ?? []);
-}
-
-/** Every command and subcommand that a help names, by the words that call it. */
-async function findCommands(path: readonly string[] = []): Promise<string[][]> {
-  const own = linesOf(await helpOf(path), 'Comandos').map((line) => line.split(' ').slice(1));
-  const below = await Promise.all(own.map(findCommands));
-  return [...own, ...below.flat()];
-}
-
 /** As cmd and bash split it: blanks, and double quotes around them. */
 function splitWords(line: string): string[] {
   return [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
 }
 
-const commands = await findCommands();
+const commands = await findCommands(helpOf);
 
 test('there are commands to look at, and commands below them', () => {
   const names = commands.map((path) => path.join(' '));
@@ -79,4 +67,13 @@ test('a word that no command knows is refused before anything is run', async () 
   await expect(parse('sync', '--tablas', 'x')).rejects.toThrow('tablas');
   await expect(parse('schedule', 'nada')).rejects.toThrow('nada');
   expect(handedOver).toBe(0);
+});
+
+test('an authority for SQL Server goes with TLS, and not without', async () => {
+  const parse = async (...args: string[]) =>
+    buildCommandLine(['connection', 'set', 'x', ...args], session).parseAsync();
+  await parse('--sql-ca', 'autoridad.pem', '--sql-nombre-certificado', 'sql.local');
+  expect(handedOver).toBe(1);
+  await expect(parse('--sql-ca', 'autoridad.pem', '--sql-sin-cifrado')).rejects.toThrow('no van juntas');
+  await expect(parse('--sql-ca', 'autoridad.pem', '--sql-confiar-certificado')).rejects.toThrow('no van juntas');
 });

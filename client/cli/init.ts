@@ -42,6 +42,10 @@ export function addInit(cli: Cli, { run, print, signal }: Session): Cli {
             '$0 init --url https://backend.miempresa.com --tenant acme-corp-001 --key sk_live_... --sql-confiar-certificado',
             'SQL Server tiene el certificado que él mismo se hizo',
           ],
+          [
+            '$0 init --url https://backend.miempresa.com --tenant acme-corp-001 --key sk_live_... --sql-ca autoridad.pem',
+            'SQL Server tiene un certificado de la empresa',
+          ],
         ])
         .epilogue(describeExitCodes(['exitoso', 'configuracion', 'backend', 'credenciales'])),
     (args) =>

@@ -5,42 +5,44 @@ import type { LocalConnection } from '../config/local.ts';
 
 /** What `init` and `connection set` are told of a SQL Server. */
 export function sqlServerOptions<T>(command: Argv<T>) {
-  return command
-    .option('sql-host', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'Servidor SQL Server, en vez del configurado: SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO',
-    })
-    .option('sql-port', {
-      type: 'number',
-      requiresArg: true,
-      describe: 'Puerto de SQL Server',
-    })
-    .option('sql-database', { type: 'string', requiresArg: true, describe: 'Base de datos' })
-    .option('sql-user', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'Usuario de SQL Server, o DOMINIO\\usuario de Windows',
-    })
-    .option('sql-password', { type: 'string', requiresArg: true, describe: 'Contraseña de SQL Server' })
-    .option('sql-sin-cifrado', { type: 'boolean', default: false, describe: 'Conecta a SQL Server sin TLS' })
-    .option('sql-confiar-certificado', {
-      type: 'boolean',
-      default: false,
-      describe: 'Acepta el certificado de SQL Server sin comprobarlo',
-    })
-    .option('sql-ca', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'Archivo PEM de la autoridad que firma el certificado de SQL Server',
-    })
-    .option('sql-nombre-certificado', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'Nombre que lleva el certificado de SQL Server, si no es el del servidor',
-    })
-    .conflicts('sql-sin-cifrado', ['sql-ca', 'sql-nombre-certificado'])
-    .conflicts('sql-confiar-certificado', ['sql-ca', 'sql-nombre-certificado']);
+  return (
+    command
+      .option('sql-host', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Servidor SQL Server, en vez del configurado: SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO',
+      })
+      .option('sql-port', {
+        type: 'number',
+        requiresArg: true,
+        describe: 'Puerto de SQL Server',
+      })
+      .option('sql-database', { type: 'string', requiresArg: true, describe: 'Base de datos' })
+      .option('sql-user', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Usuario de SQL Server, o DOMINIO\\usuario de Windows',
+      })
+      .option('sql-password', { type: 'string', requiresArg: true, describe: 'Contraseña de SQL Server' })
+      // Without a default: yargs takes one for something that was given, and then nothing else could be.
+      .option('sql-sin-cifrado', { type: 'boolean', describe: 'Conecta a SQL Server sin TLS' })
+      .option('sql-confiar-certificado', {
+        type: 'boolean',
+        describe: 'Acepta el certificado de SQL Server sin comprobarlo',
+      })
+      .option('sql-ca', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Archivo PEM de la autoridad que firma el certificado de SQL Server',
+      })
+      .option('sql-nombre-certificado', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Nombre que lleva el certificado de SQL Server, si no es el del servidor',
+      })
+      .conflicts('sql-sin-cifrado', ['sql-ca', 'sql-nombre-certificado'])
+      .conflicts('sql-confiar-certificado', ['sql-ca', 'sql-nombre-certificado'])
+  );
 }
 
 /** The options of `sqlServerOptions` as they are kept. Throws AgentError OPCION_INVALIDA, CERTIFICADO_ILEGIBLE. */
@@ -51,8 +53,8 @@ export function readSqlServer(args: Awaited<ReturnType<typeof sqlServerOptions>[
     ...(args['sql-database'] === undefined ? {} : { database: args['sql-database'] }),
     ...(args['sql-user'] === undefined ? {} : { user: args['sql-user'] }),
     ...(args['sql-password'] === undefined ? {} : { password: args['sql-password'] }),
-    encrypt: !args['sql-sin-cifrado'],
-    trustServerCertificate: args['sql-confiar-certificado'],
+    encrypt: args['sql-sin-cifrado'] !== true,
+    trustServerCertificate: args['sql-confiar-certificado'] === true,
     ...(args['sql-ca'] === undefined ? {} : { ca: readPem('--sql-ca', args['sql-ca']) }),
     ...(args['sql-nombre-certificado'] === undefined ? {} : { certificateName: args['sql-nombre-certificado'] }),
   };
