@@ -272,7 +272,7 @@ test('particion on a column without a unique index is refused, with what to do',
   await configure({ particion: { columna: 'nombre', filas: 200 } });
   const { reason, log } = await sync();
   expect(reason).toBe('error');
-  expect(log).toMatch(/particion: la columna «nombre» .* no es única: .*CREATE UNIQUE INDEX/);
+  expect(log).toMatch(/la columna «nombre» .* no es única: .*\[PARTICION_COLUMNA\].*CREATE UNIQUE INDEX/);
 });
 
 test('two agents of one tenant at once, and two runs in one folder, do not spoil each other', async () => {
