@@ -56,6 +56,6 @@ async function startStandIn(postgresUrl: string, count: number): Promise<Source>
     password: 'bench',
     encrypt: true,
   };
-  await waitUntil(async () => (await runSql(target, 'SELECT 1 AS uno')).length === 1, standIn, 120_000);
+  await waitUntil(async () => (await runSql(target, 'SELECT 1 AS uno')).length === 1, standIn, 600_000);
   return { sql: target, table: 'replay.filas', stop: standIn.stop };
 }

@@ -16,8 +16,12 @@ const { values } = parseArgs({
     rows: { type: 'string' },
   },
 });
+/** Of 10 M rows; a buffer of Node cannot be much larger. */
+const MAX_REPLAY_BYTES = 3 * 1024 ** 3;
 const engine = await createEngine({ postgresUrl: values.postgres!, databases: ['EmpresaDB'] });
-const replay = new Map([['filas', makeReplayTable('filas', columns, rows(Number(values.rows)))]]);
+const replay = new Map([
+  ['filas', makeReplayTable('filas', columns, rows(Number(values.rows)), { maxBytes: MAX_REPLAY_BYTES })],
+]);
 const server = await startSqlServer({
   engine,
   port: Number(values.port),
