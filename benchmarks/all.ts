@@ -5,7 +5,7 @@ import { measureSyncs } from './sync.ts';
 
 /**
  * `npm run bench:all`: everything that there is an aim for, one after the other, and at the end all figures beside their
- * aims. About an hour; the machine must have nothing else to do. Memory is drawn to benchmarks/memory.svg.
+ * aims. Some 25 minutes; the machine must have nothing else to do. Memory is drawn to benchmarks/memory.svg.
  */
 const aims = [
   ...(await measureExtraction()),

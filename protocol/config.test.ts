@@ -1,11 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  findConfigProblems,
-  findConnectionProblems,
-  findUnknownConnections,
-  isPhaseAt,
-  primaryKeyOf,
-} from './config.ts';
+import { isPhaseAt, primaryKeyOf } from './config.ts';
+import { findConfigProblems, findConnectionProblems, findUnknownConnections } from './config-problems.ts';
 
 const upload = { nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT id FROM clientes' } };
 const download = { nombre: 'plan_cuentas', process: { query: 'parametros_maestros.tipo_campo=cuenta' } };

@@ -1,14 +1,12 @@
 import Type from 'typebox';
-import { Compile } from 'typebox/compile';
 import { limits } from './constants.ts';
-import { parseLogin, parseServerName, SqlServerNameError } from './sql-server-name.ts';
-import { parseSqlType } from './sql-types.ts';
-import { deriveTipoCampo } from './tipo-campo.ts';
 
 /** `configuracionTablas` of a tenant and what the agent fetches: the specification's names and shapes. */
 
-const HORA = '^([01]\\d|2[0-3]):[0-5]\\d$';
-const CONEXION = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
+/** Wall clock, to the minute. */
+export const HORA = '^([01]\\d|2[0-3]):[0-5]\\d$';
+/** A name of a connection (CONNECTION_RULE says it in words). */
+export const CONEXION = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
 const Strict = { additionalProperties: false } as const;
 const Sql = Type.String({ minLength: 1, maxLength: 200_000 });
 const TableName = Type.String({
@@ -121,7 +119,7 @@ const conexionFields = {
 };
 
 /** `sqlServerConexiones`: by name, as `findConnectionProblems` checks it. */
-const ConexionesSchema = Type.Record(Type.String(), Type.Object(conexionFields, Strict));
+export const ConexionesSchema = Type.Record(Type.String(), Type.Object(conexionFields, Strict));
 
 /** The answer of GET /config/:tenantId. */
 export const ConfigResponseSchema = Type.Object({
@@ -154,86 +152,6 @@ export type EjecutarEn = Type.Static<typeof EjecutarEnSchema>;
 export type NombreFase = 'pre_process' | 'process' | 'post_process';
 export type Direccion = 'upload' | 'download';
 
-/** One thing wrong with a configuration: where, what stands there (cut to 80 characters), and the rule it breaks. */
-export interface ConfigProblem {
-  campo: string;
-  valor: string;
-  regla: string;
-}
-
-const checker = Compile(ConfiguracionTablasSchema);
-const connectionsChecker = Compile(ConexionesSchema);
-const MAX_CONNECTIONS = 32;
-
-/** Everything wrong with a `configuracionTablas`, in Spanish; empty when it is valid. Bounded at 50 problems. */
-export function findConfigProblems(value: unknown): ConfigProblem[] {
-  if (checker.Check(value)) return findContradictions(value as ConfiguracionTablas).slice(0, 50);
-  const errors = checker.Errors(value);
-  // A union reports each branch; the deepest branch's own errors already say what is wrong.
-  return dedupe(errors.flatMap((error) => describe(error, value, 'configuracionTablas'))).slice(0, 50);
-}
-
-/** Everything wrong with a `sqlServerConexiones`, as findConfigProblems says it; of a password its place alone. */
-export function findConnectionProblems(value: unknown): ConfigProblem[] {
-  const root = 'sqlServerConexiones';
-  const wrong = connectionsChecker.Check(value)
-    ? findUnreadableServers(value)
-    : dedupe(connectionsChecker.Errors(value).flatMap((error) => describe(error, value, root)));
-  // A wrong value might be a secret that was put in the wrong place.
-  const problems = wrong.map((problem) => (problem.valor === '(falta)' ? problem : { ...problem, valor: '…' }));
-  const names = typeof value === 'object' && value !== null ? Object.keys(value) : [];
-  for (const name of names.filter((name) => !isConnectionName(name))) {
-    problems.push({ campo: root, valor: show(name), regla: `no es un nombre de conexión: ${CONNECTION_RULE}` });
-  }
-  if (names.length > MAX_CONNECTIONS) {
-    problems.push({ campo: root, valor: String(names.length), regla: `pasa del límite (${MAX_CONNECTIONS})` });
-  }
-  return problems.slice(0, 50);
-}
-
-/** Servers and users that are not written as `sql-server-name.ts` reads them. */
-function findUnreadableServers(connections: Conexiones): ConfigProblem[] {
-  const problems: ConfigProblem[] = [];
-  for (const [name, { host, port, user }] of Object.entries(connections)) {
-    const attempt = (field: string, valor: string, read: () => unknown) => {
-      try {
-        read();
-      } catch (error) {
-        if (!(error instanceof SqlServerNameError)) throw error;
-        problems.push({ campo: `sqlServerConexiones.${name}.${field}`, valor, regla: error.message });
-      }
-    };
-    attempt('host', host, () => parseServerName(host, port));
-    attempt('user', user, () => parseLogin(user));
-  }
-  return problems;
-}
-
-/** What a name of a connection has to be, for an error of whoever asks for one. */
-export const CONNECTION_RULE = 'letras sin acento, cifras, «-» y «_», hasta 64, con una letra o cifra delante';
-
-export function isConnectionName(name: string): boolean {
-  return new RegExp(CONEXION).test(name);
-}
-
-/** Tables that name a connection which is not among `names`. */
-export function findUnknownConnections(config: ConfiguracionTablas, names: readonly string[]): ConfigProblem[] {
-  const rule = names.length === 0 ? 'no hay ninguna en sqlServerConexiones' : `las que hay: ${names.join(', ')}`;
-  return (['tablasSubida', 'tablasBajada'] as const).flatMap((list) =>
-    (config[list] ?? []).flatMap(({ conexion }, index) =>
-      conexion === undefined || names.includes(conexion)
-        ? []
-        : [
-            {
-              campo: `configuracionTablas.${list}[${index}].conexion`,
-              valor: conexion,
-              regla: `no es una conexión del tenant (${rule})`,
-            },
-          ],
-    ),
-  );
-}
-
 /** Whether the phase is to run on `side`. A phase runs when it is enabled; by default it runs at SQL Server. */
 export function isPhaseAt(
   fase: Fase | undefined,
@@ -249,173 +167,4 @@ export function isPhaseAt(
 export function primaryKeyOf(tabla: { primaryKey?: string | string[] }): string[] {
   if (tabla.primaryKey === undefined) return [];
   return typeof tabla.primaryKey === 'string' ? [tabla.primaryKey] : tabla.primaryKey;
-}
-
-interface SchemaError {
-  keyword: string;
-  instancePath: string;
-  params: Record<string, unknown>;
-  message: string;
-}
-
-function describe(raw: unknown, root: unknown, name: string): ConfigProblem[] {
-  const { keyword, instancePath, params } = raw as SchemaError;
-  const at = (suffix = '') => `${name}${pathOf(instancePath)}${suffix}`;
-  const shown = show(valueAt(root, instancePath));
-  switch (keyword) {
-    case 'required': {
-      const missing = (params.requiredProperties ?? [params.missingProperty]) as string[];
-      return missing.map((name) => ({ campo: at(`.${name}`), valor: '(falta)', regla: 'es obligatorio' }));
-    }
-    case 'additionalProperties': {
-      const extra = (params.additionalProperties ?? []) as string[];
-      return extra.map((name) => ({ campo: at(`.${name}`), valor: shown, regla: 'no es un campo conocido' }));
-    }
-    case 'type':
-      return [{ campo: at(), valor: shown, regla: `debe ser ${spanishTypes(params.type)}` }];
-    case 'const':
-      return [{ campo: at(), valor: shown, regla: `debe ser «${String(params.allowedValue)}»` }];
-    case 'anyOf':
-      return [{ campo: at(), valor: shown, regla: 'no es uno de los valores admitidos' }];
-    case 'minLength':
-    case 'minItems':
-      return [{ campo: at(), valor: shown, regla: 'no puede estar vacío' }];
-    case 'maxLength':
-    case 'maxItems':
-    case 'maximum':
-    case 'minimum':
-      return [{ campo: at(), valor: shown, regla: `pasa del límite (${String(params.limit)})` }];
-    case 'pattern':
-      if (params.pattern === CONEXION)
-        return [{ campo: at(), valor: shown, regla: `debe ser un nombre: ${CONNECTION_RULE}` }];
-      if (params.pattern === HORA) return [{ campo: at(), valor: shown, regla: 'debe ser una hora, de 00:00 a 23:59' }];
-      return [{ campo: at(), valor: shown, regla: 'no puede contener «/», «\\» ni caracteres de control' }];
-    case 'boolean':
-      // An unknown property, reported a second time by its `false` schema.
-      return [];
-    default:
-      return [{ campo: at(), valor: shown, regla: `no cumple «${keyword}»` }];
-  }
-}
-
-function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
-  const problems: ConfigProblem[] = [];
-  for (const [index, { desde, hasta }] of (config.horasSilencio ?? []).entries()) {
-    const regla = 'desde y hasta son la misma hora: no queda claro si abarca todo el día';
-    if (desde === hasta) problems.push({ campo: `configuracionTablas.horasSilencio[${index}]`, valor: desde, regla });
-  }
-  const lists = [
-    ['tablasSubida', config.tablasSubida ?? []],
-    ['tablasBajada', config.tablasBajada ?? []],
-  ] as const;
-  for (const [list, tablas] of lists) {
-    const seen = new Set<string>();
-    for (const [index, tabla] of tablas.entries()) {
-      const at = `configuracionTablas.${list}[${index}]`;
-      if (seen.has(tabla.nombre)) problems.push({ campo: `${at}.nombre`, valor: tabla.nombre, regla: 'está repetido' });
-      seen.add(tabla.nombre);
-      for (const [number, campo] of (tabla.camposSensibles ?? []).entries()) {
-        if (!namesOfTheServer(tabla).includes(campo.toLowerCase())) continue;
-        const regla = 'no puede ser sensible: el servidor la necesita legible (clave, nombre o activo)';
-        problems.push({ campo: `${at}.camposSensibles[${number}]`, valor: campo, regla });
-      }
-      for (const fase of ['pre_process', 'post_process'] as const) {
-        if (tabla[fase]?.enabled === true && !tabla[fase].sql) {
-          problems.push({
-            campo: `${at}.${fase}.sql`,
-            valor: '(falta)',
-            regla: 'es obligatorio cuando enabled es true',
-          });
-        }
-      }
-    }
-  }
-  for (const [index, tabla] of (config.tablasBajada ?? []).entries()) {
-    const at = `configuracionTablas.tablasBajada[${index}].schema.columns`;
-    const names = new Set<string>();
-    for (const [number, columna] of (tabla.schema?.columns ?? []).entries()) {
-      const folded = columna.name.toLowerCase();
-      if (names.has(folded))
-        problems.push({ campo: `${at}[${number}].name`, valor: columna.name, regla: 'está repetido' });
-      names.add(folded);
-      try {
-        parseSqlType(columna.type);
-      } catch (error) {
-        problems.push({ campo: `${at}[${number}].type`, valor: columna.type, regla: (error as Error).message });
-      }
-    }
-  }
-  const subidas = config.tablasSubida ?? [];
-  for (const [index, tabla] of subidas.entries()) {
-    const at = `configuracionTablas.tablasSubida[${index}]`;
-    if (tabla.incremental === true && !/@ultimaSync\b/i.test(tabla.process.query)) {
-      const regla = 'una tabla incremental debe filtrar por @ultimaSync';
-      problems.push({ campo: `${at}.process.query`, valor: show(tabla.process.query), regla });
-    }
-    if (tabla.desactivarAusentes !== true) continue;
-    if (tabla.incremental === true) {
-      const regla = 'solo vale para una tabla que se sube entera (incremental: false)';
-      problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
-    }
-    const tipo = tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
-    const other = subidas.find((o) => o !== tabla && (o.tipoCampo ?? deriveTipoCampo(o.nombre)) === tipo);
-    if (other !== undefined) {
-      const regla = `desactivaría las filas de «${other.nombre}», que tiene el mismo tipoCampo «${tipo}»`;
-      problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
-    }
-  }
-  return problems;
-}
-
-/** Columns that the server itself works with, in small letters (SPEC.md, R2 and R3). */
-function namesOfTheServer(tabla: { primaryKey?: string | string[] }): string[] {
-  return [...primaryKeyOf(tabla), 'codigo', 'nombre', 'activo'].map((name) => name.toLowerCase());
-}
-
-function pathOf(pointer: string): string {
-  const parts = pointer.split('/').slice(1).map(unescapePointer);
-  return parts.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join('');
-}
-
-function unescapePointer(part: string): string {
-  return part.replace(/~1/g, '/').replace(/~0/g, '~');
-}
-
-function valueAt(root: unknown, pointer: string): unknown {
-  let value = root;
-  for (const part of pointer.split('/').slice(1).map(unescapePointer)) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = (value as Record<string, unknown>)[part];
-  }
-  return value;
-}
-
-function show(value: unknown): string {
-  const text = (typeof value === 'string' ? value : JSON.stringify(value)) ?? '(falta)';
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
-}
-
-function spanishTypes(type: unknown): string {
-  const names: Record<string, string> = {
-    string: 'un texto',
-    boolean: 'true o false',
-    object: 'un objeto',
-    array: 'una lista',
-    integer: 'un número entero',
-    number: 'un número',
-  };
-  return [type]
-    .flat()
-    .map((name) => names[String(name)] ?? String(name))
-    .join(' o ');
-}
-
-function dedupe(problems: ConfigProblem[]): ConfigProblem[] {
-  const seen = new Set<string>();
-  return problems.filter(({ campo, regla }) => {
-    const key = `${campo} ${regla}`;
-    if (seen.has(key)) return false;
-    seen.add(key);
-    return true;
-  });
 }

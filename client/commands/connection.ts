@@ -1,4 +1,4 @@
-import { CONNECTION_RULE, isConnectionName } from '../../protocol/config.ts';
+import { CONNECTION_RULE, isConnectionName } from '../../protocol/config-problems.ts';
 import { agentError } from '../agent-error.ts';
 import { titleOfConnection } from '../checks/tables.ts';
 import { type LocalConnection, readLocalConfig, writeLocalConfig } from '../config/local.ts';

@@ -1,10 +1,6 @@
 import { isSealedForAgent, openAsAgent, passwordPlaceOf } from '../../protocol/agent-key.ts';
-import {
-  type Conexion,
-  type ConfigResponse,
-  findConfigProblems,
-  findConnectionProblems,
-} from '../../protocol/config.ts';
+import type { Conexion, ConfigResponse } from '../../protocol/config.ts';
+import { findConfigProblems, findConnectionProblems } from '../../protocol/config-problems.ts';
 import {
   DEFAULT_SQL_PORT,
   parseLogin,

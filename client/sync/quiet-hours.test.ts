@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { findConfigProblems } from '../../protocol/config.ts';
+import { findConfigProblems } from '../../protocol/config-problems.ts';
 import { findQuietHours } from './quiet-hours.ts';
 
 const at = (time: string) => new Date(`2024-01-15T${time}:00`);

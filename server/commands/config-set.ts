@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import type { Conexiones, ConfiguracionTablas } from '../../protocol/config.ts';
 import {
-  type Conexiones,
   type ConfigProblem,
-  type ConfiguracionTablas,
   findConfigProblems,
   findConnectionProblems,
   findUnknownConnections,
-} from '../../protocol/config.ts';
+} from '../../protocol/config-problems.ts';
 import type { Config } from '../config.ts';
 import { readTables, updateConfiguration } from '../data/configurations.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../data/connections.ts';

@@ -1,10 +1,5 @@
-import {
-  type Conexiones,
-  type ConfiguracionTablas,
-  findConfigProblems,
-  type TablaBajada,
-  type TablaSubida,
-} from '../../protocol/config.ts';
+import type { Conexiones, ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/config.ts';
+import { findConfigProblems } from '../../protocol/config-problems.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';

@@ -1,4 +1,5 @@
-import { type Conexion, type Conexiones, findConnectionProblems } from '../../protocol/config.ts';
+import type { Conexion, Conexiones } from '../../protocol/config.ts';
+import { findConnectionProblems } from '../../protocol/config-problems.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Configuration } from './configurations.ts';
 
