@@ -156,6 +156,23 @@ test('a reading that breaks midway leaves nothing, neither here nor at the backe
   expect(await countStored()).toBe(0);
 });
 
+test('an upload that is being opened when the reading breaks is not left open', async () => {
+  let opening = false;
+  proxy.late = { ms: 1000, requests: /^POST \S+\/uploads\/\S+ / };
+  proxy.onRequest = (line) => {
+    opening ||= proxy.late!.requests.test(line);
+  };
+  const keys = 'codigo * 10 + n AS codigo, nombre, 1 / (9900 - codigo * 10 - n) AS cociente';
+  await configure({}, `SELECT ${keys} FROM articulos CROSS JOIN digitos`);
+  const { reason, log } = await sync();
+  expect(reason).toBe('error');
+  expect(log).toMatch(/error 8134/);
+  expect(opening).toBe(true);
+  // Long enough for a request that nobody waited for.
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(await countUploads()).toBe(0);
+});
+
 test('rows that the backend refuses for good are not kept: they may have been corrected by the next run', async () => {
   await world.execute('UPDATE articulos SET nombre = nombre WHERE codigo = 1');
   await configure(

@@ -187,11 +187,32 @@ async function findOrOpen(
   const id = randomUUID().replaceAll('-', '');
   // Known before it exists: a run that dies here leaves nothing that the next one does not find.
   await store.setId(id);
-  await backend.openUpload({ id, tabla, modo }, signal);
+  await openToTheEnd(backend, { id, tabla, modo }, signal);
   return { id, stored: new Set(), committed: false };
 }
 
 const ABANDON_MS = 5000;
+
+/**
+ * Opens an upload. Aborted meanwhile, it still waits a little for the answer: a request that comes after the one that
+ * abandons the upload would leave it open. Throws the signal's reason.
+ */
+async function openToTheEnd(backend: Backend, upload: UploadKind & { id: string }, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const late = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const onAbort = () => {
+    timer = setTimeout(() => late.abort(signal.reason), ABANDON_MS);
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await backend.openUpload(upload, late.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+  signal.throwIfAborted();
+}
 
 /** Tells the backend to forget an upload. Best effort: it forgets by itself in the end. */
 export async function abandon(backend: Backend, id: string): Promise<void> {

@@ -8,6 +8,8 @@ export interface CuttingProxy {
   cut: { afterBytes: number; times: number; requests: RegExp } | undefined;
   /** A connection that sends such a request is destroyed, and the request goes nowhere. */
   refuse: RegExp | undefined;
+  /** Such requests get to the backend so much later, where their connection has been closed meanwhile too. */
+  late: { ms: number; requests: RegExp } | undefined;
   /** Told of each request line before it goes on. */
   onRequest: ((line: string) => void) | undefined;
   /** How many answers have been cut. */
@@ -24,13 +26,14 @@ export async function startCuttingProxy(target: string): Promise<CuttingProxy> {
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
+    let held = false;
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => socket.destroy());
       socket.on('close', () => {
         sockets.delete(socket);
         client.destroy();
-        upstream.destroy();
+        if (!held) upstream.destroy();
       });
     }
     let left: number | undefined;
@@ -42,9 +45,13 @@ export async function startCuttingProxy(target: string): Promise<CuttingProxy> {
         left = proxy.cut.afterBytes;
         proxy.cut.times--;
       }
-      upstream.write(bytes);
+      if (proxy.late?.requests.test(head) === true) {
+        held = true;
+        setTimeout(() => upstream.write(bytes), proxy.late.ms);
+      } else upstream.write(bytes);
     });
     upstream.on('data', (bytes) => {
+      held = false;
       if (left === undefined || bytes.length <= left) {
         if (left !== undefined) left -= bytes.length;
         client.write(bytes);
@@ -60,6 +67,7 @@ export async function startCuttingProxy(target: string): Promise<CuttingProxy> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     cut: undefined,
     refuse: undefined,
+    late: undefined,
     onRequest: undefined,
     cuts: 0,
     close: async () => {
