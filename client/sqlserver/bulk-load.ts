@@ -1,4 +1,6 @@
-import { exactType } from './bulk/data-types.ts';
+import type { DataType } from 'tedious/lib/data-type.js';
+import type { Cell } from './bulk/codec.ts';
+import { codecOf, exactType } from './bulk/data-types.ts';
 import { RowSource } from './bulk/row-source.ts';
 import { type BulkColumn, loadType, quoteTable } from './ddl.ts';
 import { type SqlServerError, sqlServerError } from './errors.ts';
@@ -32,7 +34,12 @@ export async function bulkLoad(
     else watch.release();
     onRows?.(source.rows);
   };
-  const wanted = columns.map(({ name, type }) => ({ name, numbers: !isBinary(type.name) }));
+  const wanted = columns.map(({ name, type, nullable, codePage }) => ({
+    name,
+    numbers: !isBinary(type.name),
+    nullable,
+    codec: codecOf(loadType(type), codePage),
+  }));
   const source = new RowSource(pieces, wanted, { refuse, onPull });
   try {
     signal.throwIfAborted();
@@ -51,7 +58,7 @@ export async function bulkLoad(
           refuse: (value, rule) => refuse(value, rule, index),
         });
         // tedious puts the name between brackets as it is.
-        load.addColumn(name.replaceAll(']', ']]'), exact, { nullable });
+        load.addColumn(name.replaceAll(']', ']]'), takingBatches(exact), { nullable });
       });
       connection.execBulkLoad(load, source);
       return load;
@@ -66,6 +73,21 @@ export async function bulkLoad(
   } finally {
     source.return();
   }
+}
+
+/**
+ * A column's type that takes what RowSource hands out: the batch, all of it, as the first column's value, and nothing for the
+ * others; else a value.
+ */
+function takingBatches(type: DataType): DataType {
+  return {
+    ...type,
+    writeValue(out, parameter, options) {
+      const value = parameter.value as Cell | Buffer | undefined;
+      if (value instanceof Uint8Array) out.writeBuffer(value);
+      else if (value !== undefined) type.writeValue(out, parameter, options);
+    },
+  };
 }
 
 function isBinary(name: string): boolean {

@@ -83,7 +83,10 @@ async function* wholeLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<Bu
     const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
     const end = bytes.lastIndexOf(NEWLINE) + 1;
     if (end > 0) {
-      yield waiting === 0 ? bytes.subarray(0, end) : Buffer.concat([...parts, bytes.subarray(0, end)]);
+      // Only the line that was cut is put together, not the piece.
+      const begun = waiting === 0 ? 0 : bytes.indexOf(NEWLINE) + 1;
+      if (begun > 0) yield Buffer.concat([...parts, bytes.subarray(0, begun)]);
+      if (end > begun) yield bytes.subarray(begun, end);
       parts = [];
       waiting = 0;
     }

@@ -1,9 +1,19 @@
 import type { DataType } from 'tedious/lib/data-type.js';
 import { formatSqlType, type SqlTypeSpec } from '../../../protocol/sql-types.ts';
 import type { SqlServerError } from '../errors.ts';
-import { makeUnfitFinder } from '../transcoder/code-pages.ts';
-import { bytes, type Cell, type Codec, type Out, textOnly } from './codec.ts';
-import { dateTime2, dateTimeOffset, time, writeDate, writeDateTime, writeSmallDateTime } from './date-codecs.ts';
+import { makeUnfitFinder, makeUnitTest } from '../transcoder/code-pages.ts';
+import {
+  encodeBit,
+  encodeDecimal,
+  encodeFloat,
+  encodeGuid,
+  encodeInteger,
+  encodeMoney,
+  encodeSmallMoney,
+  encodeText,
+} from './byte-codecs.ts';
+import { bytes, type Cell, type Codec, type Out, textOnly, writeNull } from './codec.ts';
+import { date, dateTime, dateTime2, dateTimeOffset, smallDateTime, time } from './date-codecs.ts';
 import { readDecimal, readFloat, readInteger, UnfitValue } from './exact.ts';
 
 /**
@@ -21,6 +31,9 @@ export interface ExactTypeOptions {
   refuse: (value: string, rule: string) => SqlServerError;
 }
 
+/** The rule that a NULL breaks. */
+export const NOT_NULLABLE = 'la columna no admite NULL';
+
 /** The type object of a column or parameter of `type`, which is one that `loadType` answers. */
 export function exactType(type: SqlTypeSpec, { nullable, codePage, refuse }: ExactTypeOptions): DataType {
   const codec = codecOf(type, codePage);
@@ -35,9 +48,8 @@ export function exactType(type: SqlTypeSpec, { nullable, codePage, refuse }: Exa
     writeValue(out, parameter) {
       const value = parameter.value as Cell;
       if (value === null) {
-        if (!nullable) throw refuse('NULL', 'la columna no admite NULL');
-        if (codec.nil === undefined) out.writeUInt8(0);
-        else codec.nil(out);
+        if (!nullable) throw refuse('NULL', NOT_NULLABLE);
+        writeNull(codec, out);
         return;
       }
       try {
@@ -49,10 +61,11 @@ export function exactType(type: SqlTypeSpec, { nullable, codePage, refuse }: Exa
   };
 }
 
-function codecOf(type: SqlTypeSpec, codePage: string | undefined): Codec {
+/** How `type`, which is one that `loadType` answers, is written. */
+export function codecOf(type: SqlTypeSpec, codePage: string | undefined): Codec {
   switch (type.name) {
     case 'bit':
-      return { id: 0x68, typeInfo: bytes(0x68, 1), write: writeBit };
+      return { id: 0x68, typeInfo: bytes(0x68, 1), write: writeBit, encode: encodeBit };
     case 'tinyint':
       return integer(1, 0, 255);
     case 'smallint':
@@ -65,17 +78,17 @@ function codecOf(type: SqlTypeSpec, codePage: string | undefined): Codec {
     case 'numeric':
       return decimal(type.name === 'decimal' ? 0x6a : 0x6c, type.precision ?? 18, type.scale ?? 0);
     case 'money':
-      return { id: 0x6e, typeInfo: bytes(0x6e, 8), write: writeMoney };
+      return { id: 0x6e, typeInfo: bytes(0x6e, 8), write: writeMoney, encode: encodeMoney };
     case 'smallmoney':
-      return { id: 0x6e, typeInfo: bytes(0x6e, 4), write: writeSmallMoney };
+      return { id: 0x6e, typeInfo: bytes(0x6e, 4), write: writeSmallMoney, encode: encodeSmallMoney };
     case 'float':
-      return { id: 0x6d, typeInfo: bytes(0x6d, 8), write: writeFloat };
+      return { id: 0x6d, typeInfo: bytes(0x6d, 8), write: writeFloat, encode: encodeFloat(8) };
     case 'real':
-      return { id: 0x6d, typeInfo: bytes(0x6d, 4), write: writeReal };
+      return { id: 0x6d, typeInfo: bytes(0x6d, 4), write: writeReal, encode: encodeFloat(4) };
     case 'uniqueidentifier':
-      return { id: 0x24, typeInfo: bytes(0x24, 16), write: writeGuid };
+      return { id: 0x24, typeInfo: bytes(0x24, 16), write: writeGuid, encode: encodeGuid };
     case 'date':
-      return { id: 0x28, typeInfo: bytes(0x28), write: writeDate };
+      return date();
     case 'time':
       return time(type.scale ?? 7);
     case 'datetime2':
@@ -83,9 +96,9 @@ function codecOf(type: SqlTypeSpec, codePage: string | undefined): Codec {
     case 'datetimeoffset':
       return dateTimeOffset(type.scale ?? 7);
     case 'datetime':
-      return { id: 0x6f, typeInfo: bytes(0x6f, 8), write: writeDateTime };
+      return dateTime();
     case 'smalldatetime':
-      return { id: 0x6f, typeInfo: bytes(0x6f, 4), write: writeSmallDateTime };
+      return smallDateTime();
     case 'nchar':
       return characters(0xef, type.length ?? 1, codePage);
     case 'nvarchar':
@@ -116,6 +129,7 @@ function integer(size: 1 | 2 | 4 | 8, low: number | bigint, high: number | bigin
   return {
     id: 0x26,
     typeInfo: bytes(0x26, size),
+    encode: encodeInteger(size, Number(low), Number(high)),
     write(out, value) {
       const read = readInteger(numberText(value), low, high);
       out.writeUInt8(size);
@@ -132,6 +146,7 @@ function decimal(id: number, precision: number, scale: number): Codec {
   return {
     id,
     typeInfo: bytes(id, size + 1, precision, scale),
+    encode: encodeDecimal(precision, scale, size),
     write(out, value) {
       const units = readDecimal(numberText(value), precision, scale);
       out.writeUInt8(size + 1);
@@ -227,6 +242,7 @@ function characters(id: number, length: number | 'max', codePage: string | undef
       out.writeBuffer(collation?.toBuffer().subarray(0, 5) ?? noCollation);
     },
     nil,
+    encode: encodeText(length, makeUnitTest(codePage)),
     write(out, value) {
       const text = String(value);
       if (length !== 'max' && text.length > length) {

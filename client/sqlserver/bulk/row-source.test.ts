@@ -2,30 +2,62 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { limits } from '../../../protocol/constants.ts';
 import { sqlServerError } from '../errors.ts';
-import type { Cell } from './codec.ts';
-import { RowSource } from './row-source.ts';
+import type { Cell, Codec } from './codec.ts';
+import { RowSource, type Rows } from './row-source.ts';
 
 async function* pieces(...parts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
   for (const part of parts) yield typeof part === 'string' ? Buffer.from(part) : part;
 }
 
+/** Writes a value as JSON after its length, so that it can be read back. */
+const json: Codec = {
+  id: 0,
+  typeInfo: () => {},
+  nil: (out) => out.writeUInt16LE(0xffff),
+  write(out, value) {
+    const bytes = Buffer.from(JSON.stringify(value));
+    out.writeUInt16LE(bytes.length);
+    out.writeBuffer(bytes);
+  },
+};
+
 function open(source: AsyncIterable<Uint8Array>, names: string[], binary: string[] = []): RowSource {
-  const wanted = names.map((name) => ({ name, numbers: !binary.includes(name) }));
+  const columns = names.map((name) => ({ name, numbers: !binary.includes(name), nullable: true, codec: json }));
   const refuse = (value: string, rule: string, index: number | undefined) =>
     sqlServerError('VALOR_NO_CABE', {
       lugar: `${rows.rows}|${index === undefined ? '' : names[index]}|${value}|`,
       regla: rule,
     });
-  const rows = new RowSource(source, wanted, { refuse, onPull: () => {} });
+  const rows = new RowSource(source, columns, { refuse, onPull: () => {} });
   return rows;
 }
 
-async function readAll(rows: RowSource): Promise<Cell[][]> {
+/** The rows of a batch, each after a ROW token but the first. */
+function rowsOf(batch: Buffer, columns: number): Cell[][] {
+  const all: Cell[][] = [];
+  for (let at = 0; at < batch.length; ) {
+    if (all.length > 0) expect(batch[at++]).toBe(0xd1);
+    const row: Cell[] = [];
+    for (let column = 0; column < columns; column++) {
+      const length = batch.readUInt16LE(at);
+      at += 2;
+      row.push(length === 0xffff ? null : (JSON.parse(batch.toString('utf8', at, at + length)) as Cell));
+      if (length !== 0xffff) at += length;
+    }
+    all.push(row);
+  }
+  return all;
+}
+
+const isBatch = (rows: Rows): rows is [Buffer] => Buffer.isBuffer(rows[0]);
+
+async function readAll(rows: RowSource, columns: number): Promise<Cell[][]> {
   const all: Cell[][] = [];
   while (true) {
     const result = await rows.next();
     if (result.done) return all;
-    all.push([...result.value]);
+    if (isBatch(result.value)) all.push(...rowsOf(result.value[0], columns));
+    else all.push(result.value as Cell[]);
   }
 }
 
@@ -44,17 +76,17 @@ const everyName = ['n', 's', 't', 'f', 'z', 'o', 'l'];
 
 describe('rows of NDJSON', () => {
   test('numbers keep their text, nested values are their own', async () => {
-    expect(await readAll(open(pieces(everyKind), everyName))).toEqual([everyKindCells]);
+    expect(await readAll(open(pieces(everyKind), everyName), everyName.length)).toEqual([everyKindCells]);
   });
 
   test('bytes may be cut anywhere', async () => {
     const bytes = Buffer.from(everyKind + everyKind);
     for (let cut = 0; cut <= bytes.length; cut++) {
       const rows = open(pieces(bytes.subarray(0, cut), bytes.subarray(cut)), everyName);
-      expect(await readAll(rows)).toEqual([everyKindCells, everyKindCells]);
+      expect(await readAll(rows, everyName.length)).toEqual([everyKindCells, everyKindCells]);
     }
     const one = [...bytes].map((byte) => Uint8Array.of(byte));
-    expect(await readAll(open(pieces(...one), everyName))).toEqual([everyKindCells, everyKindCells]);
+    expect(await readAll(open(pieces(...one), everyName), everyName.length)).toEqual([everyKindCells, everyKindCells]);
   });
 
   test('a piece may be overwritten once the next is asked for', async () => {
@@ -65,12 +97,12 @@ describe('rows of NDJSON', () => {
         yield piece.subarray(0, 8);
       }
     }
-    expect(await readAll(open(reuse(), ['a']))).toEqual([['xyz']]);
+    expect(await readAll(open(reuse(), ['a']), 1)).toEqual([['xyz']]);
   });
 
   test('keys in any order, unknown ones ignored, missing ones NULL, the last of a repeated one', async () => {
     const rows = open(pieces('{"b": 1 , "x":[{"a":9}], "a" : "q", "b":2}\n{}\n\n{"a":1}'), ['a', 'b']);
-    expect(await readAll(rows)).toEqual([
+    expect(await readAll(rows, 2)).toEqual([
       ['q', '2'],
       [null, null],
       ['1', null],
@@ -79,7 +111,7 @@ describe('rows of NDJSON', () => {
 
   test('a key in another case is the column all the same; the exact one wins', async () => {
     const rows = open(pieces('{"A":1,"B":2}\n{"A":1,"a":2,"b":3}\n{"a":2,"A":1,"b":3}'), ['a', 'b']);
-    expect(await readAll(rows)).toEqual([
+    expect(await readAll(rows, 2)).toEqual([
       ['1', '2'],
       ['2', '3'],
       ['2', '3'],
@@ -87,7 +119,7 @@ describe('rows of NDJSON', () => {
   });
 
   test('CRLF and a last line without an end', async () => {
-    expect(await readAll(open(pieces('{"a":1}\r\n{"a":2}'), ['a']))).toEqual([['1'], ['2']]);
+    expect(await readAll(open(pieces('{"a":1}\r\n{"a":2}'), ['a']), 1)).toEqual([['1'], ['2']]);
   });
 
   test('any object of JSON.stringify', async () => {
@@ -96,9 +128,10 @@ describe('rows of NDJSON', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(object, { maxLength: 5 }), fc.nat(200), async (objects, cut) => {
         const names = [...new Set(objects.flatMap(Object.keys))];
+        fc.pre(names.length > 0);
         const lines = objects.map((row) => `${JSON.stringify(row)}\n`);
         const bytes = Buffer.from(lines.join(''));
-        const cells = await readAll(open(pieces(bytes.subarray(0, cut), bytes.subarray(cut)), names));
+        const cells = await readAll(open(pieces(bytes.subarray(0, cut), bytes.subarray(cut)), names), names.length);
         const expected = lines.map((line) => {
           const row = JSON.parse(line) as Record<string, Cell | number>;
           return names.map((name) => (typeof row[name] === 'number' ? JSON.stringify(row[name]) : (row[name] ?? null)));
@@ -109,12 +142,37 @@ describe('rows of NDJSON', () => {
     );
   });
 
-  test('a row at hand costs no promise', async () => {
-    const rows = open(pieces('{"a":1}\n{"a":2}\n'), ['a']);
+  test('rows go out in batches; one that is at hand costs no promise', async () => {
+    const lines = Array.from({ length: 20_000 }, (_, n) => `{"a":${n}}\n`);
+    const rows = open(pieces(lines.join('')), ['a']);
     expect(await rows.prime()).toBe(true);
-    expect(rows.next()).toEqual({ done: false, value: ['1'] });
-    expect(rows.next()).toEqual({ done: false, value: ['2'] });
-    expect(rows.next()).toBeInstanceOf(Promise);
+    const first = rows.next() as IteratorResult<[Buffer]>;
+    const second = rows.next() as IteratorResult<[Buffer]>;
+    const read = [first, second].flatMap(({ value }) => rowsOf(value[0], 1));
+    expect(rows.rows - read.length).toBeLessThanOrEqual(1);
+    expect([...read, ...(await readAll(rows, 1))]).toEqual(lines.map((_, n) => [String(n)]));
+    expect(rows.rows).toBe(20_000);
+    // The buffer of a batch is not used again.
+    expect(rowsOf(first.value[0], 1)[0]).toEqual(['0']);
+  });
+
+  test('a row too long for a batch goes value by value, in its place', async () => {
+    const long = 'ñ'.repeat(40_000);
+    const lines = ['{"a":1,"b":"x"}', `{"a":2,"b":"${long}"}`, `{"a":3,"b":"${long}"}`, '{"b":"y"}'];
+    const rows = open(pieces(`${lines.join('\n')}\n`), ['a', 'b']);
+    const kinds: boolean[] = [];
+    const all: Cell[][] = [];
+    for await (const row of rows as unknown as AsyncIterable<Rows>) {
+      kinds.push(isBatch(row));
+      all.push(...(isBatch(row) ? rowsOf(row[0], 2) : [row as Cell[]]));
+    }
+    expect(kinds).toEqual([true, false, false, true]);
+    expect(all).toEqual([
+      ['1', 'x'],
+      ['2', long],
+      ['3', long],
+      [null, 'y'],
+    ]);
   });
 
   test('no bytes are no rows', async () => {
@@ -135,16 +193,16 @@ describe('what is no row is refused with its number', () => {
     ['{"a":[1\n]}\n', /^1\|/],
     ['{a:1}\n', /^1\|/],
   ])('%j', async (text, message) => {
-    await expect(readAll(open(pieces(text), ['a']))).rejects.toThrow(message);
+    await expect(readAll(open(pieces(text), ['a']), 1)).rejects.toThrow(message);
   });
 
   test('bytes that are no UTF-8', async () => {
     const rows = open(pieces(Buffer.from('7b2261223a22ff227d0a', 'hex')), ['a']);
-    await expect(readAll(rows)).rejects.toThrow(/UTF-8/);
+    await expect(readAll(rows, 1)).rejects.toThrow(/UTF-8/);
   });
 
   test('a number where only base64 may stand', async () => {
-    await expect(readAll(open(pieces('{"b":1234}\n'), ['b'], ['b']))).rejects.toThrow('1|b|1234|: es un número');
+    await expect(readAll(open(pieces('{"b":1234}\n'), ['b'], ['b']), 1)).rejects.toThrow('1|b|1234|: es un número');
   });
 
   test('a line without an end is not collected for ever', async () => {
@@ -155,7 +213,7 @@ describe('what is no row is refused with its number', () => {
         yield new Uint8Array(1 << 20).fill(0x61);
       }
     }
-    await expect(readAll(open(endless(), ['a']))).rejects.toThrow(/la línea pasa de/);
+    await expect(readAll(open(endless(), ['a']), 1)).rejects.toThrow(/la línea pasa de/);
     expect(sent).toBeLessThanOrEqual(limits.lineMaxBytes + 2 * (1 << 20));
   });
 });
@@ -167,7 +225,7 @@ test('the error of the source comes through, and a source that is left is let go
     throw broken;
   }
   const rows = open(failing(), ['a']);
-  await expect(readAll(rows)).rejects.toBe(broken);
+  await expect(readAll(rows, 1)).rejects.toBe(broken);
   expect(rows.failure).toEqual({ error: broken });
 
   let released = false;

@@ -1,34 +1,59 @@
+import { isUtf8 } from 'node:buffer';
 import { limits } from '../../../protocol/constants.ts';
 import type { SqlServerError } from '../errors.ts';
-import type { Cell } from './codec.ts';
+import { type Cell, type Codec, MAX_OVERHEAD, writeNull } from './codec.ts';
+import { NOT_NULLABLE } from './data-types.ts';
 import { UnfitValue } from './exact.ts';
-import { RowScanner, UnfitCell, type WantedKey } from './scanner.ts';
+import { RowWriter } from './row-writer.ts';
+import { NULL, RowScanner, UnfitCell } from './scanner.ts';
+
+/** A column of the load. */
+export interface SourceColumn {
+  name: string;
+  /** Whether a JSON number may stand there; where it may not (binary), its digits would pass for base64. */
+  numbers: boolean;
+  nullable: boolean;
+  codec: Codec;
+}
 
 /**
- * NDJSON bytes, cut anywhere, as the rows that a bulk load pulls.
+ * What a bulk load pulls: the bytes of several rows, which begin after the first one's ROW token, as the only member; or the
+ * values of one long row.
+ */
+export type Rows = [Buffer] | Cell[];
+
+/** Rows go to tedious so many bytes at a time. */
+const BATCH_BYTES = 64 * 1024;
+/** [MS-TDS] 2.2.7.19. */
+const ROW_TOKEN = 0xd1;
+
+/**
+ * NDJSON bytes, cut anywhere, as the rows of a bulk load. Most rows are encoded here, several into one buffer, because tedious
+ * takes its time for each value that it writes itself; it writes those of a row that would not fit the buffer, one by one.
  *
- * tedious awaits only what is a promise, so `next` answers at once while whole lines are at hand, and costs no turn of
- * the event loop per row. It also writes a row before it asks for the next, so one array serves for all of them.
- * Holds the bytes of one piece and of one line that is not whole yet, at most `limits.lineMaxBytes`.
+ * tedious awaits only what is a promise, so `next` answers at once while whole lines are at hand.
+ * Holds the bytes of one piece, of one line that is not whole yet, at most `limits.lineMaxBytes`, and of one batch.
  */
 export class RowSource {
-  /** Rows handed out so far: the number of the row in hand, from 1. */
+  /** Rows taken from the lines so far: the number of the row in hand, from 1. */
   rows = 0;
   /** What the bytes' own source threw, if it did. */
   failure: { error: unknown } | undefined;
   readonly #pieces: AsyncIterator<Uint8Array>;
+  readonly #columns: readonly SourceColumn[];
   readonly #scanner: RowScanner;
+  readonly #writer = new RowWriter(BATCH_BYTES);
   readonly #refuse: (value: string, rule: string, columnIndex: number | undefined) => SqlServerError;
   readonly #onPull: (pulling: boolean) => void;
-  readonly #decoder = new TextDecoder('utf-8', { fatal: true });
+  /** The scanner's row has not been written yet. */
+  #held = false;
   #carry: Uint8Array[] = [];
   #carryBytes = 0;
-  #primed = false;
   #ended = false;
 
   constructor(
     pieces: AsyncIterable<Uint8Array>,
-    wanted: readonly WantedKey[],
+    columns: readonly SourceColumn[],
     options: {
       refuse: (value: string, rule: string, columnIndex: number | undefined) => SqlServerError;
       /** Told true before bytes are waited for, false after. */
@@ -36,20 +61,24 @@ export class RowSource {
     },
   ) {
     this.#pieces = pieces[Symbol.asyncIterator]();
-    this.#scanner = new RowScanner(wanted);
+    this.#columns = columns;
+    this.#scanner = new RowScanner(columns);
     this.#refuse = options.refuse;
     this.#onPull = options.onPull;
   }
 
   /** Reads ahead to the first row; false when there is none. */
   async prime(): Promise<boolean> {
-    this.#primed = await this.#advance();
-    return this.#primed;
+    while (!this.#held && !this.#ended) {
+      await this.#pull();
+      this.#held = this.#scan();
+    }
+    return this.#held;
   }
 
-  next(): IteratorResult<Cell[], undefined> | Promise<IteratorResult<Cell[], undefined>> {
-    if (this.#primed || this.#scan()) return this.#hand();
-    return this.#advance().then((found) => (found ? this.#hand() : { done: true, value: undefined }));
+  next(): IteratorResult<Rows, undefined> | Promise<IteratorResult<Rows, undefined>> {
+    const rows = this.#fill();
+    return rows === undefined ? this.#pullAndFill() : { done: false, value: rows };
   }
 
   /** Lets the source go. It may be in the middle of a wait, so nobody waits for it here. */
@@ -61,14 +90,66 @@ export class RowSource {
     return { done: true, value: undefined };
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<Cell[]> {
-    return this as unknown as AsyncIterator<Cell[]>;
+  [Symbol.asyncIterator](): AsyncIterator<Rows> {
+    return this as unknown as AsyncIterator<Rows>;
   }
 
-  #hand(): IteratorResult<Cell[], undefined> {
-    this.#primed = false;
-    this.rows += 1;
-    return { done: false, value: this.#scanner.cells };
+  async #pullAndFill(): Promise<IteratorResult<Rows, undefined>> {
+    while (!this.#ended) {
+      await this.#pull();
+      const rows = this.#fill();
+      if (rows !== undefined) return { done: false, value: rows };
+    }
+    if (this.#writer.pos > 0) return { done: false, value: this.#takeBatch() };
+    return { done: true, value: undefined };
+  }
+
+  /** A full batch, or a long row; undefined where the lines at hand are used up before. */
+  #fill(): Rows | undefined {
+    const writer = this.#writer;
+    const overhead = 1 + MAX_OVERHEAD * this.#columns.length;
+    while (this.#held || this.#scan()) {
+      this.#held = true;
+      const most = overhead + 2 * this.#scanner.rowBytes;
+      if (most > writer.left && writer.pos > 0) return this.#takeBatch();
+      this.#held = false;
+      this.rows += 1;
+      if (most > writer.capacity) return this.#columns.map((_, index) => this.#cell(index));
+      writer.writeUInt8(ROW_TOKEN);
+      for (let index = 0; index < this.#columns.length; index++) this.#encode(index);
+    }
+    return undefined;
+  }
+
+  #takeBatch(): Rows {
+    // tedious writes the first token.
+    return [this.#writer.take().subarray(1)];
+  }
+
+  #encode(index: number): void {
+    const { codec, nullable } = this.#columns[index]!;
+    const { kinds, starts, ends, bytes } = this.#scanner;
+    const kind = kinds[index]!;
+    const writer = this.#writer;
+    if (kind === NULL) {
+      if (!nullable) throw this.#refuse('NULL', NOT_NULLABLE, index);
+      writeNull(codec, writer);
+      return;
+    }
+    try {
+      if (codec.encode?.(writer, kind, bytes, starts[index]!, ends[index]!) === true) return;
+      codec.write(writer, this.#cell(index) as string | boolean);
+    } catch (error) {
+      throw error instanceof UnfitValue ? this.#refuse(String(this.#cell(index)), error.rule, index) : error;
+    }
+  }
+
+  #cell(index: number): Cell {
+    try {
+      return this.#scanner.cell(index);
+    } catch (error) {
+      throw error instanceof UnfitValue ? this.#refuse('', error.rule, undefined) : error;
+    }
   }
 
   #scan(): boolean {
@@ -80,14 +161,6 @@ export class RowSource {
       if (error instanceof UnfitCell) throw this.#refuse(error.value, error.rule, error.index);
       throw this.#refuse('', error.rule, undefined);
     }
-  }
-
-  async #advance(): Promise<boolean> {
-    while (!this.#ended) {
-      await this.#pull();
-      if (this.#scan()) return true;
-    }
-    return false;
   }
 
   async #pull(): Promise<void> {
@@ -104,7 +177,8 @@ export class RowSource {
     }
     if (result.done === true) {
       this.#ended = true;
-      return this.#feed(new Uint8Array());
+      this.#feed(new Uint8Array());
+      return;
     }
     const piece = result.value;
     const end = piece.lastIndexOf(0x0a) + 1;
@@ -124,10 +198,7 @@ export class RowSource {
     const bytes = this.#carryBytes === 0 ? lines : Buffer.concat([...this.#carry, lines]);
     this.#carry = [];
     this.#carryBytes = 0;
-    try {
-      this.#scanner.feed(this.#decoder.decode(bytes));
-    } catch {
-      throw this.#refuse('', 'no es UTF-8 válido', undefined);
-    }
+    if (!isUtf8(bytes)) throw this.#refuse('', 'no es UTF-8 válido', undefined);
+    this.#scanner.feed(bytes);
   }
 }

@@ -20,179 +20,274 @@ export class UnfitCell extends UnfitValue {
   }
 }
 
-const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+/** What a value is. ASCII and TEXT are strings without a backslash, the first without a byte beyond ASCII. */
+export const NULL = 0;
+export const FALSE = 1;
+export const TRUE = 2;
+export const NUMBER = 3;
+export const ASCII = 4;
+export const TEXT = 5;
+export const ESCAPED = 6;
+export const NESTED = 7;
+export type TokenKind = number;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const NEWLINE = 0x0a;
 
 /**
- * Reads flat JSON objects, one a line. JSON.parse would do, but for its numbers: here a number stays the text that was
- * sent, so bigint and decimal keep every digit. A nested object or array is its own text.
+ * Finds the values in flat JSON objects, one a line, as places in the bytes: most are written on from there, and never are a
+ * JavaScript value. JSON.parse would not do: here a number stays the text that was sent, so bigint and decimal keep every
+ * digit. A nested object or array is its own text.
  *
  * Keys that nobody wants are ignored; wanted ones that a row lacks are NULL; of a repeated key the last counts. A key that
  * differs from a wanted one in case alone is taken for it, as SQL Server would, unless the row has the exact one too.
  */
 export class RowScanner {
-  /** The values of the row read last, in the order of the wanted keys. Filled anew by every `read`. */
-  readonly cells: Cell[];
+  /** Of the row read last, in the order of the wanted keys: what each value is, and where, a string's without its quotes. */
+  readonly kinds: Uint8Array;
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
+  bytes: Buffer = Buffer.alloc(0);
   readonly #wanted: readonly WantedKey[];
-  readonly #tokens: readonly string[];
+  readonly #tokens: readonly Uint8Array[];
   readonly #indexOf: ReadonlyMap<string, number>;
   readonly #indexOfFolded: ReadonlyMap<string, number>;
-  #text = '';
   #at = 0;
+  #rowStart = 0;
+  /** Of the value read last. */
+  #kind: TokenKind = NULL;
+  #start = 0;
+  #end = 0;
 
   constructor(wanted: readonly WantedKey[]) {
     this.#wanted = wanted;
-    this.#tokens = wanted.map(({ name }) => `${JSON.stringify(name)}:`);
+    this.#tokens = wanted.map(({ name }) => Buffer.from(`${JSON.stringify(name)}:`));
     this.#indexOf = new Map(wanted.map(({ name }, index) => [name, index]));
     this.#indexOfFolded = new Map(wanted.map(({ name }, index) => [name.toLowerCase(), index]));
-    this.cells = wanted.map(() => null);
+    this.kinds = new Uint8Array(wanted.length);
+    this.starts = new Int32Array(wanted.length);
+    this.ends = new Int32Array(wanted.length);
   }
 
-  /** Whole lines, read after those given before are used up. */
-  feed(lines: string): void {
-    this.#text = lines;
+  /** Whole lines of UTF-8, read after those given before are used up, and left as they are until then. */
+  feed(lines: Uint8Array): void {
+    this.bytes = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength);
     this.#at = 0;
   }
 
-  /** Reads the next row into `cells`; false when the lines are used up. Throws UnfitValue where it is no JSON object. */
+  /** Bytes of the row read last. */
+  get rowBytes(): number {
+    return this.#at - this.#rowStart;
+  }
+
+  /** Reads the next row; false when the lines are used up. Throws UnfitValue where it is no JSON object. */
   read(): boolean {
     this.#skipBlank();
-    if (this.#at >= this.#text.length) return false;
-    this.cells.fill(null);
-    this.#expect('{');
+    if (this.#at >= this.bytes.length) return false;
+    this.#rowStart = this.#at;
+    this.kinds.fill(NULL);
+    this.#expect(0x7b);
     this.#skipBlank();
-    if (this.#take('}')) return true;
+    if (this.#take(0x7d)) return true;
     let guess = 0;
     while (true) {
       const index = this.#readKey(guess);
       this.#skipBlank();
-      const value = this.#readValue(index);
-      if (index !== undefined) {
-        this.cells[index] = value;
+      this.#readValue();
+      if (index !== -1) {
+        this.kinds[index] = this.#kind;
+        this.starts[index] = this.#start;
+        this.ends[index] = this.#end;
         guess = index + 1;
+        if (this.#kind === NUMBER && this.#wanted[index]!.numbers === false) {
+          throw new UnfitCell(index, this.cell(index) as string, 'es un número y se espera texto en base64');
+        }
       }
       this.#skipBlank();
-      if (this.#take('}')) return true;
-      this.#expect(',');
+      if (this.#take(0x7d)) return true;
+      this.#expect(0x2c);
       this.#skipBlank();
     }
   }
 
-  /** Rows mostly hold the wanted keys in their order, so the one after the last is tried first. */
-  #readKey(guess: number): number | undefined {
-    const token = this.#tokens[guess];
-    if (token !== undefined && this.#text.startsWith(token, this.#at)) {
-      this.#at += token.length;
-      return guess;
+  /** A value of the row read last. Throws UnfitValue for a string with an escape that JSON has not got. */
+  cell(index: number): Cell {
+    const start = this.starts[index]!;
+    const end = this.ends[index]!;
+    switch (this.kinds[index]) {
+      case NULL:
+        return null;
+      case FALSE:
+        return false;
+      case TRUE:
+        return true;
+      case NUMBER:
+      case ASCII:
+        return this.bytes.toString('latin1', start, end);
+      case ESCAPED:
+        return this.#unescape(start, end);
+      case NESTED: {
+        const text = this.bytes.toString('utf8', start, end);
+        this.#parse(text);
+        return text;
+      }
+      default:
+        return this.bytes.toString('utf8', start, end);
     }
-    if (this.#text.charCodeAt(this.#at) !== 0x22) throw this.#broken();
-    const key = this.#readString();
+  }
+
+  /** The index of the key, -1 for one that nobody wants. Rows mostly hold the wanted keys in their order: that one is tried first. */
+  #readKey(guess: number): number {
+    const { bytes } = this;
+    const token = this.#tokens[guess];
+    if (token !== undefined) {
+      const at = this.#at;
+      let matched = 0;
+      while (matched < token.length && bytes[at + matched] === token[matched]) matched += 1;
+      if (matched === token.length) {
+        this.#at = at + matched;
+        return guess;
+      }
+    }
+    if (bytes[this.#at] !== QUOTE) throw this.#broken();
+    this.#readString();
+    const [start, end] = [this.#start, this.#end];
+    const key = this.#kind === ESCAPED ? this.#unescape(start, end) : bytes.toString('utf8', start, end);
     this.#skipBlank();
-    this.#expect(':');
+    this.#expect(0x3a);
     const exact = this.#indexOf.get(key);
     if (exact !== undefined) return exact;
     const folded = this.#indexOfFolded.get(key.toLowerCase());
-    return folded === undefined || this.cells[folded] !== null ? undefined : folded;
+    return folded === undefined || this.kinds[folded] !== NULL ? -1 : folded;
   }
 
-  #readValue(index: number | undefined): Cell {
-    const text = this.#text;
-    switch (text.charCodeAt(this.#at)) {
-      case 0x22: // "
-        return this.#readString();
-      case 0x7b: // {
-      case 0x5b: // [
-        return this.#readNested();
-      case 0x74: // t
-        return this.#readWord('true', true);
-      case 0x66: // f
-        return this.#readWord('false', false);
-      case 0x6e: // n
-        return this.#readWord('null', null);
-    }
-    number.lastIndex = this.#at;
-    const found = number.exec(text);
-    if (found === null) throw this.#broken();
-    this.#at = number.lastIndex;
-    if (index !== undefined && this.#wanted[index]!.numbers === false) {
-      throw new UnfitCell(index, found[0], 'es un número y se espera texto en base64');
-    }
-    return found[0];
+  #readValue(): void {
+    const byte = this.bytes[this.#at];
+    if (byte === QUOTE) this.#readString();
+    else if (byte === 0x7b || byte === 0x5b) this.#readNested();
+    else if (byte === 0x74) this.#readWord('true', TRUE);
+    else if (byte === 0x66) this.#readWord('false', FALSE);
+    else if (byte === 0x6e) this.#readWord('null', NULL);
+    else this.#readNumber();
   }
 
-  #readString(): string {
-    const text = this.#text;
+  #readString(): void {
+    const { bytes } = this;
     const start = this.#at + 1;
-    let end = text.indexOf('"', start);
-    if (end === -1) throw this.#broken();
-    const plain = text.slice(start, end);
-    if (!plain.includes('\\')) {
-      this.#at = end + 1;
-      return plain;
+    let at = start;
+    let seen = 0;
+    let byte = bytes[at];
+    while (byte !== QUOTE && byte !== BACKSLASH) {
+      if (byte === undefined || byte === NEWLINE) throw this.#broken();
+      seen |= byte;
+      byte = bytes[++at];
     }
-    while (isEscaped(text, end)) {
-      end = text.indexOf('"', end + 1);
-      if (end === -1) throw this.#broken();
+    this.#kind = seen < 0x80 ? ASCII : TEXT;
+    if (byte === BACKSLASH) {
+      this.#kind = ESCAPED;
+      while (byte !== QUOTE) {
+        if (byte === BACKSLASH) at += 1;
+        if (bytes[at] === undefined || bytes[at] === NEWLINE) throw this.#broken();
+        byte = bytes[++at];
+      }
     }
-    this.#at = end + 1;
+    this.#start = start;
+    this.#end = at;
+    this.#at = at + 1;
+  }
+
+  /** -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? */
+  #readNumber(): void {
+    const { bytes } = this;
+    const start = this.#at;
+    let at = start;
+    if (bytes[at] === 0x2d) at += 1;
+    if (bytes[at] === 0x30) at += 1;
+    else at = this.#digits(at);
+    if (bytes[at] === 0x2e) at = this.#digits(at + 1);
+    if (bytes[at] === 0x65 || bytes[at] === 0x45) {
+      const sign = bytes[at + 1];
+      at = this.#digits(sign === 0x2b || sign === 0x2d ? at + 2 : at + 1);
+    }
+    this.#kind = NUMBER;
+    this.#start = start;
+    this.#end = at;
+    this.#at = at;
+  }
+
+  /** Where the digits that begin at `from` end: there is at least one. */
+  #digits(from: number): number {
+    const { bytes } = this;
+    let at = from;
+    while (bytes[at]! >= 0x30 && bytes[at]! <= 0x39) at += 1;
+    if (at === from) throw this.#broken();
+    return at;
+  }
+
+  #readNested(): void {
+    const { bytes } = this;
+    const start = this.#at;
+    let depth = 0;
+    do {
+      const byte = bytes[this.#at];
+      if (byte === undefined || byte === NEWLINE) throw this.#broken();
+      if (byte === QUOTE) {
+        this.#readString();
+        continue;
+      }
+      if (byte === 0x7b || byte === 0x5b) depth += 1;
+      else if (byte === 0x7d || byte === 0x5d) depth -= 1;
+      this.#at += 1;
+    } while (depth > 0);
+    this.#kind = NESTED;
+    this.#start = start;
+    this.#end = this.#at;
+  }
+
+  #readWord(word: string, kind: TokenKind): void {
+    for (let index = 0; index < word.length; index++) {
+      if (this.bytes[this.#at + index] !== word.charCodeAt(index)) throw this.#broken();
+    }
+    this.#kind = kind;
+    this.#start = this.#at;
+    this.#at += word.length;
+    this.#end = this.#at;
+  }
+
+  #skipBlank(): void {
+    const { bytes } = this;
+    while (true) {
+      const byte = bytes[this.#at];
+      if (byte !== 0x20 && byte !== NEWLINE && byte !== 0x0d && byte !== 0x09) return;
+      this.#at += 1;
+    }
+  }
+
+  #take(byte: number): boolean {
+    if (this.bytes[this.#at] !== byte) return false;
+    this.#at += 1;
+    return true;
+  }
+
+  #expect(byte: number): void {
+    if (!this.#take(byte)) throw this.#broken();
+  }
+
+  #unescape(start: number, end: number): string {
+    return this.#parse(`"${this.bytes.toString('utf8', start, end)}"`) as string;
+  }
+
+  #parse(text: string): unknown {
     try {
-      return JSON.parse(text.slice(start - 1, end + 1)) as string;
+      return JSON.parse(text);
     } catch {
       throw this.#broken();
     }
   }
 
-  #readNested(): string {
-    const text = this.#text;
-    const start = this.#at;
-    let depth = 0;
-    do {
-      const code = text.charCodeAt(this.#at);
-      if (Number.isNaN(code) || code === 0x0a) throw this.#broken();
-      if (code === 0x22) {
-        this.#readString();
-        continue;
-      }
-      if (code === 0x7b || code === 0x5b) depth += 1;
-      else if (code === 0x7d || code === 0x5d) depth -= 1;
-      this.#at += 1;
-    } while (depth > 0);
-    return text.slice(start, this.#at);
-  }
-
-  #readWord<T>(word: string, value: T): T {
-    if (!this.#text.startsWith(word, this.#at)) throw this.#broken();
-    this.#at += word.length;
-    return value;
-  }
-
-  #skipBlank(): void {
-    const text = this.#text;
-    while (true) {
-      const code = text.charCodeAt(this.#at);
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
-      this.#at += 1;
-    }
-  }
-
-  #take(char: string): boolean {
-    if (this.#text[this.#at] !== char) return false;
-    this.#at += 1;
-    return true;
-  }
-
-  #expect(char: string): void {
-    if (!this.#take(char)) throw this.#broken();
-  }
-
   #broken(): UnfitValue {
-    const near = this.#text.slice(Math.max(0, this.#at - 20), this.#at + 20);
+    const near = this.bytes.toString('utf8', Math.max(0, this.#at - 20), this.#at + 20);
     return new UnfitValue(`no es un objeto JSON en una línea (cerca de «${near}»)`);
   }
-}
-
-/** Whether the quote at `at` is part of its string: an odd number of backslashes before it. */
-function isEscaped(text: string, at: number): boolean {
-  let backslashes = 0;
-  while (text.charCodeAt(at - 1 - backslashes) === 0x5c) backslashes += 1;
-  return backslashes % 2 === 1;
 }

@@ -23,15 +23,30 @@ export function makeCodePageWriter(codepage: string | undefined): PieceWriter | 
  * (UTF-8), and where nobody knows the code page.
  */
 export function makeUnfitFinder(codepage: string | undefined): ((text: string) => string | undefined) | undefined {
-  if (codepage === undefined || codepage === 'utf-8' || !iconv.encodingExists(codepage)) return undefined;
-  const fits = doubleByte.has(codepage)
-    ? (character: string) => iconv.decode(iconv.encode(character, codepage), codepage) === character
-    : setOf(tableOf(codepage));
+  const fits = makeCharacterTest(codepage);
+  if (fits === undefined) return undefined;
   return (text) => {
     if (isAscii.test(text)) return undefined;
     for (const character of text) if (character > '\x7f' && !fits(character)) return character;
     return undefined;
   };
+}
+
+/** Says whether a code page has a UTF-16 unit that is a character by itself, and remembers; undefined where every one fits. */
+export function makeUnitTest(codepage: string | undefined): ((unit: number) => boolean) | undefined {
+  const fits = makeCharacterTest(codepage);
+  if (fits === undefined) return undefined;
+  const known = new Uint8Array(0x1_0000);
+  return (unit) => {
+    if (known[unit] === 0) known[unit] = fits(String.fromCharCode(unit)) ? 1 : 2;
+    return known[unit] === 1;
+  };
+}
+
+function makeCharacterTest(codepage: string | undefined): ((character: string) => boolean) | undefined {
+  if (codepage === undefined || codepage === 'utf-8' || !iconv.encodingExists(codepage)) return undefined;
+  if (!doubleByte.has(codepage)) return setOf(tableOf(codepage));
+  return (character) => iconv.decode(iconv.encode(character, codepage), codepage) === character;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant
