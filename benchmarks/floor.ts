@@ -88,7 +88,7 @@ async function measurePostgres(postgresUrl: string, file: string, download: stri
     const first = await upload();
     const again = await upload();
     const rows = `SELECT row_to_json(q) FROM (SELECT codigo, nombre, activo, parametros_json -> 'precio' AS precio,
-      parametros_json -> 'fecha' AS fecha FROM piso ORDER BY codigo) q`;
+      parametros_json -> 'fecha' AS fecha FROM piso) q`;
     const open = () => client.query(copyTo(`COPY (${rows}) TO STDOUT WITH ${COPY_OPTIONS}`));
     const copySeconds = await seconds(async () => {
       for await (const _ of open());

@@ -39,7 +39,7 @@ export async function* cutChunks(
   let used = 0;
   let rows = 0;
   let sustituidos = 0;
-  const collect = makeCollector();
+  const collect = makeCollector('upload');
   const take = (): RawChunk => {
     const chunk = { bytes: large ?? buffer.subarray(0, used), rows };
     // The last one still compresses.

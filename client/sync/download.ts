@@ -92,7 +92,7 @@ async function loadOnce(
     const temp = makeTempName(tabla.nombre);
     await db.execute(createTempTableSql(temp, columns), { signal });
     let bytes = 0;
-    const collect = makeCollector();
+    const collect = makeCollector('download');
     const counted = tap(lines, (piece) => {
       bytes += piece.length;
       progress.bytes(piece.length);

@@ -17,9 +17,10 @@ const shortForm = /^\s*parametros_maestros\.tipo_campo\s*=\s*(?:'([^']+)'|([^\s'
 
 /**
  * Prepares the query of a download, in the transaction that will run it. The short form
- * `parametros_maestros.tipo_campo=cuenta` yields the rows of that tipo_campo, inactive ones too, ordered by codigo:
- * `codigo`, `nombre`, `activo`, and the other columns by their name from parametros_json (those of the schema, else
- * every key that a row has).
+ * `parametros_maestros.tipo_campo=cuenta` yields the rows of that tipo_campo, inactive ones too: `codigo`, `nombre`,
+ * `activo`, and the other columns by their name from parametros_json (those of the schema, else every key that a row has).
+ * `ordered`: by codigo, for who reads them. A `#temp` table has no order, and along the index a large table takes PostgreSQL
+ * half as long again.
  *
  * The rows carry the names that the schema has: whatever the case and the length in PostgreSQL.
  *
@@ -29,13 +30,14 @@ export async function prepareDownloadQuery(
   connection: Connection,
   tenant: string,
   tabla: TablaBajada,
+  { ordered }: { ordered: boolean },
 ): Promise<DownloadQuery> {
   const match = shortForm.exec(tabla.process.query);
   if (match !== null) {
     const from = `parametros_maestros WHERE "tenantId" = ${quoteLiteral(tenant)} AND tipo_campo = ${quoteLiteral(match[1] ?? match[2]!)}`;
     const schema = tabla.schema ?? (await deriveSchema(connection, from));
     const members = schema.columns.map(({ name }) => ({ name, json: maestroJson(name) }));
-    return { select: `SELECT ${jsonObject(members)} AS fila FROM ${from} ORDER BY codigo`, schema };
+    return { select: `SELECT ${jsonObject(members)} AS fila FROM ${from}${ordered ? ' ORDER BY codigo' : ''}`, schema };
   }
   return describeQuery(connection, tabla);
 }

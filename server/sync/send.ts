@@ -50,7 +50,8 @@ export async function openDownload(
     await setTimeouts(connection, { statementMs: config.SQL_TIMEOUT_MS });
     // Without the check a query whose reader has gone would run to its end.
     await connection.query(`SET LOCAL client_connection_check_interval = '5s'; SET LOCAL TimeZone = 'UTC'`);
-    const { select, schema } = await prepareDownloadQuery(connection, configuration.tenantId, tabla);
+    const ordered = format !== 'framed';
+    const { select, schema } = await prepareDownloadQuery(connection, configuration.tenantId, tabla, { ordered });
     await openTenantCursor(connection, select);
     const head = { tabla: tabla.nombre, schema, timestamp: new Date().toISOString() };
     const tally = { filas: 0, bytes: 0 };
@@ -81,8 +82,11 @@ async function endTransaction(connection: Connection): Promise<void> {
   await connection.query('ROLLBACK; SELECT pg_advisory_unlock_all()');
 }
 
-/** So many bytes are fetched at a time, as far as the rows before let guess. PostgreSQL keeps them, on disk if need be. */
-const BATCH_BYTES = 4 * 1024 * 1024;
+/**
+ * So many bytes are fetched at a time, as far as the rows before let guess. PostgreSQL keeps them meanwhile: less than the
+ * 4 MB of work_mem, past which they would go to the disk.
+ */
+const BATCH_BYTES = 1024 * 1024;
 const FIRST_BATCH_ROWS = 100;
 const BATCH_MAX_ROWS = 50_000;
 
