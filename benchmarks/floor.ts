@@ -89,6 +89,7 @@ async function measurePostgres(postgresUrl: string, file: string, download: stri
     const again = await upload();
     const rows = `SELECT row_to_json(q) FROM (SELECT codigo, nombre, activo, parametros_json -> 'precio' AS precio,
       parametros_json -> 'fecha' AS fecha FROM piso) q`;
+    await client.query('VACUUM ANALYZE piso');
     const open = () => client.query(copyTo(`COPY (${rows}) TO STDOUT WITH ${COPY_OPTIONS}`));
     const copySeconds = await seconds(async () => {
       for await (const _ of open());

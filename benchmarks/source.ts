@@ -21,6 +21,8 @@ export interface Source {
   sql: SqlTarget;
   /** What follows FROM. */
   table: string;
+  /** The stand-in's process; undefined where SQL Server is a real one. */
+  pid: number | undefined;
   stop(): Promise<void>;
 }
 
@@ -41,7 +43,7 @@ export async function openSource(postgresUrl: string, count: number): Promise<So
     await db.execute(createTableSql('filas', types, ['codigo']));
     await db.bulkLoad('filas', types, Readable.from(linesOf(count)), { signal });
   });
-  return { sql: target, table: 'filas', stop };
+  return { sql: target, table: 'filas', pid: undefined, stop };
 }
 
 async function startStandIn(postgresUrl: string, count: number): Promise<Source> {
@@ -57,5 +59,5 @@ async function startStandIn(postgresUrl: string, count: number): Promise<Source>
     encrypt: true,
   };
   await waitUntil(async () => (await runSql(target, 'SELECT 1 AS uno')).length === 1, standIn, 600_000);
-  return { sql: target, table: 'replay.filas', stop: standIn.stop };
+  return { sql: target, table: 'replay.filas', pid: standIn.child.pid, stop: standIn.stop };
 }

@@ -15,6 +15,7 @@ import {
   startServerFixture,
   type TenantFixture,
 } from '../fixtures/system.ts';
+import { type CpuSeconds, countCpu } from './cpu.ts';
 import { downloadSchema, type Floor, measureFloor } from './floor.ts';
 import { openFreebcp } from './freebcp.ts';
 import { drawMemory, type MemoryCurve, sampleMemory } from './memory.ts';
@@ -41,6 +42,7 @@ interface Line {
   floor?: number;
   agent?: number;
   server?: number;
+  cpu?: CpuSeconds;
 }
 
 const FIRST = 'upload, empty table';
@@ -115,12 +117,14 @@ async function measureSize({ server, source, rows, bytes, floor, twice, curves }
   const tenant = await openTenant(server, source, `bench-${rows}`, rows);
   try {
     const measure = async (who: TenantFixture, what: string, flag: string, size: number, floorSeconds?: number) => {
-      const line = await measureAgent(server, who, { what, rows, args: ['sync', flag], curves });
+      const line = await measureAgent(server, source, who, { what, rows, args: ['sync', flag], curves });
       return { ...line, bytes: size, ...(floorSeconds === undefined ? {} : { floor: floorSeconds }) };
     };
     const lines: Line[] = [await measure(tenant, FIRST, '--upload-only', bytes, floor?.first)];
     await expectCount(server, rows);
     lines.push(await measure(tenant, AGAIN, '--upload-only', bytes, floor?.again));
+    // As autovacuum would, some time or other, beside what is measured.
+    await inDatabase(server, 'VACUUM ANALYZE parametros_maestros');
     const slower = floor && Math.max(floor.copyTo, floor.bulkLoad);
     lines.push(await measure(tenant, DOWNLOAD, '--download-only', await downloadBytes(tenant), slower));
     if (!twice) return lines;
@@ -166,26 +170,35 @@ async function openTenant(
 /** A run of the agent, from the start of its process to its end. */
 async function measureAgent(
   server: ServerFixture,
+  source: Source,
   { folder, password }: TenantFixture,
   { what, rows, args, curves }: { what: string; rows: number; args: string[]; curves: MemoryCurve[] },
 ): Promise<Omit<Line, 'bytes'>> {
   const env = { SYNC_CONFIG_PASSWORD: password };
   const agent = startAgent([...args, '--carpeta', folder], { cwd: folder, env });
+  const cpu = countCpu(server.running.child.pid, source.pid);
   const memory = { agent: sampleMemory(agent.child.pid), server: sampleMemory(server.running.child.pid) };
   const { code, seconds, peakRss } = await agent.finished;
   for (const process of ['agent', 'server'] as const) {
     curves.push({ process, what, rows, samples: memory[process].stop() });
   }
   if (code !== 0) throw new Error(`ax-sync-client ${args.join(' ')}:\n${agent.output()}`);
-  return { filas: rows, what, seconds, agent: peakRss, server: server.running.peakRss() };
+  return { filas: rows, what, seconds, agent: peakRss, server: server.running.peakRss(), cpu: cpu.stop() };
 }
 
 async function expectCount(server: ServerFixture, count: number): Promise<void> {
+  const [row] = await inDatabase(server, 'SELECT count(*)::int AS n FROM parametros_maestros');
+  if (row?.n !== count) throw new Error(`${row?.n} rows arrived instead of ${count}`);
+}
+
+async function inDatabase(server: ServerFixture, sql: string): Promise<{ n?: number }[]> {
   const client = new pg.Client({ connectionString: server.databaseUrl });
   await client.connect();
-  const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM parametros_maestros');
-  await client.end();
-  if (rows[0]?.n !== count) throw new Error(`${rows[0]?.n} rows arrived instead of ${count}`);
+  try {
+    return (await client.query<{ n?: number }>(sql)).rows;
+  } finally {
+    await client.end();
+  }
 }
 
 async function downloadBytes(tenant: TenantFixture): Promise<number> {
@@ -252,5 +265,15 @@ function print(lines: readonly Line[]): void {
     console.log(
       `| ${filas} | ${what} | ${seconds.toFixed(2)} | ${speed} | ${floor?.toFixed(2) ?? ''} | ${ratio} | ${mega(agent)} | ${mega(server)} |`,
     );
+  }
+  console.log(
+    '\n| rows | what | s | agent | server | PostgreSQL | stand-in | of all cores |\n|---:|---|---:|---:|---:|---:|---:|---:|',
+  );
+  for (const { filas, what, seconds, cpu } of lines) {
+    if (cpu === undefined) continue;
+    const { agent, server, postgres, standIn } = cpu;
+    const used = (agent + server + postgres + (standIn ?? 0)) / seconds / cpus().length;
+    const parts = [seconds, agent, server, postgres, standIn].map((value) => value?.toFixed(1) ?? '');
+    console.log(`| ${filas} | ${what} | ${parts.join(' | ')} | ${Math.round(100 * used)} % |`);
   }
 }

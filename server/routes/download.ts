@@ -43,9 +43,7 @@ export const downloadRoutes: Routes = async (app, context) => {
       const encoder = makeEncoder(request.headers['accept-encoding']);
       const rows = Readable.from(
         watchReader(download, context.config.TRANSFER_IDLE_MS, () => reply.raw.destroy()),
-        {
-          objectMode: false,
-        },
+        { objectMode: false, highWaterMark: READ_AHEAD_BYTES },
       );
       reply.header('vary', 'accept, accept-encoding').type(mediaTypeOf[format]);
       let body: Readable = rows;
@@ -58,6 +56,9 @@ export const downloadRoutes: Routes = async (app, context) => {
     },
   );
 };
+
+/** What is read before it is compressed, so that PostgreSQL works on while that is done. */
+const READ_AHEAD_BYTES = 1024 * 1024;
 
 /** Cuts a download that nobody reads: it holds a connection and a snapshot of the database. */
 async function* watchReader<T>(source: AsyncIterable<T>, idleMs: number, cut: () => void): AsyncGenerator<T> {
