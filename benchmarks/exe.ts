@@ -3,7 +3,7 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { compileAgent, withBunsWidth, withoutAzure } from '../client/exe/compile.ts';
+import { compileAgent } from '../client/exe/compile.ts';
 
 /**
  * `bun benchmarks/exe.ts [ROUNDS]`: what makes the compiled agent as large as it is, and how long it takes to start
@@ -52,8 +52,7 @@ try {
     shipped,
     await make('without bytecode', { bytecode: false }),
     await make('without minify', { minify: false }),
-    await make('with tedious as it comes', { plugins: [withBunsWidth] }),
-    await make('with string-width as it comes', { plugins: [withoutAzure] }),
+    await make('with tedious as it comes', { plugins: [] }),
     await make('with a source map', { sourcemap: 'inline' }),
     await make('an empty program', { program: empty }),
     await strip('strip --strip-debug', shipped, '--strip-debug'),

@@ -8,27 +8,11 @@ export const targets = { 'windows-x64': 'ax-sync-client.exe', 'linux-x64': 'ax-s
  * tedious loads the Azure libraries at its start, for logins with Azure AD and for Always Encrypted. The agent uses
  * neither, and they are a quarter of its code and a third of the time that it takes to start.
  */
-export const withoutAzure: BunPlugin = {
+const withoutAzure: BunPlugin = {
   name: 'without-azure',
   setup(build) {
     build.onResolve({ filter: /^@azure\// }, ({ path }) => ({ path, namespace: 'absent' }));
     build.onLoad({ filter: /./, namespace: 'absent' }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
-  },
-};
-
-/** yargs lays out its help by string-width, which makes an Intl.Segmenter when it is loaded; Bun measures text by itself. */
-export const withBunsWidth: BunPlugin = {
-  name: 'with-buns-width',
-  setup(build) {
-    build.onResolve({ filter: /^string-width$/ }, ({ importer }) =>
-      /node_modules[\\/](yargs|cliui|wrap-ansi)[\\/]/.test(importer)
-        ? { path: 'string-width', namespace: 'bun-width' }
-        : undefined,
-    );
-    build.onLoad({ filter: /./, namespace: 'bun-width' }, () => ({
-      contents: 'export default Bun.stringWidth;',
-      loader: 'js',
-    }));
   },
 };
 
@@ -51,7 +35,7 @@ export async function compileAgent(
     minify: true,
     // The program is compiled before it is shipped, not at each of its starts.
     bytecode: true,
-    plugins: [withoutAzure, withBunsWidth],
+    plugins: [withoutAzure],
     define: { AX_SYNC_COMMIT: JSON.stringify(commit), AX_SYNC_BUILT: JSON.stringify(built) },
     ...options,
     // A .env or a bunfig.toml in the folder where it is started would change the program, or run another.
