@@ -23,6 +23,7 @@ import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { commitDurably, setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
 import { type EnvelopeHead, readEnvelope } from './envelope.ts';
+import { collecting } from './memory.ts';
 import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
 import {
   checkDigest,
@@ -200,9 +201,8 @@ async function copyBody(
   trozo?: number,
 ): Promise<number> {
   const copy = copyLinesInto(connection, table);
-  const lines = stages.reduce<AsyncGenerator<Buffer>>(
-    (source, stage) => stage(source),
-    readBody(body, config.TRANSFER_IDLE_MS),
+  const lines = collecting(
+    stages.reduce<AsyncGenerator<Buffer>>((source, stage) => stage(source), readBody(body, config.TRANSFER_IDLE_MS)),
   );
   try {
     await pipeline(lines, copy);

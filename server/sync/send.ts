@@ -10,6 +10,7 @@ import { translateSqlError } from '../postgres/errors.ts';
 import type { Borrowed, Connection } from '../postgres/pool.ts';
 import { nextRows, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
+import { collecting } from './memory.ts';
 import { logFailure } from './phase.ts';
 
 /**
@@ -119,7 +120,7 @@ async function* readBatches(
 
 async function* readLines(connection: Connection, select: string, tally: Tally): AsyncGenerator<Buffer> {
   const source = copyLinesFrom(connection, select);
-  for await (const bytes of source as AsyncIterable<Buffer>) {
+  for await (const bytes of collecting(source)) {
     tally.bytes += bytes.length;
     yield bytes;
   }
