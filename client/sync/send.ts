@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Commit, Modo, UploadResult } from '../../protocol/api.ts';
 import { digestOfDigests } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { AgentError, agentError } from '../agent-error.ts';
 import type { Backend, SealedChunk } from '../http/backend.ts';
-import { isRetryable } from '../retry.ts';
 import type { ChunkStore, StoredChunk } from '../spool/chunk-store.ts';
 import type { ChunkInfo } from '../spool/manifest.ts';
 import { sealNothing } from './chunks.ts';
+import { Patience } from './patience.ts';
 
 /** The end of an upload: chunks go to the backend, which applies all of them or none. */
 
@@ -16,10 +15,6 @@ import { sealNothing } from './chunks.ts';
 export const CHUNKS_IN_FLIGHT = 2;
 /** How often the backend may turn out to have forgotten the upload, or part of it, before that counts as a failure. */
 const MAX_ROUNDS = 5;
-/** While rows are still read into the spool a dead network is no failure; it is tried again so often. */
-const PAUSE_MS = 5000;
-/** So long without a chunk delivered while the spool is full, and the reading is given up: it holds SQL Server's locks. */
-const FULL_MS = 15 * 60_000;
 
 export interface SentUpload {
   result: UploadResult;
@@ -285,45 +280,6 @@ function totalsOf(store: ChunkStore): { totals: Commit; bytes: number } {
     bytes += chunk.bytes;
   }
   return { totals: { trozos: digests.length, filas, digest: digestOfDigests(digests) }, bytes };
-}
-
-/**
- * While rows are read into a store that outlives the process, a network that is down is waited for: the rows are safe, and
- * stopping would have them read again. Once all is read, or when the store has been full for long, the failure counts.
- */
-class Patience {
-  readonly #store: ChunkStore;
-  readonly #onWait: (error: unknown) => void;
-  readonly #signal: AbortSignal;
-  #deliveredAt = performance.now();
-  #told = false;
-
-  constructor(store: ChunkStore, onWait: (error: unknown) => void, signal: AbortSignal) {
-    this.#store = store;
-    this.#onWait = onWait;
-    this.#signal = signal;
-  }
-
-  delivered(): void {
-    this.#deliveredAt = performance.now();
-    this.#told = false;
-  }
-
-  async keep<T>(work: () => Promise<T>): Promise<T> {
-    while (true) {
-      // Asked before the attempt: one more is made after the last chunk is there.
-      const reading = this.#store.durable && !this.#store.complete;
-      try {
-        return await work();
-      } catch (error) {
-        if (!reading || this.#signal.aborted || !isRetryable(error)) throw error;
-        if (this.#store.full && performance.now() - this.#deliveredAt > FULL_MS) throw error;
-        if (!this.#told) this.#onWait(error);
-        this.#told = true;
-        await sleep(PAUSE_MS, undefined, { signal: this.#signal });
-      }
-    }
-  }
 }
 
 async function* joined<T>(read: T[], rest: AsyncGenerator<T>): AsyncGenerator<T> {

@@ -17,8 +17,6 @@ const decimalShape = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/;
  * Throws UnfitValue where it is not a number, or has digits below the scale or above the precision.
  */
 export function readDecimal(text: string, precision: number, scale: number): number | bigint {
-  const short = readShort(text, scale);
-  if (short !== undefined && Math.abs(short) < 10 ** precision) return short;
   const match = decimalShape.exec(text.trim());
   if (match === null || (match[2] === '' && (match[3] ?? '') === '')) throw new UnfitValue('no es un número');
   const exponent = Number(match[4] ?? 0);
@@ -39,27 +37,6 @@ export function readDecimal(text: string, precision: number, scale: number): num
   const kept = digits.slice(first, end).padEnd(end - first, '0');
   if (kept.length <= 15) return match[1] === '-' ? -Number(kept) : Number(kept);
   return match[1] === '-' ? -BigInt(kept) : BigInt(kept);
-}
-
-/** What most values are, `-12.50`, of up to 15 digits at the scale; undefined for all else, good or bad. */
-function readShort(text: string, scale: number): number | undefined {
-  const negative = text.charCodeAt(0) === 0x2d;
-  let value = 0;
-  let digits = 0;
-  let point = -1;
-  for (let at = negative ? 1 : 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === 0x2e && point === -1) {
-      point = digits;
-      continue;
-    }
-    if (code < 0x30 || code > 0x39 || digits === 15) return undefined;
-    value = value * 10 + code - 0x30;
-    digits += 1;
-  }
-  const missing = scale - (point === -1 ? 0 : digits - point);
-  if (digits === 0 || missing < 0 || digits + missing > 15) return undefined;
-  return (negative ? -value : value) * 10 ** missing;
 }
 
 /** Reads a whole number between the two bounds, written in any way that has no fraction: `5`, `5.00`, `5e0`. */

@@ -5,13 +5,10 @@ import { type Cell, type Codec, MAX_OVERHEAD, writeNull } from './codec.ts';
 import { NOT_NULLABLE } from './data-types.ts';
 import { UnfitValue } from './exact.ts';
 import { RowWriter } from './row-writer.ts';
-import { NULL, RowScanner, UnfitCell } from './scanner.ts';
+import { NULL, RowScanner, UnfitCell, type WantedKey } from './scanner.ts';
 
 /** A column of the load. */
-export interface SourceColumn {
-  name: string;
-  /** Whether a JSON number may stand there; where it may not (binary), its digits would pass for base64. */
-  numbers: boolean;
+export interface SourceColumn extends WantedKey {
   nullable: boolean;
   codec: Codec;
 }
