@@ -13,12 +13,29 @@ const Timestamp = Type.String({
 
 export const ModoSchema = Type.Union([Type.Literal('completo'), Type.Literal('incremental')]);
 
+/**
+ * A generation: the state of a table at the centre that one commit made, named by that commit's upload (its id, or the
+ * Idempotency-Key of a one-shot one).
+ */
+export const GeneracionSchema = Type.String({ pattern: '^[!-~]{1,200}$' });
+
+/** What an upload says of the reading that it is; of both kinds of upload. */
+export const lecturaProperties = {
+  /** The generation that the sender's mark stands on. Without it nothing is compared. */
+  base: Type.Optional(GeneracionSchema),
+  /** The source's UTC clock before the reading. Without it nothing is compared. */
+  lectura: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,7})?Z$' })),
+  /** The sender has seen that the source's clock went back: `lectura` may be older than the newest. */
+  relojAtrasado: Type.Optional(Type.Boolean()),
+};
+
 /** POST /uploads/:tenantId */
 export const OpenUploadSchema = Type.Object({
   tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
   modo: ModoSchema,
   /** The client's own random name for it: opening it again, after a lost answer, opens no second one. */
   id: Type.Optional(Type.String({ pattern: '^[0-9a-f]{32}$' })),
+  ...lecturaProperties,
 });
 
 export interface OpenUploadResponse {
@@ -73,6 +90,8 @@ export interface UploadResult {
   registrosDesactivados: number;
   /** Lines whose key came again later in the same upload: the last one won. */
   clavesRepetidas: number;
+  /** The generation that it made; not there where it has no name, and of an older server. */
+  generacion?: string;
   timestamp: string;
 }
 

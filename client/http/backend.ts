@@ -2,7 +2,6 @@ import type {
   Commit,
   LogEntry,
   LogsResponse,
-  Modo,
   OpenUpload,
   OpenUploadResponse,
   RegisterAgentResponse,
@@ -34,6 +33,9 @@ export interface SealedChunk {
   digest: string;
   rows: number;
 }
+
+/** What the backend is told of an upload. */
+export type UploadDescription = Omit<OpenUpload, 'id'>;
 
 export interface BackendOptions {
   url: string;
@@ -125,12 +127,11 @@ export class Backend {
 
   /** One request, all or nothing. `idempotencyKey` makes its repetition harmless. */
   async uploadOnce(
-    tabla: string,
-    modo: Modo,
+    { relojAtrasado, ...upload }: UploadDescription,
     { body, digest }: SealedChunk,
     { idempotencyKey, signal }: { idempotencyKey: string; signal: AbortSignal },
   ): Promise<UploadResult> {
-    const query = new URLSearchParams({ tabla, modo });
+    const query = new URLSearchParams({ ...upload, ...(relojAtrasado === true ? { relojAtrasado: 'true' } : {}) });
     const answer = await this.#json('POST', `${paths.upload(this.#options.tenant)}?${query}`, {
       headers: {
         'content-type': mediaTypes.ndjson,
@@ -147,7 +148,7 @@ export class Backend {
   }
 
   /** `id`: 32 random hexadecimal digits, so that opening it again after a lost answer opens no second one. */
-  async openUpload(upload: Required<OpenUpload>, signal: AbortSignal): Promise<OpenUploadResponse> {
+  async openUpload(upload: UploadDescription & { id: string }, signal: AbortSignal): Promise<OpenUploadResponse> {
     return (await this.#postJson(paths.uploads(this.#options.tenant), upload, { signal })) as OpenUploadResponse;
   }
 

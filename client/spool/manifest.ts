@@ -34,6 +34,12 @@ export const UploadHeadSchema = Type.Object({
   ultimaSync: Type.Union([Type.String(), Type.Null()]),
   /** The mark that it was read from. */
   desde: Type.Union([Clock, Type.Null()]),
+  /** The generation of that mark (protocol/api.ts). */
+  base: Type.Optional(Type.String()),
+  /** SQL Server's UTC clock before the reading; of manifests without it, that of `reloj`. */
+  lectura: Type.Optional(Type.String()),
+  /** SQL Server's clock went back before this reading. */
+  relojAtrasado: Type.Optional(Type.Boolean()),
   /** The column of `particion`. */
   particion: Type.Union([Type.String(), Type.Null()]),
 });

@@ -31,6 +31,8 @@ const MarkSchema = Type.Object({
   huella: Type.String(),
   ultimaEjecucion: Type.String(),
   filas: Type.Integer(),
+  /** The generation at the centre that it stands on; none of an older server's or agent's. */
+  generacion: Type.Optional(Type.String()),
 });
 export type Mark = Type.Static<typeof MarkSchema>;
 

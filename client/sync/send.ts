@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { Commit, Modo, UploadResult } from '../../protocol/api.ts';
+import type { Commit, UploadResult } from '../../protocol/api.ts';
 import { digestOfDigests } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { AgentError, agentError } from '../agent-error.ts';
-import type { Backend, SealedChunk } from '../http/backend.ts';
+import type { Backend, SealedChunk, UploadDescription } from '../http/backend.ts';
 import type { ChunkStore, StoredChunk } from '../spool/chunk-store.ts';
-import type { ChunkInfo } from '../spool/manifest.ts';
+import type { ChunkInfo, UploadHead } from '../spool/manifest.ts';
 import { sealNothing } from './chunks.ts';
 import { Patience } from './patience.ts';
 
@@ -31,10 +31,8 @@ export function isChunkLost(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'TROZO_PERDIDO';
 }
 
-export interface UploadKind {
-  tabla: string;
-  modo: Modo;
-}
+/** What the backend is told of an upload, of whichever kind. */
+export type UploadKind = Pick<UploadHead, 'tabla' | 'modo' | 'base' | 'lectura' | 'relojAtrasado'>;
 
 export interface SendOptions extends UploadKind {
   /** Whether an upload without rows still has to happen. */
@@ -86,11 +84,11 @@ export async function sendChunks(
 
 async function sendOne(
   backend: Backend,
-  { tabla, modo, onCommit, signal }: UploadKind & Pick<SendOptions, 'onCommit' | 'signal'>,
+  { onCommit, signal, ...kind }: UploadKind & Pick<SendOptions, 'onCommit' | 'signal'>,
   chunk: SealedChunk,
 ): Promise<SentUpload> {
   onCommit?.();
-  const result = await backend.uploadOnce(tabla, modo, chunk, { idempotencyKey: randomUUID(), signal });
+  const result = await backend.uploadOnce(toldOf(kind), chunk, { idempotencyKey: randomUUID(), signal });
   return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0 };
 }
 
@@ -164,7 +162,7 @@ export async function deliver(
 /** The upload at the backend and the chunks that it has; a new one where what it has is not what the store holds. */
 async function findOrOpen(
   backend: Backend,
-  { tabla, modo }: UploadKind,
+  kind: UploadKind,
   store: ChunkStore,
   signal: AbortSignal,
 ): Promise<{ id: string; stored: Set<number>; committed: boolean }> {
@@ -182,8 +180,18 @@ async function findOrOpen(
   const id = randomUUID().replaceAll('-', '');
   // Known before it exists: a run that dies here leaves nothing that the next one does not find.
   await store.setId(id);
-  await openToTheEnd(backend, { id, tabla, modo }, signal);
+  await openToTheEnd(backend, { id, ...toldOf(kind) }, signal);
   return { id, stored: new Set(), committed: false };
+}
+
+/** SQL Server tells its UTC clock without a zone. */
+function toldOf({ tabla, modo, base, lectura, relojAtrasado }: UploadKind): UploadDescription {
+  return {
+    ...{ tabla, modo },
+    ...(base === undefined ? {} : { base }),
+    ...(lectura === undefined ? {} : { lectura: `${lectura}Z` }),
+    ...(relojAtrasado === undefined ? {} : { relojAtrasado }),
+  };
 }
 
 const ABANDON_MS = 5000;
@@ -192,7 +200,11 @@ const ABANDON_MS = 5000;
  * Opens an upload. Aborted meanwhile, it still waits a little for the answer: a request that comes after the one that
  * abandons the upload would leave it open. Throws the signal's reason.
  */
-async function openToTheEnd(backend: Backend, upload: UploadKind & { id: string }, signal: AbortSignal): Promise<void> {
+async function openToTheEnd(
+  backend: Backend,
+  upload: UploadDescription & { id: string },
+  signal: AbortSignal,
+): Promise<void> {
   signal.throwIfAborted();
   const late = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;

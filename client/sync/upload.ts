@@ -149,6 +149,8 @@ async function readHead(
     reloj,
     ultimaSync: boundMark(tabla, tabla.incremental === true ? mark : undefined, reloj),
     desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
+    ...(mark?.generacion === undefined ? {} : { base: mark.generacion }),
+    lectura: reloj.utc,
     particion: tabla.particion?.columna ?? null,
   };
 }
@@ -241,14 +243,20 @@ async function* readTable(
 async function confirm(
   context: SyncContext,
   tabla: TablaSubida,
-  { huella, modo, reloj, ultimaSync }: UploadHead,
+  { base, huella, modo, reloj, ultimaSync }: UploadHead,
   sent: SentUpload | undefined,
   replaced: number,
   store: ChunkStore | undefined,
 ) {
   const { log, marks } = context;
   const filas = sent?.rows ?? 0;
-  await marks.set(tabla.nombre, { ...reloj, huella, ultimaEjecucion: new Date().toISOString(), filas });
+  // Where nothing was sent the centre stayed as it was.
+  const generacion = sent === undefined ? base : sent.result.generacion;
+  const ultimaEjecucion = new Date().toISOString();
+  await marks.set(tabla.nombre, {
+    ...{ ...reloj, huella, ultimaEjecucion, filas },
+    ...(generacion === undefined ? {} : { generacion }),
+  });
   if (store !== undefined) await removeStore(context, store);
   if (replaced > 0) {
     log.warn(`${replaced} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
