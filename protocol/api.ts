@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { limits } from './constants.ts';
+import { MUESTRA_MAX } from './guard.ts';
 
 /**
  * Bodies and answers of the API, beside the configuration (config.ts) and the errors (errors.ts). Either side passes over
@@ -7,6 +8,8 @@ import { limits } from './constants.ts';
  */
 
 const Count = Type.Integer({ minimum: 0 });
+/** A count that PostgreSQL keeps as an integer. */
+const Many = Type.Integer({ minimum: 0, maximum: 2_147_483_647 });
 const Timestamp = Type.String({
   pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?(Z|[+-]\\d\\d:\\d\\d)$',
 });
@@ -204,6 +207,55 @@ export interface StatusResponse {
   }[];
   /** Uploads that wait for their commit. */
   subidasAbiertas: { id: string; tabla: string; trozos: number; filas: number; expira: string }[];
+  /** Most first; not from servers of an earlier version. */
+  bajasRetenidas?: BajasRetenidas[];
+}
+
+/** POST /bajas/:tenantId: bajas that an agent holds back at its SQL Server (guard.ts), or that none are any more. */
+export const ReportBajasSchema = Type.Object({
+  direccion: Type.Literal('download'),
+  tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
+  /** Of the set of keys, in no order; hexadecimal. */
+  digest: Type.String({ pattern: '^[0-9a-f]{16,64}$' }),
+  /** 0: nothing is held back any more. */
+  bajas: Many,
+  /** Rows of the target before the run. */
+  total: Many,
+  /** Some of the keys. */
+  muestra: Type.Array(Type.String({ maxLength: 1000 }), { maxItems: MUESTRA_MAX }),
+  /** What the same run inserts. */
+  altas: Type.Optional(Many),
+  muestraAltas: Type.Optional(Type.Array(Type.String({ maxLength: 1000 }), { maxItems: MUESTRA_MAX })),
+  /** What was approved has been applied: the approval is used up. */
+  aplicada: Type.Optional(Type.Boolean()),
+});
+
+export type EstadoBajas = 'pendiente' | 'aprobada' | 'descartada';
+
+export interface ReportBajasResponse {
+  success: true;
+  /** `ninguna` and `aplicada` answer `bajas: 0` and `aplicada`. */
+  estado: EstadoBajas | 'ninguna' | 'aplicada';
+  /** Whether this set is told of for the first time. */
+  nueva: boolean;
+}
+
+/** Bajas that wait for an administrator, or of which he has decided. */
+export interface BajasRetenidas {
+  id: string;
+  direccion: 'upload' | 'download';
+  tabla: string;
+  /** Of a download: whose target it is, where the agent said so. */
+  agente: string;
+  bajas: number;
+  total: number;
+  muestra: string[];
+  altas: number;
+  muestraAltas: string[];
+  estado: EstadoBajas;
+  desde: string;
+  /** When they are forgotten, and asked for again if they are still there; null: discarded. */
+  hasta: string | null;
 }
 
 export type Modo = Type.Static<typeof ModoSchema>;
@@ -211,4 +263,5 @@ export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
 export type Commit = Type.Static<typeof CommitSchema>;
 export type RunPhase = Type.Static<typeof RunPhaseSchema>;
 export type RotateKey = Type.Static<typeof RotateKeySchema>;
+export type ReportBajas = Type.Static<typeof ReportBajasSchema>;
 export type LogEntry = Type.Static<typeof LogEntrySchema>;

@@ -37,6 +37,17 @@ const NombreConexionSchema = Type.Optional(Type.String({ pattern: CONEXION }));
 /** Columns that the agent encrypts before they leave the tenant's machine, and decrypts when they come down. */
 const CamposSensiblesSchema = Type.Optional(Type.Array(ColumnName, { minItems: 1, maxItems: 256 }));
 
+/** When bajas wait for an administrator (guard.ts says the defaults). */
+const GuardaSchema = Type.Optional(
+  Type.Object(
+    {
+      bajas: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000 })),
+      porciento: Type.Optional(Type.Number({ minimum: 0, maximum: 100 })),
+    },
+    Strict,
+  ),
+);
+
 export const TablaSubidaSchema = Type.Object(
   {
     nombre: TableName,
@@ -49,6 +60,7 @@ export const TablaSubidaSchema = Type.Object(
     tipoCampo: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
     /** Full uploads only: rows of this `tipo_campo` that the source no longer has become `activo = false`. */
     desactivarAusentes: Type.Optional(Type.Boolean()),
+    guarda: GuardaSchema,
     /** Which clock `campoFecha` holds: SQL Server's local time (GETDATE) or UTC. Default local. */
     reloj: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('utc')])),
     /** The mark is set back by this much, for transactions still open while the table is read. Default 60. */
@@ -80,6 +92,7 @@ export const TablaBajadaSchema = Type.Object(
     conexion: NombreConexionSchema,
     primaryKey: Type.Optional(PrimaryKeySchema),
     schema: Type.Optional(EsquemaSchema),
+    guarda: GuardaSchema,
     camposSensibles: CamposSensiblesSchema,
     pre_process: Type.Optional(FaseSchema),
     process: ProcessSchema,

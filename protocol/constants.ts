@@ -17,6 +17,7 @@ export const paths = {
   agents: (tenant: string) => `/agents/${encodeURIComponent(tenant)}`,
   status: (tenant: string) => `/status/${encodeURIComponent(tenant)}`,
   logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
+  bajas: (tenant: string) => `/bajas/${encodeURIComponent(tenant)}`,
 } as const;
 
 /** How the agent calls itself, before its version: `ax-sync-client/1.0.0`. */

@@ -24,6 +24,7 @@ import { answerBadHttp, answerBadUrl, EXPECTS_SOMETHING, problems } from './plug
 import { openDatabase } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { agentsRoutes } from './routes/agents.ts';
+import { bajasRoutes } from './routes/bajas.ts';
 import { configRoutes } from './routes/config.ts';
 import { downloadRoutes } from './routes/download.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -104,6 +105,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
             logsRoutes,
             keysRoutes,
             statusRoutes,
+            bajasRoutes,
           ];
           for (const routes of groups) await tenants.register(routes, context);
         });

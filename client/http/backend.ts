@@ -5,6 +5,8 @@ import type {
   OpenUpload,
   OpenUploadResponse,
   RegisterAgentResponse,
+  ReportBajas,
+  ReportBajasResponse,
   RotateKey,
   RotateKeyResponse,
   RunPhase,
@@ -218,6 +220,14 @@ export class Backend {
     const path = paths.phases(this.#options.tenant);
     const options = { signal, timeoutMs: SQL_MS, isTransfer: true, when: isRefusal };
     return (await this.#postJson(path, phase, options)) as RunPhaseResponse;
+  }
+
+  /**
+   * Tells of bajas that are held back at SQL Server, and asks whether an administrator has decided of this very set. Repeating it
+   * does no harm. Throws SyncError RUTA_DESCONOCIDA: a backend that knows no bajas retenidas.
+   */
+  async reportBajas(report: ReportBajas, signal: AbortSignal): Promise<ReportBajasResponse> {
+    return (await this.#postJson(paths.bajas(this.#options.tenant), report, { signal })) as ReportBajasResponse;
   }
 
   async fetchStatus(signal: AbortSignal): Promise<StatusResponse> {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { deleteExpiredBajas } from '../data/bajas.ts';
 import { deleteOldIdempotencyKeys } from '../data/idempotency.ts';
 import { deleteExpiredUploads } from '../data/uploads.ts';
 import type { Context } from '../sync/context.ts';
@@ -12,10 +13,13 @@ export const janitor = fp(async (app: FastifyInstance, context: Context) => {
   const { config, database } = context;
   const clean = async () => {
     try {
-      const [uploads, answers] = await database.withConnection(async (connection) => [
-        await deleteExpiredUploads(connection),
-        await deleteOldIdempotencyKeys(connection, config.UPLOAD_EXPIRE_HOURS),
-      ]);
+      const [uploads, answers] = await database.withConnection(async (connection) => {
+        await deleteExpiredBajas(connection);
+        return [
+          await deleteExpiredUploads(connection),
+          await deleteOldIdempotencyKeys(connection, config.UPLOAD_EXPIRE_HOURS),
+        ];
+      });
       if (uploads! + answers! > 0) app.log.info({ uploads, answers }, 'se olvidaron subidas caducadas');
       await sealPasswords(context, app.log);
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { StatusResponse } from '../../protocol/api.ts';
 import type { Routes } from '../app.ts';
+import { listBajas } from '../data/bajas.ts';
 import { lastByTable } from '../data/logs.ts';
 import { findOpenUploads } from '../data/uploads.ts';
 import { TenantParams } from './params.ts';
@@ -17,6 +18,7 @@ export const statusRoutes: Routes = async (app, { database }) => {
         ultimaModificacion: tenant.ultimaModificacion.toISOString(),
         tablas: await lastByTable(connection, tenant.tenantId),
         subidasAbiertas: await findOpenUploads(connection, tenant.tenantId),
+        bajasRetenidas: await listBajas(connection, tenant.tenantId),
       })),
   );
 };

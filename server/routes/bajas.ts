@@ -1,0 +1,39 @@
+import { type ReportBajasResponse, ReportBajasSchema } from '../../protocol/api.ts';
+import { headers } from '../../protocol/constants.ts';
+import type { Routes } from '../app.ts';
+import { listAgents } from '../data/agents.ts';
+import { forgetBajas, type Place, retainBajas, shortenApproval } from '../data/bajas.ts';
+import { findDownloadTable } from '../data/configurations.ts';
+import { inTransaction } from '../postgres/pool.ts';
+import { jsonBody } from './bodies.ts';
+import { TenantParams } from './params.ts';
+
+/** POST /bajas/:tenantId: what an agent holds back at its SQL Server, and whether an administrator has decided of it. */
+export const bajasRoutes: Routes = async (app, { config, database }) => {
+  app.post(
+    '/bajas/:tenantId',
+    { schema: { tags: ['bajas'], params: TenantParams, body: ReportBajasSchema }, ...jsonBody(config) },
+    async (request): Promise<ReportBajasResponse> => {
+      const { tenant, body, log } = request;
+      const { direccion, digest, bajas, total, muestra, altas = 0, muestraAltas = [], aplicada = false } = body;
+      const tabla = findDownloadTable(tenant, body.tabla).nombre;
+      return database.withConnection(async (connection) => {
+        const named = request.headers[headers.agent];
+        const known = named === undefined ? [] : await listAgents(connection, tenant.tenantId);
+        const agente = known.find(({ id }) => id === named)?.id ?? '';
+        const place: Place = { tenant: tenant.tenantId, direccion, tabla, agente };
+        return inTransaction(connection, async () => {
+          if (bajas === 0 || aplicada) {
+            await forgetBajas(connection, place);
+            return { success: true, estado: aplicada ? 'aplicada' : 'ninguna', nueva: false };
+          }
+          const found = { digest, bajas, total, muestra, altas, muestraAltas };
+          const { id, estado, nueva } = await retainBajas(connection, place, found);
+          if (estado === 'aprobada') await shortenApproval(connection, id);
+          if (nueva) log.warn({ tenant: tenant.tenantId, tabla, bajas, total, altas, muestra }, 'bajas retenidas');
+          return { success: true, estado, nueva };
+        });
+      });
+    },
+  );
+};
