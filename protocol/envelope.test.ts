@@ -32,11 +32,39 @@ test('a change in any part of it is noticed', () => {
   }
 });
 
+test('costs 64 MiB to try a password; a planted header that would cost more than twice that is refused before any work', () => {
+  const sealed = sealEnvelope(secret, 'clave');
+  // log2 N, r, p: 128 · N · r bytes.
+  expect([...sealed.subarray(4, 7)]).toEqual([16, 8, 1]);
+  const planted = [
+    [18, 8, 1],
+    [20, 8, 1],
+    [17, 9, 1],
+    [20, 16, 4],
+    [16, 8, 3],
+    [255, 255, 255],
+  ];
+  for (const costs of planted) {
+    const costly = Buffer.from(sealed);
+    costly.set(costs, 4);
+    const before = process.memoryUsage.rss();
+    expect(() => openEnvelope(costly, 'clave'), costs.join()).toThrow(expect.objectContaining({ reason: 'cost' }));
+    expect(process.memoryUsage.rss() - before).toBeLessThan(64e6);
+  }
+});
+
+test('an envelope that an earlier version sealed at half the cost opens', () => {
+  // sealEnvelope of the first version, with N = 2^15.
+  const old =
+    'QVhTMQ8IAVLa+SdRFpQ151kycyHll9QubHSZTU2S5JlIzANNJi9uFjKW2MD+4jVVghz6GjsKr4upStztpZpBByDTaaAzXbqbREvaBZs=';
+  expect(openEnvelope(Buffer.from(old, 'base64'), 'contraseña')).toEqual(secret);
+});
+
 test('a cut file, an empty file and a planted cost are refused before any work', () => {
   const sealed = sealEnvelope(secret, 'clave');
   expect(() => openEnvelope(sealed.subarray(0, 40), 'clave')).toThrow(expect.objectContaining({ reason: 'layout' }));
   expect(() => openEnvelope(Buffer.alloc(0), 'clave')).toThrow(expect.objectContaining({ reason: 'layout' }));
   const costly = Buffer.from(sealed);
   costly[4] = 30;
-  expect(() => openEnvelope(costly, 'clave')).toThrow(expect.objectContaining({ reason: 'layout' }));
+  expect(() => openEnvelope(costly, 'clave')).toThrow(expect.objectContaining({ reason: 'cost' }));
 });

@@ -9,7 +9,10 @@ import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from 'node:
  * The header up to the nonce is authenticated as additional data: a changed cost or salt does not open.
  */
 const MAGIC = Buffer.from('AXS1');
-const COST = { logN: 15, r: 8, p: 1 } as const;
+/** 128 · N · r = 64 MiB, and about 0.2 s, for each password that is tried: a run of the agent stays below its 150 MB. */
+const COST = { logN: 16, r: 8, p: 1 } as const;
+/** Beyond it a planted file would use up the machine before its tag is checked: 128 MiB, twice. */
+const MAX_COST = { logN: 17, r: 8, p: 2 } as const;
 const SALT_AT = MAGIC.length + 3;
 const NONCE_AT = SALT_AT + 16;
 const TAG_AT = NONCE_AT + 12;
@@ -18,10 +21,11 @@ const BODY_AT = TAG_AT + 16;
 const REASONS = {
   layout: 'not an envelope',
   newer: 'an envelope of a newer layout',
+  cost: 'an envelope that costs more than any that is sealed here',
   password: 'wrong password or damaged envelope',
 } as const;
 
-/** The envelope cannot be opened: not one, of a newer layout, damaged, or another password. */
+/** The envelope cannot be opened: not one, of a newer layout, of a planted cost, damaged, or another password. */
 export class EnvelopeError extends Error {
   readonly reason: keyof typeof REASONS;
   constructor(reason: keyof typeof REASONS, cause?: unknown) {
@@ -31,9 +35,18 @@ export class EnvelopeError extends Error {
   }
 }
 
-/** Seals `plain` under `password`, with a fresh salt and nonce each time. */
+/**
+ * The key that was derived last: a run that opens a file and writes it again pays once, and never beside a table that is under
+ * way. Its salt (`costs` is the head up to the nonce) is used again, the nonce never.
+ */
+let derived: { password: string; costs: Buffer; key: Buffer } | undefined;
+
+/** Seals `plain` under `password`, with a fresh nonce each time. */
 export function sealEnvelope(plain: Uint8Array, password: string): Buffer {
-  const head = Buffer.concat([MAGIC, Buffer.from([COST.logN, COST.r, COST.p]), randomBytes(16), randomBytes(12)]);
+  const costs = Buffer.from([...MAGIC, COST.logN, COST.r, COST.p]);
+  const known = derived?.password === password && derived.costs.subarray(0, SALT_AT).equals(costs);
+  const salted = known ? derived!.costs : Buffer.concat([costs, randomBytes(16)]);
+  const head = Buffer.concat([salted, randomBytes(12)]);
   const cipher = createCipheriv('aes-256-gcm', deriveKey(password, head), head.subarray(NONCE_AT));
   cipher.setAAD(head);
   const body = Buffer.concat([cipher.update(plain), cipher.final()]);
@@ -45,8 +58,8 @@ export function openEnvelope(sealed: Uint8Array, password: string): Buffer {
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
   if (/^AXS[2-9]/.test(bytes.subarray(0, MAGIC.length).toString('latin1'))) throw new EnvelopeError('newer');
   if (bytes.length < BODY_AT || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new EnvelopeError('layout');
-  // Costs beyond these would let a planted file use up the machine before the tag is checked.
-  if (bytes[4]! > 20 || bytes[5]! > 16 || bytes[6]! > 4) throw new EnvelopeError('layout');
+  const [logN, r, p] = bytes.subarray(MAGIC.length, SALT_AT) as unknown as [number, number, number];
+  if (logN > MAX_COST.logN || r > MAX_COST.r || p > MAX_COST.p) throw new EnvelopeError('cost');
   const head = bytes.subarray(0, TAG_AT);
   try {
     const decipher = createDecipheriv('aes-256-gcm', deriveKey(password, head), head.subarray(NONCE_AT));
@@ -59,9 +72,13 @@ export function openEnvelope(sealed: Uint8Array, password: string): Buffer {
 }
 
 function deriveKey(password: string, head: Buffer): Buffer {
+  const costs = Buffer.from(head.subarray(0, NONCE_AT));
+  if (derived?.password === password && derived.costs.equals(costs)) return derived.key;
   const N = 2 ** head[4]!;
   const r = head[5]!;
   // NFKC: the same password typed on another keyboard or system is the same bytes.
   const secret = password.normalize('NFKC');
-  return scryptSync(secret, head.subarray(SALT_AT, NONCE_AT), 32, { N, r, p: head[6]!, maxmem: 256 * N * r });
+  const key = scryptSync(secret, head.subarray(SALT_AT, NONCE_AT), 32, { N, r, p: head[6]!, maxmem: 256 * N * r });
+  derived = { password, costs, key };
+  return key;
 }

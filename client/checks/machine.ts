@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { rm, statfs, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { release, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError, agentError } from '../agent-error.ts';
+import { makePrivateFolder } from '../config/files.ts';
 import { megabytes } from '../log/words.ts';
 import { version } from '../version.ts';
 import type { Finding } from './checklist.ts';
@@ -22,7 +23,7 @@ export async function checkAgent(): Promise<Finding<void>> {
 export async function checkFolder(folder: string): Promise<Finding<void>> {
   const path = join(folder, 'logs', `prueba-${randomUUID()}.tmp`);
   try {
-    await mkdir(join(folder, 'logs'), { recursive: true });
+    await makePrivateFolder(join(folder, 'logs'));
     await writeFile(path, 'prueba');
     await rm(path);
   } catch (cause) {

@@ -5,7 +5,7 @@ import { readTransferPassword } from '../config/environment.ts';
 import { writeFileAtomically } from '../config/files.ts';
 import { assertFormat, isNewerFile, newerFile, stampOf } from '../config/format.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
-import { readConfigPassword } from '../config/password.ts';
+import { assertStrongPassword, readConfigPassword } from '../config/password.ts';
 import { dataKeyId, makeDataKey } from '../sync/sensitive.ts';
 
 /**
@@ -40,10 +40,9 @@ export async function exportDataKey({ folder, file, print }: DataKeyOptions & { 
   if (dataKey === undefined) {
     throw agentError('CLAVE_DE_DATOS_AUSENTE', {});
   }
-  const sealed = sealEnvelope(
-    Buffer.from(JSON.stringify({ tenant, dataKey, ...stampOf(FORMAT) })),
-    readTransferPassword(),
-  );
+  const transferPassword = readTransferPassword();
+  assertStrongPassword(transferPassword, 'SYNC_DATA_KEY_PASSWORD');
+  const sealed = sealEnvelope(Buffer.from(JSON.stringify({ tenant, dataKey, ...stampOf(FORMAT) })), transferPassword);
   try {
     await writeFileAtomically(file, sealed);
   } catch (cause) {
@@ -80,6 +79,7 @@ async function openFile(file: string): Promise<{ tenant: string; dataKey: string
     if (isNewerFile(cause)) throw cause;
     if (cause instanceof EnvelopeError && cause.reason === 'newer') throw newerFile(file, FORMAT);
     if (!(cause instanceof EnvelopeError)) throw refused(file, (cause as Error).message, cause);
+    if (cause.reason === 'cost') throw refused(file, 'pide más memoria para abrirse que los de data-key export', cause);
     const why = cause.reason === 'layout' ? 'no es de data-key export' : 'SYNC_DATA_KEY_PASSWORD es otra o está dañado';
     throw refused(file, why, cause);
   }

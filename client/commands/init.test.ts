@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
@@ -99,6 +99,23 @@ test('an install folder of an earlier version that another agent came before reg
   expect(reason).toBe('credenciales');
   expect(log).toContain(`El agente ${id} está registrado y no está autorizado.`);
   expect((await world.sync({ folder: other })).log).toContain(String(id));
+});
+
+test('a new password that is soon guessed is refused before anything is sent; one that is in use still opens', async () => {
+  const strong = process.env.SYNC_CONFIG_PASSWORD!;
+  try {
+    for (const weak of ['x', 'once letras', 'aaaaaaaaaaaaaaaa', 'abababababab']) {
+      process.env.SYNC_CONFIG_PASSWORD = weak;
+      await expect(init(other), weak).rejects.toMatchObject({ code: 'CONTRASENA_DEBIL', kind: 'configuracion' });
+    }
+    expect(await readdir(other)).toEqual([]);
+    process.env.SYNC_CONFIG_PASSWORD = 'x';
+    await writeLocalConfig(other, 'x', await localOf(world.folder).catch(() => readLocalConfig(world.folder, strong)));
+    await init(other);
+    expect((await world.sync({ folder: other })).reason).toBe('exitoso');
+  } finally {
+    process.env.SYNC_CONFIG_PASSWORD = strong;
+  }
 });
 
 test('plain http to another machine is refused before anything is sent, unless asked for', async () => {

@@ -3,7 +3,7 @@ import { agentError } from '../agent-error.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
 import { isNewerFile } from '../config/format.ts';
 import { keepAside, type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
-import { makeMachinePassword, readConfigPassword } from '../config/password.ts';
+import { assertStrongPassword, isStrongPassword, makeMachinePassword, readConfigPassword } from '../config/password.ts';
 import { assertReadable, refreshConfig, sqlServerEndpoints } from '../config/remote.ts';
 import { interactivePolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
@@ -50,7 +50,11 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     }
     print('AVISO: la dirección no es https: la clave y los datos viajarán sin cifrar.');
   }
-  const kept = await readKept(folder, password, tenant);
+  const earlier = await readEarlier(folder, password);
+  if (earlier === undefined) assertStrongPassword(password, 'la de sync-config.enc');
+  else if (!isStrongPassword(password))
+    print('AVISO: la contraseña de sync-config.enc es corta; una nueva no se admitiría.');
+  const kept = earlier?.tenant === tenant ? keptOf(earlier) : undefined;
   const backend = await connectBackend({ url, tenant, key, ...trust }, { policy: interactivePolicy });
   await backend.checkHealth(signal);
   const registered = await registerAgentKey(
@@ -83,21 +87,23 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
 }
 
 /**
- * What a new `init` takes over from the one before, where that was of the same tenant and under the same password: an
- * agent with another key pair would have to be authorised anew, SQL approved, other connections told, and without the data
- * key what was encrypted under it is lost. Undefined where there is none of which that is so. Throws ARCHIVO_MAS_NUEVO: what a
- * newer agent keeps there would be lost too.
+ * The configuration that this password opens; undefined where there is none. Throws ARCHIVO_MAS_NUEVO: what a newer agent keeps
+ * there would be lost.
  */
-async function readKept(folder: string, password: string, tenant: string): Promise<Partial<LocalConfig> | undefined> {
-  let earlier: LocalConfig;
+async function readEarlier(folder: string, password: string): Promise<LocalConfig | undefined> {
   try {
-    earlier = await readLocalConfig(folder, password);
+    return await readLocalConfig(folder, password);
   } catch (error) {
     if (isNewerFile(error)) throw error;
     return undefined;
   }
-  if (earlier.tenant !== tenant) return undefined;
-  const { agentKey, approvedSql, conexiones, dataKey } = earlier;
+}
+
+/**
+ * What a new `init` takes over from the one before, where that was of the same tenant: an agent with another key pair would have
+ * to be authorised anew, SQL approved, other connections told, and without the data key what was encrypted under it is lost.
+ */
+function keptOf({ agentKey, approvedSql, conexiones, dataKey }: LocalConfig): Partial<LocalConfig> {
   return {
     ...(conexiones === undefined ? {} : { conexiones }),
     ...(dataKey === undefined ? {} : { dataKey }),

@@ -110,6 +110,7 @@ async function runLocked(
     log.warn(`last-sync.json estaba dañado: se guardó como ${aside} y se sube todo desde el principio`),
   );
   const journal = await Journal.open(folder, secrets);
+  if (journal.torn > 0) log.warn(`logs/pendientes.ndjson: ${journal.torn} registros cortados a medias no se enviarán`);
   if (isReadableOnTheWay(local.url) && local.allowsHttp !== true) {
     log.warn(`${local.url} no es https: la clave y los datos viajan sin cifrar. Ejecute init con la dirección https.`);
   }

@@ -56,6 +56,13 @@ test('no file, another password and a damaged file are three different sentences
     'CONTRASENA_DISTINTA',
     'CONFIG_LOCAL_ILEGIBLE',
   ]);
+  await writeLocalConfig(folder, 'buena', config);
+  const planted = await readFile(join(folder, 'sync-config.enc'));
+  planted.set([20, 16, 4], 4);
+  await writeFile(join(folder, 'sync-config.enc'), planted);
+  const costly = await failure(readLocalConfig(folder, 'buena'));
+  expect(costly.code).toBe('CONFIG_LOCAL_ILEGIBLE');
+  expect(costly.message).toMatch(/^Pide más memoria para abrirse .*sync-config\.enc/);
   for (const { kind } of [missing, wrong, damaged]) expect(kind).toBe('configuracion');
 });
 

@@ -127,6 +127,8 @@ function open(path: string, sealed: Buffer, password: string): Buffer {
   } catch (cause) {
     if (!(cause instanceof EnvelopeError) || cause.reason === 'layout') throw unreadable(path, 'Está dañado', cause);
     if (cause.reason === 'newer') throw newerFile(path, FORMAT);
+    if (cause.reason === 'cost')
+      throw unreadable(path, 'Pide más memoria para abrirse que los del agente, y no se abre', cause);
     throw agentError('CONTRASENA_DISTINTA', { archivo: path }, cause);
   }
 }

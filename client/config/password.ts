@@ -24,6 +24,21 @@ export async function readConfigPassword(folder: string): Promise<string> {
   throw agentError('CONTRASENA_AUSENTE', {});
 }
 
+const MIN_LENGTH = 12;
+const MIN_DIFFERENT = 5;
+
+/** Whether a password of that kind is taken for something new; those of an earlier version open what they sealed all the same. */
+export function isStrongPassword(password: string): boolean {
+  const characters = [...password.normalize('NFKC')];
+  return characters.length >= MIN_LENGTH && new Set(characters).size >= MIN_DIFFERENT;
+}
+
+/** Of a password that seals something new; `origen`: where it was given. Throws AgentError CONTRASENA_DEBIL. */
+export function assertStrongPassword(password: string, origen: string): void {
+  if (isStrongPassword(password)) return;
+  throw agentError('CONTRASENA_DEBIL', { origen, minimo: MIN_LENGTH, distintos: MIN_DIFFERENT });
+}
+
 /**
  * For `init --dpapi`: the password that is there, else a new one that nobody needs to know. `store` writes it.
  *

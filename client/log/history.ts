@@ -1,9 +1,9 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Direccion } from '../../protocol/config.ts';
-import { writeFileAtomically } from '../config/files.ts';
+import { makePrivateFolder, writeFileAtomically } from '../config/files.ts';
 import { assertFormat, type FileStamp, isNewerFile, stampOf } from '../config/format.ts';
 
 /**
@@ -89,7 +89,7 @@ export async function writeHistory(
     ejecuciones: [run, ...ejecuciones].slice(0, MAX_RUNS),
     tablas: [...byTable.values()].slice(-MAX_TABLES),
   };
-  await mkdir(join(folder, 'logs'), { recursive: true });
+  await makePrivateFolder(join(folder, 'logs'));
   await writeFileAtomically(pathOf(folder), `${JSON.stringify(next)}\n`);
 }
 

@@ -2,12 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import ndjson from 'ndjson';
 import { Compile } from 'typebox/compile';
 import { type LogEntry, LogEntrySchema } from '../../protocol/api.ts';
 import { limits } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import { isMissingFile, writeFileAtomically } from '../config/files.ts';
+import { endsAmidLine, isMissingFile, writeFileAtomically } from '../config/files.ts';
 import { assertFormat, stampOf } from '../config/format.ts';
 import { isCredentialCode } from '../describe-error.ts';
 import type { Backend } from '../http/backend.ts';
@@ -17,7 +16,8 @@ import { cut } from './words.ts';
 /**
  * The entries of a run for the backend's `sync_logs`. Each is written to `logs/pendientes.ndjson` as it comes, so that a
  * run that is killed loses none, and sent in batches at the end of the run, or of a later one. Each has an id of its own:
- * what is sent twice is stored once. Of a file that grows too large the newest entries are kept.
+ * what is sent twice is stored once. Of a file that grows too large the newest entries are kept. A line that a kill cut off is
+ * lost, and it alone: the next one begins behind it.
  */
 const FILE_NAME = 'pendientes.ndjson';
 /** The first line says it; without one it is the first. */
@@ -38,11 +38,13 @@ export class Journal {
   /** What the disk did not take. */
   readonly #unwritten: LogEntry[] = [];
   #tail: Promise<void> = Promise.resolve();
+  /** Lines of an earlier run that are no entries: it was killed while it wrote them. */
+  torn = 0;
 
   /** Throws ARCHIVO_MAS_NUEVO where a newer agent's entries wait in `folder`. */
   static async open(folder: string, secrets: Secrets): Promise<Journal> {
     const journal = new Journal(folder, secrets);
-    await readPending(journal.#path);
+    journal.torn = (await readPending(journal.#path)).torn;
     return journal;
   }
 
@@ -69,7 +71,7 @@ export class Journal {
    */
   async ship(backend: Backend, signal: AbortSignal): Promise<{ refused: number }> {
     await this.#tail;
-    const waiting = [...(await readPending(this.#path)), ...this.#unwritten.splice(0)];
+    const waiting = [...(await readPending(this.#path)).entries, ...this.#unwritten.splice(0)];
     let refused = 0;
     try {
       while (waiting.length > 0) {
@@ -78,7 +80,7 @@ export class Journal {
         waiting.splice(0, batch.length);
       }
     } catch (error) {
-      await mkdir(this.#folder, { recursive: true });
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       await writeFileAtomically(this.#path, newest(waiting));
       throw error;
     }
@@ -88,8 +90,9 @@ export class Journal {
 
   async #write(entry: LogEntry): Promise<void> {
     try {
-      await mkdir(this.#folder, { recursive: true });
-      const head = (await isThere(this.#path)) ? '' : lineOf(stampOf(FORMAT));
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      const there = await isThere(this.#path);
+      const head = there ? ((await endsAmidLine(this.#path)) ? '\n' : '') : lineOf(stampOf(FORMAT));
       await appendFile(this.#path, head + lineOf(entry), { mode: 0o600 });
     } catch {
       // A full disk: they go with this run, or not at all.
@@ -101,7 +104,7 @@ export class Journal {
 
 /** How many entries wait to be sent. Throws ARCHIVO_MAS_NUEVO. */
 export async function countPending(folder: string): Promise<number> {
-  return (await readPending(join(folder, 'logs', FILE_NAME))).length;
+  return (await readPending(join(folder, 'logs', FILE_NAME))).entries.length;
 }
 
 /** How many of a batch the backend refuses for good: halved until the entry is alone that it does not take. */
@@ -142,22 +145,43 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-async function readPending(path: string): Promise<LogEntry[]> {
+async function readPending(path: string): Promise<{ entries: LogEntry[]; torn: number }> {
+  const entries: LogEntry[] = [];
+  let torn = 0;
   try {
     // Not ours to grow like that: whoever filled it, it is not read.
-    if ((await stat(path)).size > MAX_FILE_BYTES) return [];
+    if ((await stat(path)).size > MAX_FILE_BYTES) return { entries, torn };
   } catch (cause) {
-    if (isMissingFile(cause)) return [];
+    if (isMissingFile(cause)) return { entries, torn };
     throw cause;
   }
-  const parser = createReadStream(path).pipe(ndjson.parse({ strict: false }));
-  const entries: LogEntry[] = [];
-  for await (const entry of parser) {
+  for await (const line of linesOf(path)) {
+    const entry = parseOrUndefined(line);
+    if (entry === undefined) torn++;
     assertFormat(path, entry, FORMAT);
     if (checker.Check(entry)) entries.push(entry);
     if (entries.length > MAX_PENDING) entries.shift();
   }
-  return entries;
+  return { entries, torn };
+}
+
+/** Lines that hold something; also one that the end of the file cuts off. */
+async function* linesOf(path: string): AsyncGenerator<string> {
+  let rest = '';
+  for await (const part of createReadStream(path, 'utf8')) {
+    const lines = `${rest}${part as string}`.split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) if (line !== '') yield line;
+  }
+  if (rest !== '') yield rest;
+}
+
+function parseOrUndefined(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }
 
 function lineOf(value: object): string {

@@ -220,6 +220,76 @@ test('an entry is on the disk at once, so that a run that is killed leaves it fo
   expect(new Set(batches.flat().map(({ id }) => id)).size).toBe(3);
 });
 
+test('a line cut off by a kill swallows no entry: the next begins on a line of its own, and the half line is counted', async () => {
+  const path = join(folder, 'logs', 'pendientes.ndjson');
+  const killed = await Journal.open(folder, new Secrets());
+  killed.add(entryOf('uno'));
+  killed.add(entryOf('dos'));
+  await vi.waitFor(async () => expect(await pendingLines()).toHaveLength(3));
+  await truncate(path, (await stat(path)).size - 20);
+  const { backend, batches } = await startLogServer({ status: 200 });
+  const next = await Journal.open(folder, new Secrets());
+  expect(next.torn).toBe(1);
+  next.add(entryOf('tres'));
+  await next.ship(backend, signal);
+  expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'tres']]);
+  expect((await Journal.open(folder, new Secrets())).torn).toBe(0);
+});
+
+test('a log cut off by a kill: the next entry begins on a line of its own, and the log says so', async () => {
+  const write = (text: string) =>
+    withLog(
+      folder,
+      new Secrets(),
+      () => {},
+      async (log) => log.error(text),
+    );
+  await write('una');
+  for (const name of ['sync-combined.log', 'sync-error.log']) {
+    await writeFile(join(folder, 'logs', name), '2024-01-15 10:30:00.123 ERROR corta', { flag: 'a' });
+  }
+  await write('dos');
+  const lines = (await readLog('sync-error.log')).trim().split('\n');
+  expect(lines).toHaveLength(3);
+  expect(lines[1]).toMatch(/ERROR corta$/);
+  expect(lines[2]).toMatch(/ ERROR dos$/);
+  expect(await readLog('sync-combined.log')).toMatch(
+    /corta\n.* AVISO .*sync-combined\.log.*a medias.*\n.* ERROR dos\n$/,
+  );
+});
+
+test.skipIf(process.platform === 'win32')(
+  'logs and what waits are for their owner alone, files of an earlier version too',
+  async () => {
+    const logs = join(folder, 'logs');
+    await mkdir(logs, { mode: 0o755 });
+    for (const name of [
+      'sync-combined.log',
+      'sync-error.log',
+      'ejecuciones.json',
+      'pendientes.ndjson',
+      'sync-error-2026-11-01-1.log',
+    ]) {
+      await writeFile(join(logs, name), '', { mode: 0o644 });
+    }
+    const journal = await Journal.open(folder, new Secrets());
+    journal.add(entryOf('uno'));
+    await withLog(
+      folder,
+      new Secrets(),
+      () => {},
+      async (log) => log.error('una'),
+    );
+    await vi.waitFor(async () => expect(await pendingLines()).toHaveLength(1));
+    const modes = await Promise.all(
+      (await readdir(logs)).map(async (name) => [name, (await stat(join(logs, name))).mode & 0o777]),
+    );
+    expect(modes.filter(([, mode]) => mode !== 0o600)).toEqual([]);
+    expect(modes.length).toBeGreaterThanOrEqual(5);
+    expect((await stat(logs)).mode & 0o777).toBe(0o700);
+  },
+);
+
 test('an entry that the backend refuses for good does not hold up the others', async () => {
   const { backend, batches } = await startLogServer({ status: 200 });
   const journal = await Journal.open(folder, new Secrets());

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
+import { endsAmidLine, makePrivateFolder } from '../config/files.ts';
 import { type LogName, logFileName, pruneLog, ROTATION } from './rotation.ts';
 import type { Secrets } from './secrets.ts';
 import { cut, localTimestamp } from './words.ts';
@@ -36,9 +36,9 @@ export async function withLog<T>(
   use: (log: Log) => Promise<T>,
 ): Promise<T> {
   const tell = (texto: string) => echo(texto, 'warn', { hora: localTimestamp(new Date()), texto });
-  const files = await openFiles(join(folder, 'logs'), (reason) =>
-    tell(`No se puede escribir en ${join(folder, 'logs')}: ${reason}`),
-  );
+  const logs = join(folder, 'logs');
+  const torn: string[] = [];
+  const files = await openFiles(logs, torn, (reason) => tell(`No se puede escribir en ${logs}: ${reason}`));
   const logger = pino(
     { base: null, level: 'info', timestamp: () => `,"time":"${localTimestamp(new Date())}"` },
     {
@@ -57,23 +57,27 @@ export async function withLog<T>(
   const write = (level: LogLevel) => (text: string, tabla?: string) =>
     logger[level](tabla === undefined ? {} : { tabla }, text);
   try {
-    return await use({
-      info: write('info'),
-      warn: write('warn'),
-      error: write('error'),
-    });
+    const log: Log = { info: write('info'), warn: write('warn'), error: write('error') };
+    if (torn.length > 0) log.warn(`${torn.join(' y ')} terminaba a medias: la ejecución que lo escribía se cortó`);
+    return await use(log);
   } finally {
     if (files !== undefined) await Promise.all([finish(files.combined), finish(files.errors)]);
-    await prune(join(folder, 'logs'));
+    await prune(logs);
   }
 }
 
+/** `torn`: gets the names of files that end amid a line, which is ended, so that the next entry is not part of it. */
 async function openFiles(
   path: string,
+  torn: string[],
   onFailure: (reason: string) => void,
 ): Promise<{ combined: RotatingFileStream; errors: RotatingFileStream } | undefined> {
   try {
-    await mkdir(path, { recursive: true });
+    await makePrivateFolder(path);
+    for (const name of ['sync-combined', 'sync-error'] as const) {
+      const file = logFileName(name, null);
+      if (await endsAmidLine(join(path, file))) torn.push(file);
+    }
   } catch (cause) {
     onFailure((cause as Error).message);
     return undefined;
@@ -83,6 +87,7 @@ async function openFiles(
     const stream = createStream((time, index) => logFileName(name, time, index), {
       path,
       ...ROTATION,
+      mode: 0o600,
       // A run is short: the day that is over is seen when the next one begins. It counts with intervalBoundary alone.
       initialRotation: true,
       intervalBoundary: true,
@@ -93,6 +98,7 @@ async function openFiles(
       if (!told) onFailure(cause.message);
       told = true;
     });
+    if (torn.includes(logFileName(name, null))) stream.write('\n');
     return stream;
   };
   return { combined: openOne('sync-combined'), errors: openOne('sync-error') };

@@ -59,6 +59,12 @@ export const agentMessages = {
     message: 'No se puede usar el archivo de la contraseña local, {archivo}: {motivo}.',
     action: 'Revise SYNC_CONFIG_PASSWORD_FILE y los permisos del archivo.',
   },
+  CONTRASENA_DEBIL: {
+    kind: 'configuracion',
+    message:
+      'La contraseña ({origen}) se adivina pronto: debe tener {minimo} caracteres o más, y {distintos} de ellos distintos.',
+    action: 'Elija otra, por ejemplo cuatro palabras al azar. No se ha escrito nada.',
+  },
   CONTRASENA_DISTINTA: {
     kind: 'configuracion',
     message: '{archivo} no se abre con esta SYNC_CONFIG_PASSWORD: la contraseña es otra, o el archivo está dañado.',

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { withLock } from './lock.ts';
+import { findRunning, withLock } from './lock.ts';
 
 let folder: string;
 let path: string;
@@ -44,6 +44,36 @@ test('a run that fails gives the lock back', async () => {
 test('the lock of a process that is gone is taken over', async () => {
   const { pid } = spawnSync(process.execPath, ['--version']);
   await writeFile(path, holderOf(pid));
+  expect(await withLock(folder, async () => 'ran')).toBe('ran');
+});
+
+test('a fresh lock of another host holds, whatever runs here under its process id; one that nobody touches does not', async () => {
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  for (const other of [pid, process.pid]) {
+    const holder = {
+      pid: other,
+      ficha: 'x',
+      inicio: '2024-01-15T10:00:00Z',
+      equipo: 'otro-host',
+      lugar: 'otro-host/x/y',
+    };
+    await writeFile(path, JSON.stringify(holder));
+    await expect(withLock(folder, async () => 'ran')).rejects.toMatchObject({
+      code: 'CARPETA_OCUPADA',
+      message: expect.stringContaining(`el proceso ${other} de otro-host`),
+    });
+    expect(await findRunning(folder)).toMatchObject({ pid: other });
+    const hourAgo = new Date(Date.now() - 3_600_000);
+    await utimes(path, hourAgo, hourAgo);
+    expect(await withLock(folder, async () => 'ran')).toBe('ran');
+  }
+});
+
+test('the lock says where its holder runs: one that was killed here is taken over at once', async () => {
+  const script = `import { withLock } from ${JSON.stringify(join(import.meta.dirname, 'lock.ts'))};
+    await withLock(${JSON.stringify(folder)}, () => process.kill(process.pid, 'SIGKILL'));`;
+  spawnSync(process.execPath, ['-e', script]);
+  expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ equipo: hostname(), lugar: expect.any(String) });
   expect(await withLock(folder, async () => 'ran')).toBe('ran');
 });
 

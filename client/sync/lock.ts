@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, readlink, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AgentError, agentError } from '../agent-error.ts';
@@ -7,9 +8,10 @@ import { isMissingFile } from '../config/files.ts';
 import { stampOf } from '../config/format.ts';
 
 /**
- * One run at a time in an install folder: `sync.lock`, with the process id of who holds it. The holder touches the
- * file twice a minute. A lock is stale when its process is gone, or when nobody has touched it for long (after a
- * reboot another program may have that process id).
+ * One run at a time in an install folder: `sync.lock`, with the process id of who holds it, and where that is. The holder
+ * touches the file twice a minute. A lock is stale when its process is gone, or when nobody has touched it for long (after a
+ * reboot another program may have that process id). Of a process of another place (a shared folder, a container) the second
+ * alone can be told.
  */
 const FILE_NAME = 'sync.lock';
 const FORMAT = 1;
@@ -24,7 +26,8 @@ const held = new Set<string>();
 export async function withLock<T>(folder: string, use: () => Promise<T>): Promise<T> {
   const path = join(folder, FILE_NAME);
   const inicio = new Date().toISOString();
-  const content = JSON.stringify({ pid: process.pid, ficha: randomUUID(), inicio, ...stampOf(FORMAT) });
+  const where = { equipo: hostname(), lugar: await findPlace() };
+  const content = JSON.stringify({ pid: process.pid, ficha: randomUUID(), inicio, ...where, ...stampOf(FORMAT) });
   await take(path, content);
   held.add(path);
   const touch = setInterval(() => {
@@ -75,7 +78,7 @@ async function take(path: string, content: string): Promise<void> {
     if (await createNew(path, content)) return;
     throw busy(undefined);
   }
-  if (holder.alive) throw busy(holder.pid);
+  if (holder.alive) throw busy(holder.pid, holder.host);
   const temporary = `${path}.${randomUUID()}.tmp`;
   await writeFile(temporary, content, { mode: 0o600 });
   if ((await readOrUndefined(path)) !== holder.text) {
@@ -110,7 +113,10 @@ function uncreatable(path: string, cause: unknown): AgentError {
   return agentError('CERROJO_NO_CREADO', { archivo: path, motivo: (cause as Error).message }, cause);
 }
 
-async function readHolder(path: string): Promise<'gone' | { text: string; pid: number; alive: boolean }> {
+/** `host`: of a holder that runs elsewhere. */
+type Holder = { text: string; pid: number; alive: boolean; host?: string };
+
+async function readHolder(path: string): Promise<'gone' | Holder> {
   const text = await readOrUndefined(path);
   if (text === undefined) return 'gone';
   const touched = await stat(path).catch(() => undefined);
@@ -121,7 +127,43 @@ async function readHolder(path: string): Promise<'gone' | { text: string; pid: n
   if (Number(/"formato":(\d+)/.exec(text)?.[1] ?? FORMAT) > FORMAT) return { text, pid: pid || 0, alive: recent };
   // Just created and not yet written: its holder is alive.
   if (Number.isNaN(pid)) return { text, pid: 0, alive: Date.now() - touched.mtimeMs < 5000 };
+  const { equipo, lugar } = whereIn(text);
+  // A version before these fields took every holder for one of this machine.
+  if (lugar !== undefined && lugar !== (await findPlace())) {
+    return { text, pid, alive: recent, host: equipo ?? 'otro equipo' };
+  }
   return { text, pid, alive: pid === process.pid ? held.has(path) : recent && isAlive(pid) };
+}
+
+function whereIn(text: string): { equipo?: string | undefined; lugar?: string | undefined } {
+  try {
+    const { equipo, lugar } = JSON.parse(text) as { equipo?: unknown; lugar?: unknown };
+    return {
+      equipo: typeof equipo === 'string' ? equipo : undefined,
+      lugar: typeof lugar === 'string' ? lugar : undefined,
+    };
+  } catch {
+    return {};
+  }
+}
+
+/** The inode of Linux's first namespace of process ids (PROC_PID_INIT_INO): no container. */
+const FIRST_NAMESPACE = 'pid:[4026531836]';
+
+/**
+ * Where a process id means what it means here: the machine by its name and id. In a container also its namespace and this
+ * boot, for names and ids of machines may come from an image.
+ */
+async function findPlace(): Promise<string> {
+  const machine = `${hostname()}/${await textOf('/etc/machine-id')}`;
+  const namespace = await readlink('/proc/self/ns/pid').catch(() => FIRST_NAMESPACE);
+  if (namespace === FIRST_NAMESPACE) return machine;
+  return `${machine}/${namespace}/${await textOf('/proc/sys/kernel/random/boot_id')}`;
+}
+
+/** Empty where the system has no such file. */
+async function textOf(path: string): Promise<string> {
+  return (await readFile(path, 'utf8').catch(() => '')).trim();
 }
 
 function isAlive(pid: number): boolean {
@@ -143,7 +185,8 @@ async function readOrUndefined(path: string): Promise<string | undefined> {
   }
 }
 
-function busy(pid: number | undefined): AgentError {
-  const who = pid === undefined || pid === 0 ? 'otro proceso' : `el proceso ${pid}`;
+function busy(pid: number | undefined, host?: string): AgentError {
+  const where = host === undefined ? '' : ` de ${host}`;
+  const who = pid === undefined || pid === 0 ? 'otro proceso' : `el proceso ${pid}${where}`;
   return agentError('CARPETA_OCUPADA', { quien: who });
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -211,6 +211,13 @@ test('a file of another password, another tenant or no key at all is refused, an
   await expect(createDataKey({ folder: world.folder, print })).rejects.toMatchObject({ code: 'CLAVE_DE_DATOS_EXISTE' });
   const nowhere = exportDataKey({ folder: world.folder, file: join(other, 'no-hay', 'clave.axk'), print });
   await expect(nowhere).rejects.toMatchObject({ code: 'CLAVE_DE_DATOS_NO_ESCRITA' });
+  const weak = join(other, 'corta.axk');
+  process.env.SYNC_DATA_KEY_PASSWORD = 'corta';
+  await expect(exportDataKey({ folder: world.folder, file: weak, print })).rejects.toMatchObject({
+    code: 'CONTRASENA_DEBIL',
+    message: expect.stringContaining('SYNC_DATA_KEY_PASSWORD'),
+  });
+  expect(await readdir(other)).not.toContain('corta.axk');
   delete process.env.SYNC_DATA_KEY_PASSWORD;
   const unsealed = exportDataKey({ folder: world.folder, file, print });
   await expect(unsealed).rejects.toMatchObject({ code: 'CONTRASENA_DE_TRASLADO_AUSENTE' });
