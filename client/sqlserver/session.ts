@@ -4,6 +4,7 @@ import { type SqlServerError, sqlServerError, translateError } from './errors.ts
 import { findInstancePort } from './instance.ts';
 import { makeRequest, sendRequest } from './request.ts';
 import { StallWatch } from './stall-watch.ts';
+import { boundTls } from './tls-pressure.ts';
 import { canTranscode, TranscodingConnection } from './transcoder/connection.ts';
 
 export interface SqlServerSettings {
@@ -194,6 +195,7 @@ export async function openSession(
   try {
     const port = 'port' in address ? address.port : await findInstancePort(address, { signal, timeoutMs });
     const connection = makeConnection(settings, { host: address.host, port, timeoutMs, ...login });
+    boundTls(connection);
     const onErrorMessage = (token: ServerMessage) => {
       refusal ??= token;
     };
