@@ -98,6 +98,21 @@ export interface UploadResult {
   timestamp: string;
 }
 
+/** POST /generaciones/:tenantId: what an agent's marks stand on; null: a mark from before there were generations. */
+export const GeneracionesSchema = Type.Object({
+  tablas: Type.Record(
+    Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }),
+    Type.Union([GeneracionSchema, Type.Null()]),
+    { maxProperties: limits.generationsMaxCount },
+  ),
+});
+
+export interface GeneracionesResponse {
+  success: true;
+  /** The generation to go on with; null: the mark stands on nothing that the server has. Tables it does not know are left out. */
+  tablas: Record<string, string | null>;
+}
+
 /** The answer to the JSON envelope: the specification's fields and no others. */
 export interface UploadEnvelopeResponse {
   success: true;

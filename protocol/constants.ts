@@ -15,6 +15,7 @@ export const paths = {
   phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
   keys: (tenant: string) => `/keys/${encodeURIComponent(tenant)}`,
   agents: (tenant: string) => `/agents/${encodeURIComponent(tenant)}`,
+  generaciones: (tenant: string) => `/generaciones/${encodeURIComponent(tenant)}`,
   status: (tenant: string) => `/status/${encodeURIComponent(tenant)}`,
   logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
   bajas: (tenant: string) => `/bajas/${encodeURIComponent(tenant)}`,
@@ -71,6 +72,8 @@ export const limits = {
   jsonBodyMaxBytes: 1024 * 1024,
   /** Log entries in one request. */
   logsMaxCount: 1000,
+  /** Tables in one POST /generaciones. */
+  generationsMaxCount: 1000,
   tenantMaxLength: 100,
   tableNameMaxLength: 128,
 } as const;

@@ -143,6 +143,24 @@ export const errorTable = {
     title: 'Los totales no coinciden con lo recibido',
     action: 'Consulte qué trozos faltan, envíelos y repita el cierre. No se ha cambiado nada.',
   },
+  PETICION_DISTINTA: {
+    status: 422,
+    retryable: false,
+    title: 'Esa Idempotency-Key ya se usó con otro contenido',
+    action: 'Use una clave nueva para cada envío. No se ha cambiado nada.',
+  },
+  GENERACION_DESCONOCIDA: {
+    status: 409,
+    retryable: false,
+    title: 'La marca del agente parte de un estado que el servidor no tiene',
+    action: 'El agente sube la tabla desde el principio: no hace falta nada.',
+  },
+  LECTURA_ANTIGUA: {
+    status: 409,
+    retryable: false,
+    title: 'Lo leído es más antiguo que lo que ya se aplicó',
+    action: 'El agente lee la tabla de nuevo; si se repite, compruebe el reloj de SQL Server. No se ha cambiado nada.',
+  },
   SQL_FALLO: {
     status: 422,
     retryable: false,
@@ -193,6 +211,8 @@ export interface ErrorPlace {
   campo?: string;
   /** n of the chunk. */
   trozo?: number;
+  /** Of LECTURA_ANTIGUA: when what has been applied was read. */
+  lectura?: string;
 }
 
 /** The body of an error answer. */
@@ -257,9 +277,9 @@ export class SyncError extends Error {
 /** The answer's body as a SyncError, or undefined when it is not one of ours (a proxy's page, say). */
 export function readProblem(body: unknown): SyncError | undefined {
   if (typeof body !== 'object' || body === null) return undefined;
-  const { code, detail, tabla, fase, linea, campo, trozo, reintentarEn } = body as Partial<Problem>;
+  const { code, detail, tabla, fase, linea, campo, trozo, lectura, reintentarEn } = body as Partial<Problem>;
   if (typeof code !== 'string' || !Object.hasOwn(errorTable, code)) return undefined;
-  const known = { tabla, fase, linea, campo, trozo, retryAfter: reintentarEn };
+  const known = { tabla, fase, linea, campo, trozo, lectura, retryAfter: reintentarEn };
   const given = Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
   return new SyncError(code, typeof detail === 'string' ? detail : errorTable[code].title, given);
 }

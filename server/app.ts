@@ -27,6 +27,7 @@ import { agentsRoutes } from './routes/agents.ts';
 import { bajasRoutes } from './routes/bajas.ts';
 import { configRoutes } from './routes/config.ts';
 import { downloadRoutes } from './routes/download.ts';
+import { generacionesRoutes } from './routes/generaciones.ts';
 import { healthRoutes } from './routes/health.ts';
 import { keysRoutes } from './routes/keys.ts';
 import { logsRoutes } from './routes/logs.ts';
@@ -100,6 +101,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
             configRoutes,
             uploadRoutes,
             uploadsRoutes,
+            generacionesRoutes,
             downloadRoutes,
             phasesRoutes,
             logsRoutes,

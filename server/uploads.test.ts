@@ -291,7 +291,7 @@ describe('one-shot NDJSON', () => {
     expect(again.result).toEqual(first.result);
     expect((await readRows('proveedor'))[0]!.nombre).toBe('b');
     const other = await uploadOnce('{"id":1}', { tabla: 'vista_productos', with: key });
-    expect(other.problem).toMatchObject({ code: 'CUERPO_INVALIDO', campo: 'Idempotency-Key' });
+    expect(other.problem).toMatchObject({ code: 'PETICION_DISTINTA', campo: 'Idempotency-Key' });
   });
 
   test('two requests of one Idempotency-Key at once are applied once; one that failed may be repeated', async () => {

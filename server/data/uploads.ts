@@ -3,6 +3,7 @@ import type { Modo, StatusResponse, UploadResult } from '../../protocol/api.ts';
 import type { TablaSubida } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
+import { assertCurrent, findCommit, type Reading } from './commits.ts';
 import { tipoCampoOf } from './configurations.ts';
 import { createUploadTable, dropUploadTable } from './received.ts';
 
@@ -14,6 +15,9 @@ export interface Upload {
   tipoCampo: string;
   modo: Modo;
   resultado: UploadResult | null;
+  /** As it was opened with; null: not said. */
+  lectura: string | null;
+  relojAtrasado: boolean | null;
   expiresAt: Date;
 }
 
@@ -25,13 +29,14 @@ export interface StoredChunk {
 
 /**
  * Opens an upload, or finds the one that the same request opened before (`id`: the client's name for it). Throws OCUPADO
- * when the tenant has `openMax` open ones, SUBIDA_CERRADA when `id` is the name of something else.
+ * when the tenant has `openMax` open ones, SUBIDA_CERRADA when `id` is the name of something else, and what assertCurrent
+ * throws.
  */
 export async function createUpload(
   connection: Connection,
   tenant: string,
   tabla: TablaSubida,
-  { modo, id = randomBytes(16).toString('hex') }: { modo: Modo; id?: string },
+  { modo, id = randomBytes(16).toString('hex'), ...reading }: { modo: Modo; id?: string } & Reading,
   { openMax, expireHours }: { openMax: number; expireHours: number },
 ): Promise<Upload> {
   return inTransaction(connection, async () => {
@@ -44,10 +49,13 @@ export async function createUpload(
       const detail = `El tenant tiene ya ${openMax} subidas abiertas: ciérrelas o abandónelas.`;
       throw new SyncError('OCUPADO', detail, { tabla: tabla.nombre, retryAfter: 60 });
     }
+    if ((await findCommit(connection, tenant, id)) !== undefined) throw nameTaken(id, tabla.nombre);
+    await assertCurrent(connection, tenant, tabla.nombre, reading);
+    const { lectura = null, relojAtrasado = null } = reading;
     const { rows } = await connection.query<Upload>(
-      `INSERT INTO sync_uploads (id, "tenantId", tabla, "tipoCampo", modo, "expiresAt")
-       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6)) ON CONFLICT (id) DO NOTHING RETURNING *`,
-      [id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours],
+      `INSERT INTO sync_uploads (id, "tenantId", tabla, "tipoCampo", modo, "expiresAt", lectura, "relojAtrasado")
+       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6), $7, $8) ON CONFLICT (id) DO NOTHING RETURNING *`,
+      [id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours, lectura, relojAtrasado],
     );
     if (rows[0] === undefined) return findOpened(connection, tenant, tabla.nombre, modo, id);
     await createUploadTable(connection, id, tabla);
@@ -67,14 +75,18 @@ async function findOpened(
        AND resultado IS NULL AND "expiresAt" > now()`,
     [id, tenant, tabla, modo],
   );
-  if (rows[0] === undefined)
-    throw new SyncError('SUBIDA_CERRADA', `«${id}» es ya el nombre de otra subida.`, { tabla });
+  if (rows[0] === undefined) throw nameTaken(id, tabla);
   return rows[0];
+}
+
+function nameTaken(id: string, tabla: string): SyncError {
+  return new SyncError('SUBIDA_CERRADA', `«${id}» es ya el nombre de otra subida.`, { tabla });
 }
 
 /**
  * The upload, locked for the transaction: `share` while a chunk is stored, `update` for what ends it, so that the end
- * waits for chunks under way. Throws SUBIDA_DESCONOCIDA.
+ * waits for chunks under way. One that was applied is known after it has expired, too (commits.ts), and needs no lock.
+ * Throws SUBIDA_DESCONOCIDA.
  */
 export async function lockUpload(
   connection: Connection,
@@ -87,8 +99,12 @@ export async function lockUpload(
     `SELECT * FROM sync_uploads WHERE id = $1 AND "tenantId" = $2 AND "expiresAt" > now() ${lock}`,
     [id, tenant],
   );
-  if (rows[0] === undefined) throw new SyncError('SUBIDA_DESCONOCIDA', `No hay una subida «${id}».`);
-  return rows[0];
+  if (rows[0] !== undefined) return rows[0];
+  const done = await findCommit(connection, tenant, id);
+  if (done === undefined) throw new SyncError('SUBIDA_DESCONOCIDA', `No hay una subida «${id}».`);
+  const { createdAt: expiresAt, resultado, ...rest } = done;
+  const { tipoCampo } = resultado;
+  return { ...rest, id, tenantId: tenant, tipoCampo, resultado, lectura: null, relojAtrasado: null, expiresAt };
 }
 
 /** The chunks stored so far, in order. */

@@ -27,6 +27,12 @@ export function bodyOf(request: FastifyRequest): Readable {
   return (request.body as Readable | null | undefined) ?? Readable.from([]);
 }
 
+/** Which agent asks, as it says (X-Sync-Agent). */
+export function agentOf(request: FastifyRequest): string | undefined {
+  const id = request.headers[headers.agent];
+  return typeof id === 'string' ? id : undefined;
+}
+
 /** The media type without its parameters. */
 export function mediaTypeOf(request: FastifyRequest): string {
   return (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();

@@ -1,16 +1,17 @@
 import { Type } from '@fastify/type-provider-typebox';
-import { ModoSchema, type UploadEnvelopeResponse, type UploadResult } from '../../protocol/api.ts';
+import { lecturaProperties, ModoSchema, type UploadEnvelopeResponse, type UploadResult } from '../../protocol/api.ts';
 import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
 import { findUploadTable } from '../data/configurations.ts';
 import { receiveOneShot } from '../sync/receive.ts';
-import { bodyOf, digestOfRequest, isGzip, mediaTypeOf, streamedBodies } from './bodies.ts';
+import { agentOf, bodyOf, digestOfRequest, isGzip, mediaTypeOf, streamedBodies } from './bodies.ts';
 import { TenantParams } from './params.ts';
 
 const UploadQuery = Type.Object({
   tabla: Type.Optional(Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength })),
   modo: Type.Optional(ModoSchema),
+  ...lecturaProperties,
 });
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,200}$/;
@@ -23,6 +24,7 @@ export const uploadRoutes: Routes = async (app, context) => {
     { schema: { tags: ['subida'], params: TenantParams, querystring: UploadQuery } },
     async (request): Promise<UploadResult | UploadEnvelopeResponse> => {
       const { tenant, query } = request;
+      const { base, lectura, relojAtrasado } = query;
       const body = bodyOf(request);
       const format = mediaTypeOf(request) === mediaTypes.json ? 'envelope' : 'ndjson';
       if (format === 'ndjson' && query.tabla === undefined) {
@@ -43,6 +45,8 @@ export const uploadRoutes: Routes = async (app, context) => {
         modo: query.modo ?? 'incremental',
         digest: digestOfRequest(request),
         idempotencyKey: key === undefined ? undefined : String(key),
+        reading: { base, lectura, relojAtrasado },
+        agente: agentOf(request),
       });
       if (format === 'ndjson') return result;
       const { registrosInsertados, registrosActualizados, registrosSinCambios, timestamp } = result;

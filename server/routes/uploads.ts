@@ -12,7 +12,7 @@ import { findUploadTable } from '../data/configurations.ts';
 import { createUpload, deleteUpload, findChunks, lockUpload } from '../data/uploads.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { commitUpload, receiveChunk } from '../sync/receive.ts';
-import { bodyOf, digestOfRequest, jsonBody, mediaTypeOf, streamedBodies } from './bodies.ts';
+import { agentOf, bodyOf, digestOfRequest, jsonBody, mediaTypeOf, streamedBodies } from './bodies.ts';
 import { ChunkParams, TenantParams, UploadParams } from './params.ts';
 
 /** /uploads/:tenantId: an upload in chunks that survives whatever happens between two of them. */
@@ -69,7 +69,8 @@ export const uploadsRoutes: Routes = async (app, context) => {
   app.post(
     '/uploads/:tenantId/:id/commit',
     { schema: { tags: ['subida'], params: UploadParams, body: CommitSchema }, ...jsonBody(config) },
-    async (request): Promise<UploadResult> => commitUpload(context, request.tenant, request.params.id, request.body),
+    async (request): Promise<UploadResult> =>
+      commitUpload(context, request.tenant, request.params.id, request.body, agentOf(request)),
   );
 
   app.delete(

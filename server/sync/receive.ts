@@ -4,8 +4,9 @@ import type { ChunkResponse, Commit, Modo, UploadResult } from '../../protocol/a
 import type { TablaSubida } from '../../protocol/config.ts';
 import { digestOfDigests } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import { assertCurrent, type Reading, recordCommit } from '../data/commits.ts';
 import { type Configuration, findUploadTable, tipoCampoOf } from '../data/configurations.ts';
-import { claimIdempotencyKey, storeIdempotentResult } from '../data/idempotency.ts';
+import { claimIdempotencyKey, otherRequest, storeIdempotentResult } from '../data/idempotency.ts';
 import { insertLogs } from '../data/logs.ts';
 import { deactivateAbsent, lockTipoCampo, mergeReceived } from '../data/parametros-maestros.ts';
 import {
@@ -33,6 +34,7 @@ import {
   inflateMember,
   limitBytes,
   limitRatio,
+  noteDigest,
   readBody,
 } from './stages.ts';
 
@@ -54,13 +56,16 @@ export interface OneShot {
   modo: Modo;
   digest: string | undefined;
   idempotencyKey: string | undefined;
+  reading: Reading;
+  /** Of X-Sync-Agent. */
+  agente: string | undefined;
 }
 
 /** Receives a whole upload in one transaction: all of it or nothing. */
 export async function receiveOneShot(
   context: Context,
   configuration: Configuration,
-  { body, format, gzip, tabla, modo, digest, idempotencyKey }: OneShot,
+  { body, format, gzip, tabla, modo, digest, idempotencyKey, reading, agente }: OneShot,
 ): Promise<{ result: UploadResult; tablaNombrada: string }> {
   const { config, database } = context;
   const tenant = configuration.tenantId;
@@ -68,8 +73,14 @@ export async function receiveOneShot(
   const head: EnvelopeHead = { tabla: undefined };
   let table = tabla;
   const verdict = { differs: false };
-  const stages: Stage[] = [
+  const seen = { digest };
+  const asSent: Stage[] = [
     checkDigest(digest, verdict),
+    // A digest that is stated has been checked when the body ends.
+    ...(idempotencyKey === undefined || digest !== undefined ? [] : [noteDigest(seen)]),
+  ];
+  const stages: Stage[] = [
+    ...asSent,
     ...(gzip ? [limitRatio(inflateAny)] : []),
     limitBytes(config.UPLOAD_MAX_BYTES, 'El envío'),
     ...(format === 'envelope' ? [readEnvelope(head)] : []),
@@ -79,10 +90,15 @@ export async function receiveOneShot(
     return await database.withTransfer(tenant, (connection) =>
       inTransaction(connection, async () => {
         await setTimeouts(connection, { lockMs: config.LOCK_TIMEOUT_MS });
+        const peticion = JSON.stringify([format, table?.nombre ?? null, modo]);
         if (idempotencyKey !== undefined) {
-          const request = JSON.stringify([format, table?.nombre ?? null, modo]);
-          const stored = await claimIdempotencyKey(connection, tenant, idempotencyKey, request);
-          if (stored !== undefined) return { result: stored, tablaNombrada: stored.tabla };
+          const stored = await claimIdempotencyKey(connection, tenant, idempotencyKey, peticion);
+          if (stored !== undefined) {
+            await readToEnd(context, body, [...asSent, limitBytes(config.UPLOAD_MAX_BYTES, 'El envío')]);
+            if (stored.digest !== null && stored.digest !== seen.digest) throw otherRequest();
+            const { tablaNombrada = stored.resultado.tabla, ...result } = stored.resultado;
+            return { result, tablaNombrada };
+          }
         }
         const temporary = await openTemporary(connection, table);
         const lines = await copyBody(connection, temporary, context, body, { stages, verdict }, table?.nombre);
@@ -90,9 +106,21 @@ export async function receiveOneShot(
         const received = { ...temporary, key: keyExpression(table) };
         const linea = await findLineWithoutKey(connection, received);
         if (linea !== undefined) throw keyMissing({ tabla: table.nombre, linea });
-        const result = await applyReceived(connection, context, configuration, table, modo, received, lines);
-        if (idempotencyKey !== undefined) await storeIdempotentResult(connection, tenant, idempotencyKey, result);
-        return { result, tablaNombrada: head.tabla ?? table.nombre };
+        const tablaNombrada = head.tabla ?? table.nombre;
+        const options = { reading, generacion: idempotencyKey };
+        const result = await applyReceived(connection, context, configuration, table, modo, received, lines, options);
+        if (idempotencyKey !== undefined) {
+          const resultado = { ...result, ...(head.tabla === undefined ? {} : { tablaNombrada }) };
+          const answer = { resultado, digest: seen.digest ?? null };
+          await storeIdempotentResult(connection, tenant, idempotencyKey, answer);
+          const { nombre } = table;
+          const { lectura } = reading;
+          await recordCommit(connection, tenant, {
+            ...{ id: idempotencyKey, tabla: nombre, agente, lectura, modo, peticion },
+            ...answer,
+          });
+        }
+        return { result, tablaNombrada };
       }),
     );
   } catch (error) {
@@ -155,6 +183,7 @@ export async function commitUpload(
   configuration: Configuration,
   uploadId: string,
   totals: Commit,
+  agente: string | undefined,
 ): Promise<UploadResult> {
   const { config, database } = context;
   const tenant = configuration.tenantId;
@@ -171,16 +200,22 @@ export async function commitUpload(
         const chunks = await findChunks(connection, uploadId);
         checkTotals(tabla, chunks, totals);
         const received = uploadRows(uploadId);
-        const result = await applyReceived(
-          connection,
-          context,
-          configuration,
-          table,
-          upload.modo,
-          received,
-          totals.filas,
-        );
+        const { modo } = upload;
+        const reading = { lectura: upload.lectura ?? undefined, relojAtrasado: upload.relojAtrasado ?? false };
+        const options = { reading, generacion: uploadId };
+        const { filas } = totals;
+        const result = await applyReceived(connection, context, configuration, table, modo, received, filas, options);
         await finishUpload(connection, uploadId, result);
+        const { nombre } = table;
+        const { lectura } = reading;
+        await recordCommit(connection, tenant, {
+          id: uploadId,
+          tabla: nombre,
+          agente,
+          lectura,
+          modo,
+          resultado: result,
+        });
         return result;
       }),
     );
@@ -188,6 +223,15 @@ export async function commitUpload(
     await logFailure(context, configuration, 'upload', tabla, started, error);
     throw error;
   }
+}
+
+/** Reads a body of which nothing but its digest is wanted. */
+async function readToEnd({ config }: Context, body: Readable, stages: readonly Stage[]): Promise<void> {
+  const read = stages.reduce<AsyncIterable<Buffer>>(
+    (source, stage) => stage(source),
+    readBody(body, config.TRANSFER_IDLE_MS),
+  );
+  for await (const _ of read);
 }
 
 /** Copies the body through `stages` into the table that waits; how many rows. */
@@ -249,11 +293,13 @@ async function applyReceived(
   modo: Modo,
   received: ReceivedRows,
   filas: number,
+  { reading, generacion }: { reading: Reading; generacion: string | undefined },
 ): Promise<UploadResult> {
   const tenant = configuration.tenantId;
   const tipoCampo = tipoCampoOf(tabla);
   await commitDurably(connection);
   await lockTipoCampo(connection, tenant, tipoCampo);
+  await assertCurrent(connection, tenant, tabla.nombre, reading);
   await runPhase(connection, context, configuration, 'upload', tabla, 'pre_process');
   const started = new Date();
   const { claves, insertados, actualizados } = await mergeReceived(connection, tenant, tipoCampo, received).catch(
@@ -273,6 +319,7 @@ async function applyReceived(
     registrosSinCambios: claves - insertados - actualizados,
     registrosDesactivados: desactivados,
     clavesRepetidas: filas - claves,
+    ...(generacion === undefined ? {} : { generacion }),
     timestamp: new Date().toISOString(),
   };
   const entry = logEntry('upload', tabla.nombre, 'process', started, {

@@ -91,6 +91,18 @@ export function checkDigest(expected: string | undefined, verdict: { differs: bo
   };
 }
 
+/** Passes bytes on; at their end `seen.digest` is their SHA-256 (base64). */
+export function noteDigest(seen: { digest?: string | undefined }) {
+  return async function* (source: Bytes): AsyncGenerator<Buffer> {
+    const hash = createHash('sha256');
+    for await (const bytes of source) {
+      hash.update(bytes);
+      yield bytes;
+    }
+    seen.digest = hash.digest('base64');
+  };
+}
+
 /** DIGEST_DISTINTO. */
 export function differentDigest(cause?: unknown): SyncError {
   return new SyncError('DIGEST_DISTINTO', 'El SHA-256 de lo recibido no es el de Content-Digest.', { cause });

@@ -1,0 +1,27 @@
+import { type GeneracionesResponse, GeneracionesSchema } from '../../protocol/api.ts';
+import type { Routes } from '../app.ts';
+import { checkGenerations } from '../data/commits.ts';
+import { readTables, tipoCampoOf } from '../data/configurations.ts';
+import { inTransaction } from '../postgres/pool.ts';
+import { agentOf, jsonBody } from './bodies.ts';
+import { TenantParams } from './params.ts';
+
+/** POST /generaciones/:tenantId: whether an agent's marks stand on what the database has. Once a run, before its tables. */
+export const generacionesRoutes: Routes = async (app, { config, database }) => {
+  app.post(
+    '/generaciones/:tenantId',
+    { schema: { tags: ['subida'], params: TenantParams, body: GeneracionesSchema }, ...jsonBody(config) },
+    async (request): Promise<GeneracionesResponse> => {
+      const { tenant, body } = request;
+      const configured = (readTables(tenant).tablasSubida ?? []).map(
+        (tabla) => [tabla.nombre, { tipoCampo: tipoCampoOf(tabla) }] as const,
+      );
+      const tablas = await database.withConnection((connection) =>
+        inTransaction(connection, () =>
+          checkGenerations(connection, tenant.tenantId, agentOf(request), body.tablas, new Map(configured)),
+        ),
+      );
+      return { success: true, tablas };
+    },
+  );
+};
