@@ -71,6 +71,13 @@ export const sqlServerMessages = {
     message: 'SQL Server ({lugar}) deshizo la operación para romper un bloqueo: {texto}',
     action: 'Se puede reintentar; la próxima ejecución lo hace.',
   },
+  BLOQUEO_SIN_REPETIR: {
+    kind: 'sqlserver',
+    message:
+      '{texto} SQL Server deshizo solo la última transacción de ese SQL, y lo anterior puede estar hecho: no se repite.',
+    action:
+      'Revise qué quedó hecho. La próxima ejecución ejecuta otra vez el SQL entero: escríbalo de modo que se pueda repetir.',
+  },
   TIEMPO: {
     kind: 'sqlserver',
     retryable: true,

@@ -1,14 +1,15 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { type BulkLoadOptions, bulkLoad } from './bulk-load.ts';
 import { type BulkColumn, quoteTable } from './ddl.ts';
-import { SqlServerError, sqlServerError } from './errors.ts';
+import { notToBeRepeated, SqlServerError, sqlServerError } from './errors.ts';
+import { OwnTransaction } from './own-transaction.ts';
 import { type NdjsonBlock, type ReadRowsOptions, readRows } from './read-rows.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
 import { openSession, type Session, type SqlServerSettings } from './session.ts';
 
 export type { BulkLoadOptions } from './bulk-load.ts';
 export { type BulkColumn, createTableSql, createTempTableSql, quoteName, quoteTable } from './ddl.ts';
-export { SqlServerError, type SqlServerErrorCode } from './errors.ts';
+export { notToBeRepeated, SqlServerError, type SqlServerErrorCode } from './errors.ts';
 export { DEFAULT_BLOCK_BYTES, type NdjsonBlock, type ReadRowsOptions } from './read-rows.ts';
 export type { SqlParameter } from './request.ts';
 export type { SqlServerSettings } from './session.ts';
@@ -42,6 +43,8 @@ export async function withSqlServer<T>(
 /** A session with SQL Server: one statement, read or load at a time. Every method throws SqlServerError. */
 export class SqlServer {
   readonly #session: Session;
+  /** That of `transaction`, while it runs. */
+  #own: OwnTransaction | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -58,6 +61,7 @@ export class SqlServer {
       const onDone = (count: number | undefined) => {
         if (!reading) rowsAffected += count ?? 0;
         reading = false;
+        this.#own?.statementDone();
       };
       request.on('columnMetadata', () => {
         reading = true;
@@ -147,17 +151,29 @@ export class SqlServer {
     return bulkLoad(this.#session, table, columns, rows, options);
   }
 
-  /** Commits what `run` did, or rolls it back where `run` throws. Not to be nested. */
+  /**
+   * Commits what `run` did, or rolls it back where `run` throws. Not to be nested.
+   *
+   * Of a deadlock (1205) it throws BLOQUEO_1205 where all that `run` did is undone, and BLOQUEO_SIN_REPETIR where its SQL had
+   * ended the transaction itself, so that something may be left.
+   */
   async transaction<T>(run: () => Promise<T>): Promise<T> {
     await this.execute('BEGIN TRANSACTION');
+    const own = OwnTransaction.begin(this.#session);
+    this.#own = own;
     try {
       const result = await run();
       await this.execute('COMMIT TRANSACTION');
       return result;
     } catch (error) {
+      own.end();
+      this.#own = undefined;
       // SQL Server may have rolled back already, or the connection may be gone: neither hides the first error.
       await this.execute('IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION').catch(() => {});
-      throw error;
+      throw own.isWhole ? error : notToBeRepeated(error);
+    } finally {
+      own.end();
+      this.#own = undefined;
     }
   }
 }

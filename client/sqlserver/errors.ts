@@ -42,6 +42,12 @@ export function sqlServerError<Code extends SqlServerErrorCode>(
   return new SqlServerError(code, values, details);
 }
 
+/** What is said of a deadlock in SQL that SQL Server has undone in part: as it is, of any other error. */
+export function notToBeRepeated(error: unknown): unknown {
+  if (!(error instanceof SqlServerError && error.code === 'BLOQUEO_1205')) return error;
+  return sqlServerError('BLOQUEO_SIN_REPETIR', { texto: error.message }, { number: 1205, cause: error });
+}
+
 /** What is said of an error that SQL Server itself raised. */
 type ServerCode =
   | 'BASE_DE_DATOS'

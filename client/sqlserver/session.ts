@@ -5,7 +5,7 @@ import { findInstancePort } from './instance.ts';
 import { makeRequest, sendRequest } from './request.ts';
 import { StallWatch } from './stall-watch.ts';
 import { boundTls } from './tls-pressure.ts';
-import { canTranscode, TranscodingConnection } from './transcoder/connection.ts';
+import { canTranscode, type TransactionChange, TranscodingConnection } from './transcoder/connection.ts';
 
 export interface SqlServerSettings {
   /** `SERVIDOR`, `SERVIDOR\INSTANCIA` or `SERVIDOR,PUERTO` (protocol/sql-server-name.ts). */
@@ -107,6 +107,13 @@ export class Session {
     if (this.connection instanceof TranscodingConnection) return true;
     this.notify('La biblioteca tedious no es la versión que el lector rápido conoce: se lee más despacio.');
     return false;
+  }
+
+  /** Whom every begin, commit and rollback is told from the next request on. Answers false where nobody can know of them. */
+  watchTransaction(onChange: ((change: TransactionChange) => void) | undefined): boolean {
+    if (!(this.connection instanceof TranscodingConnection)) return false;
+    this.connection.onTransaction = onChange;
+    return true;
   }
 
   /** Says something to the operator. */

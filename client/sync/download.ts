@@ -15,7 +15,7 @@ import {
   runPhaseAtSqlServer,
 } from './phases.ts';
 import { decryptRows, sensitiveColumnsOf } from './sensitive.ts';
-import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
+import { builtInUpdate, columnsOf, fillNames, keyNames, makeTempName } from './target.ts';
 
 /**
  * Downloads one table: pre_process, its rows into `#temp_<tabla>_<n>`, post_process (or the built-in update) in one
@@ -41,7 +41,7 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
   return withSqlServer({ signal, onMessage }, async (db) => {
     await runPhaseAtBackend(context, tabla, 'pre_process');
     await runPhaseAtSqlServer(context, db, 'download', tabla, 'pre_process', (sql) => ({
-      sql: sql.replaceAll('{tabla}', quoteTable(tabla.nombre)),
+      sql: fillNames(sql, { tabla: quoteTable(tabla.nombre) }),
     }));
     const loaded = await recordPhase(
       context,
@@ -140,7 +140,7 @@ async function updateTarget(
   const { signal } = context;
   const configured = tabla.post_process;
   const statements = isPhaseAt(configured, 'download', 'destino')
-    ? [configured.sql.replaceAll('{temp_table}', loaded.temp).replaceAll('{tabla}', quoteTable(tabla.nombre))]
+    ? [fillNames(configured.sql, { temp_table: loaded.temp, tabla: quoteTable(tabla.nombre) })]
     : builtInUpdate(tabla, loaded.columns, loaded.temp);
   const place = { direccion: 'download', tabla: tabla.nombre, fase: 'post_process', ejecutadoEn: 'destino' } as const;
   context.progress.waiting(() => 'post_process en SQL Server');

@@ -10,7 +10,7 @@ import {
 import { SyncError } from '../../protocol/errors.ts';
 import { describeError } from '../describe-error.ts';
 import { isDeadlock, withRetries } from '../retry.ts';
-import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
+import { notToBeRepeated, type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
 import type { SyncContext } from './context.ts';
 
 /** Where a phase belongs. */
@@ -113,7 +113,10 @@ export function isLostConnection(error: unknown): boolean {
   return cause instanceof SqlServerError && cause.retryable;
 }
 
-/** Repeats what SQL Server undid to break a deadlock. */
+/**
+ * Repeats what SQL Server undid to break a deadlock. For what ran in one transaction of ours alone (SqlServer.transaction): of any
+ * other batch the last transaction was undone, and what came before it is done.
+ */
 export function retryDeadlocks<T>(
   { log, policy, signal }: Pick<SyncContext, 'log' | 'policy' | 'signal'>,
   tabla: string,
@@ -142,7 +145,10 @@ export async function runPhaseAtSqlServer(
   context.progress.waiting(() => `${fase} en SQL Server`);
   await recordPhase(context, { direccion, tabla: tabla.nombre, fase, ejecutadoEn: side }, async () => {
     const options = { signal: context.signal, ...(parameters === undefined ? {} : { parameters }) };
-    const { rowsAffected } = await retryDeadlocks(context, tabla.nombre, () => db.execute(sql, options));
+    // Not in a transaction of ours: not every batch may run in one, and procedures commit as they like.
+    const { rowsAffected } = await db.execute(sql, options).catch((error: unknown) => {
+      throw notToBeRepeated(error);
+    });
     return { value: undefined, rows: rowsAffected, message: `SQL ejecutado, ${rowsAffected} registros afectados` };
   });
 }

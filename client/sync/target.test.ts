@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { builtInUpdate, columnsOf, keyNames, makeTempName } from './target.ts';
+import { quoteTable } from '../sqlserver/ddl.ts';
+import { builtInUpdate, columnsOf, fillNames, keyNames, makeTempName } from './target.ts';
 
 const tabla = { nombre: 'dbo.plan cuentas', primaryKey: ['CODIGO'], process: { query: 'x' } };
 const columns = columnsOf(tabla, {
@@ -18,9 +19,9 @@ test('the columns come from the configuration, else from the download; what says
 });
 
 test('a name for #temp that needs no brackets, another each time', () => {
-  expect(makeTempName('dbo.plan cuentas')).toMatch(/^#temp_dbo_plan_cuentas_\d{5}$/);
+  expect(makeTempName('dbo.plan cuentas')).toMatch(/^#temp_dbo_plan_cuentas_\d{5,6}$/);
   expect(makeTempName('x'.repeat(128)).length).toBeLessThan(116);
-  expect(new Set(Array.from({ length: 20 }, () => makeTempName('t'))).size).toBeGreaterThan(1);
+  expect(new Set(Array.from({ length: 5000 }, () => makeTempName('t'))).size).toBe(5000);
 });
 
 test('with a key: update what is known, insert the rest; names are quoted and the key is found in any case', () => {
@@ -39,5 +40,14 @@ test('nothing but a key: there is nothing to update', () => {
 test('a key that the schema has not got is refused by name', () => {
   expect(() => keyNames({ ...tabla, primaryKey: 'id' }, columns)).toThrow(
     expect.objectContaining({ code: 'CLAVE_SIN_COLUMNA', message: expect.stringContaining('La primaryKey «id»') }),
+  );
+});
+
+test("a table's name is text in its place: no pattern of it splices SQL, and none of its braces is filled in turn", () => {
+  const names = { temp_table: '#temp_x_1', tabla: quoteTable("$&a$'{temp_table}$$") };
+  expect(
+    fillNames("DELETE FROM {tabla}; INSERT INTO {tabla} SELECT * FROM {temp_table} WHERE x = '{otra}'", names),
+  ).toBe(
+    "DELETE FROM [$&a$'{temp_table}$$]; INSERT INTO [$&a$'{temp_table}$$] SELECT * FROM #temp_x_1 WHERE x = '{otra}'",
   );
 });

@@ -11,10 +11,18 @@ export function columnsOf(tabla: TablaBajada, offered: Esquema): BulkColumn[] {
   return columns.map(({ name, type, nullable }) => ({ name, type: parseSqlType(type), nullable: nullable ?? true }));
 }
 
-/** `#temp_<tabla>_<n>`: a name that T-SQL takes without brackets, and that no other download of the session has. */
+let tempTables = 10_000 + Math.floor(Math.random() * 90_000);
+
+/** `#temp_<tabla>_<n>`: a name that T-SQL takes without brackets, and that no other download of this process has. */
 export function makeTempName(nombre: string): string {
   const plain = nombre.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 80);
-  return `#temp_${plain}_${10_000 + Math.floor(Math.random() * 90_000)}`;
+  tempTables += 1;
+  return `#temp_${plain}_${tempTables}`;
+}
+
+/** `sql` with each `{name}` of `names` in its place, once: what a name holds is text, also `$&` or `{tabla}`. */
+export function fillNames(sql: string, names: Readonly<Record<string, string>>): string {
+  return sql.replace(/\{(\w+)\}/g, (found, name: string) => (Object.hasOwn(names, name) ? names[name]! : found));
 }
 
 /**

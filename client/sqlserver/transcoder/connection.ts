@@ -42,13 +42,35 @@ export function canTranscode(): boolean {
   );
 }
 
+/** What became of the session's transaction, as SQL Server tells it ([MS-TDS] 2.2.7.9, ENVCHANGE 8 to 10). */
+export type TransactionChange = 'begin' | 'commit' | 'rollback';
+
 /** A connection of tedious that gives the rows of some requests to a transcoder, and is like any other beside. */
 export class TranscodingConnection extends Connection {
+  /** Told of each change in the order of the answer's tokens; tedious has an event for rollbacks alone. */
+  onTransaction: ((change: TransactionChange) => void) | undefined;
+
   override createTokenStreamParser(message: Message, handler: TokenHandler): MessageParser {
+    const tell = this.onTransaction;
+    if (tell !== undefined && handler instanceof RequestTokenHandler) {
+      for (const [method, change] of transactionTokens) {
+        const own = handler[method].bind(handler) as (token: never) => void;
+        handler[method] = (token: never) => {
+          own(token);
+          tell(change);
+        };
+      }
+    }
     if (findSink(handler) === undefined) return super.createTokenStreamParser(message, handler);
     return new TranscodingMessageParser(message, this.debug, handler, this.config.options);
   }
 }
+
+const transactionTokens = [
+  ['onBeginTransaction', 'begin'],
+  ['onCommitTransaction', 'commit'],
+  ['onRollbackTransaction', 'rollback'],
+] as const;
 
 function findSink(handler: TokenHandler): RowSink | undefined {
   return handler instanceof RequestTokenHandler ? sinks.get(handler.request) : undefined;
