@@ -20,7 +20,8 @@ import { findRangeKey } from '../sqlserver/range-key.ts';
 import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { readFrame } from '../sync/frame.ts';
 import { boundMark, mentionsMark, readServerClock } from '../sync/marks.ts';
-import { encryptLine, sensitiveColumnsOf } from '../sync/sensitive.ts';
+import { assertNoneOf, encryptLine, sensitiveColumnsOf } from '../sync/sensitive.ts';
+import { assertPinned, guardedNames, pinnedByPlace, settlePins } from '../sync/sensitive-pins.ts';
 import { columnsOf, keyNames } from '../sync/target.ts';
 import type { Checklist, Finding } from './checklist.ts';
 import { checkName, describeClock } from './machine.ts';
@@ -66,13 +67,15 @@ export function titleOfConnection(name: string | undefined): string {
 }
 
 async function checkSqlServer(
-  { local, backend, list, thorough, signal }: TableChecks,
+  { local, config, backend, list, thorough, signal }: TableChecks,
   name: string | undefined,
   settings: SqlServerSettings,
   { subidas, bajadas }: { subidas: TablaSubida[]; bajadas: TablaBajada[] },
 ): Promise<void> {
   const { host, port, database, user } = settings;
   const title = titleOfConnection(name);
+  const requiresApproval = local.requiresApproval === true;
+  const pins = settlePins(local, config, requiresApproval);
   const use = <T>(work: (db: SqlServer) => Promise<T>) => withSqlServer(settings, { signal }, work);
   if (thorough) {
     const address = parseServerName(host, port);
@@ -90,11 +93,18 @@ async function checkSqlServer(
   }
   for (const tabla of connected === true ? subidas : []) {
     // A connection for each: a query that is left halfway must not disturb the next check.
-    await list.check(`Subida ${tabla.nombre}`, () => use((db) => checkUpload(db, tabla, local.dataKey, signal)));
+    await list.check(`Subida ${tabla.nombre}`, async () => {
+      assertPinned(pins, 'upload', tabla, requiresApproval);
+      const sensitive = { dataKey: local.dataKey, guarded: guardedNames(pins, tabla) };
+      return use((db) => checkUpload(db, tabla, sensitive, signal));
+    });
     if (thorough) await list.check(`Índices de ${tabla.nombre}`, () => use((db) => checkIndexes(db, tabla, signal)));
   }
   for (const tabla of bajadas) {
-    const columns = await list.check(`Bajada ${tabla.nombre}`, () => checkDownload(backend, tabla, signal));
+    const columns = await list.check(`Bajada ${tabla.nombre}`, async () => {
+      assertPinned(pins, 'download', tabla, requiresApproval);
+      return checkDownload(backend, tabla, signal);
+    });
     if (columns === undefined || connected !== true) continue;
     const exists = await list.check(`Destino ${tabla.nombre}`, () =>
       use((db) => checkTarget(db, tabla, columns, signal)),
@@ -131,7 +141,8 @@ export function checkSql(local: LocalConfig, config: ConfigResponse): Finding<vo
   const huella = `huella ${fingerprintOfSql(sql)}`;
   const found = (note: string) => ({ value: undefined, note: `${huella}, ${note}` });
   if (local.requiresApproval === true) {
-    const changes = describeChanges(local.approvedSql ?? {}, sql);
+    const pinned = pinnedByPlace(settlePins(local, config, true), config.configuracionTablas);
+    const changes = describeChanges({ ...local.approvedSql, ...pinned }, sql);
     if (changes.length === 0) return found('aprobado');
     throw agentError('APROBACION_PENDIENTE', { huella, cambios: changes.join('\n') });
   }
@@ -162,7 +173,7 @@ async function checkServerClock(db: SqlServer, signal: AbortSignal): Promise<Fin
 async function checkUpload(
   db: SqlServer,
   tabla: TablaSubida,
-  dataKey: string | undefined,
+  { dataKey, guarded }: { dataKey: string | undefined; guarded: ReadonlySet<string> },
   signal: AbortSignal,
 ): Promise<Finding<void>> {
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
@@ -174,7 +185,8 @@ async function checkUpload(
   for await (const block of db.readRows(query, { parameters, signal, blockBytes: SMALL_BLOCK_BYTES })) {
     const text = Buffer.from(block.bytes).toString('utf8');
     const line = text.slice(0, text.indexOf('\n'));
-    if (sensitive !== undefined) encryptLine(line, tabla.nombre, sensitive);
+    assertNoneOf(guarded, line, tabla.nombre);
+    if (sensitive !== undefined) encryptLine(line, tabla, sensitive);
     columns = Object.keys(JSON.parse(line) as object);
     break;
   }

@@ -22,11 +22,22 @@ export function addKeys(cli: Cli, { run, print, signal }: Session): Cli {
       (command) =>
         command
           .option('huella', { type: 'string', requiresArg: true, describe: 'Aprueba el SQL de esta huella' })
+          .option('origen-nuevo', {
+            type: 'boolean',
+            default: false,
+            describe: 'Con --huella: los valores sensibles que bajan pueden ser desde ahora de otras tablas',
+          })
           .example([
             ['$0 approve', 'Muestra el SQL que falta aprobar, y su huella'],
             ['$0 approve --huella 4b2c9d…', 'Aprueba lo que se mostró, y nada posterior'],
           ]),
-      (args) => run(() => runApprove({ folder: findInstallFolder(args.carpeta), huella: args.huella, print, signal })),
+      (args) =>
+        run(() =>
+          runApprove({
+            ...{ folder: findInstallFolder(args.carpeta), huella: args.huella, print, signal },
+            forgetsOrigins: args['origen-nuevo'],
+          }),
+        ),
     )
     .command('data-key', 'Clave de datos del tenant, para camposSensibles', (command) => {
       const archivo = { type: 'string', demandOption: true, requiresArg: true } as const;

@@ -5,11 +5,14 @@ import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerEndpoints } from '../config/remote.ts';
 import { interactivePolicy } from '../retry.ts';
 import { changedPlaces, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
+import { approvedPins, pinnedByPlace, settlePins, withoutOrigins } from '../sync/sensitive-pins.ts';
 
 export interface ApproveOptions {
   folder: string;
   /** The fingerprint of what was read: without it nothing is approved. */
   huella: string | undefined;
+  /** `--origen-nuevo`: sensitive values of downloads may from now on be of other tables than so far. */
+  forgetsOrigins?: boolean;
   print: (line: string) => void;
   signal: AbortSignal;
 }
@@ -20,13 +23,22 @@ export interface ApproveOptions {
  *
  * Throws AgentError `configuracion` for another fingerprint, SyncError or BackendError.
  */
-export async function runApprove({ folder, huella, print, signal }: ApproveOptions): Promise<void> {
+export async function runApprove({
+  folder,
+  huella,
+  forgetsOrigins = false,
+  print,
+  signal,
+}: ApproveOptions): Promise<void> {
   const password = await readConfigPassword(folder);
   const before = await readLocalConfig(folder, password);
   const backend = await connectBackend(before, { policy: interactivePolicy });
   const { local, config } = await refreshConfig(backend, before, signal);
-  const approved = local.approvedSql ?? {};
-  const current = sqlByPlace(sqlServerEndpoints(local, config), config.configuracionTablas);
+  const tables = config.configuracionTablas;
+  // As it was before this configuration.
+  const pins = settlePins(before, config, true);
+  const approved = { ...local.approvedSql, ...pinnedByPlace(pins, tables) };
+  const current = sqlByPlace(sqlServerEndpoints(local, config), tables);
   const fingerprint = fingerprintOfSql(current);
   if (huella === undefined) {
     const changes = describeChanges(approved, current);
@@ -41,6 +53,7 @@ export async function runApprove({ folder, huella, print, signal }: ApproveOptio
   if (huella !== fingerprint) {
     throw agentError('HUELLA_DISTINTA', { huella: fingerprint, dada: huella.slice(0, 40) });
   }
-  await writeLocalConfig(folder, password, { ...local, approvedSql: current });
+  const sensitivePins = approvedPins(tables, forgetsOrigins ? withoutOrigins(pins) : pins);
+  await writeLocalConfig(folder, password, { ...local, approvedSql: current, sensitivePins });
   print(`Aprobado el SQL de huella ${fingerprint} (${changedPlaces(approved, current).length} cambios).`);
 }

@@ -8,6 +8,7 @@ import { assertReadable, refreshConfig, sqlServerEndpoints } from '../config/rem
 import { interactivePolicy } from '../retry.ts';
 import { makeSpoolKey } from '../spool/sealed.ts';
 import { describeEndpoint } from '../sync/approval.ts';
+import { approvedPins, sensitiveByPlace, settlePins } from '../sync/sensitive-pins.ts';
 
 export interface InitOptions {
   folder: string;
@@ -74,7 +75,8 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     throw agentError('AGENTE_SIN_AUTORIZAR', { id, tenant });
   }
   const { local, config } = await refreshConfig(backend, registered.local, signal);
-  await write(local);
+  const sensitivePins = settlePins({ ...registered.local, ...kept }, config, given.requiresApproval === true);
+  await write({ ...local, sensitivePins });
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
   print(`Backend ${url}: tenant «${tenant}» aceptado, configuración versión ${config.version}.`);
   if (registered.note !== undefined) print(registered.note);
@@ -82,6 +84,9 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
     print(`SQL Server${name === undefined ? '' : ` «${name}»`}: ${describeEndpoint(endpoint)}.`);
   }
   print(`Tablas: ${tablasSubida.length} de subida, ${tablasBajada.length} de bajada.`);
+  for (const [place, columns] of Object.entries(sensitiveByPlace(config.configuracionTablas))) {
+    print(`Se ${place.startsWith('subida') ? 'cifran' : 'descifran'}: ${place}: ${columns.replaceAll('\n', ', ')}.`);
+  }
   if (given.requiresApproval) print('Se ejecutará solo el SQL que se apruebe en este equipo. Revíselo con: approve');
   print(`Escrito sync-config.enc en ${folder}. Compruebe ahora todo con: test`);
 }
@@ -103,8 +108,10 @@ async function readEarlier(folder: string, password: string): Promise<LocalConfi
  * What a new `init` takes over from the one before, where that was of the same tenant: an agent with another key pair would have
  * to be authorised anew, SQL approved, other connections told, and without the data key what was encrypted under it is lost.
  */
-function keptOf({ agentKey, approvedSql, conexiones, dataKey }: LocalConfig): Partial<LocalConfig> {
+function keptOf({ agentKey, approvedSql, conexiones, dataKey, ...earlier }: LocalConfig): Partial<LocalConfig> {
+  const { sensitivePins = earlier.remote && approvedPins(earlier.remote.config.configuracionTablas) } = earlier;
   return {
+    ...(sensitivePins === undefined ? {} : { sensitivePins }),
     ...(conexiones === undefined ? {} : { conexiones }),
     ...(dataKey === undefined ? {} : { dataKey }),
     ...(agentKey === undefined ? {} : { agentKey }),

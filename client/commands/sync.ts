@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
 import { connectBackend, isReadableOnTheWay } from '../agent.ts';
@@ -25,6 +26,7 @@ import { withLock } from '../sync/lock.ts';
 import { Marks } from '../sync/marks.ts';
 import { findQuietHours, type QuietHours } from '../sync/quiet-hours.ts';
 import { type RunOptions, type RunSummary, runTables } from '../sync/run.ts';
+import { type SensitivePins, settlePins } from '../sync/sensitive-pins.ts';
 
 export interface SyncOptions extends RunOptions {
   folder: string;
@@ -123,17 +125,19 @@ async function runLocked(
   const tables = current.config.configuracionTablas;
   const limiteKbps = options.limiteKbps ?? tables.limiteKbps ?? 0;
   const bandwidth = limiteKbps > 0 ? new Bandwidth(limiteKbps) : undefined;
+  const approvedSql = requiresApproval || local.requiresApproval === true ? (local.approvedSql ?? {}) : undefined;
+  let sensitivePins = settlePins(local, current.config, approvedSql !== undefined);
   // An install folder of an earlier version has no key for its spool yet.
   const spoolKey = local.spoolKey ?? makeSpoolKey();
-  if (current.changed || local.spoolKey === undefined) {
-    await writeLocalConfig(folder, password, { ...current.local, spoolKey });
-  }
+  const isNew =
+    current.changed || local.spoolKey === undefined || !isDeepStrictEqual(sensitivePins, local.sensitivePins);
+  // Before a row leaves: what was encrypted once must not leave in plain after a run that was killed.
+  if (isNew) await writeLocalConfig(folder, password, { ...current.local, spoolKey, sensitivePins });
   const key = await renewKey({ folder, password }, current, { log, secrets, signal });
   const backend = await connectBackend(
     { ...local, key },
     { policy, onRetry: log.warn, ...(bandwidth === undefined ? {} : { bandwidth }) },
   );
-  const approvedSql = requiresApproval || local.requiresApproval === true ? (local.approvedSql ?? {}) : undefined;
   const pool = new SqlServerPool();
   const connectionOf = (name: string | undefined): TableConnection => {
     const settings = sqlServerSettings(current.local, current.config, name);
@@ -152,10 +156,15 @@ async function runLocked(
   const context = {
     ...{ backend, connectionOf, marks, spool, usesSpool, chunkBytes, approvedSql },
     dataKey: local.dataKey,
+    sensitivePins,
+    learn: (change: (pins: SensitivePins) => SensitivePins) => {
+      sensitivePins = change(sensitivePins);
+    },
     ...{ journal, log, progress, policy, signal },
     lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
   };
   const summary = await runTables(context, tables, options).finally(() => pool.close());
+  await keepPins({ folder, password }, context.sensitivePins, sensitivePins, log);
   await shipJournal(journal, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   return summary;
@@ -253,6 +262,23 @@ async function ensureAgentKey(
   if (registered.note !== undefined) log.warn(registered.note);
   if (registered.local.agentKey !== undefined) await writeLocalConfig(folder, password, registered.local);
   return registered.local;
+}
+
+/** What downloads taught, for the next run; beside what a person may have approved meanwhile. */
+async function keepPins(
+  { folder, password }: { folder: string; password: string },
+  before: SensitivePins,
+  now: SensitivePins,
+  log: Log,
+): Promise<void> {
+  if (isDeepStrictEqual(before, now)) return;
+  try {
+    const local = await readLocalConfig(folder, password);
+    if (!isDeepStrictEqual(local.sensitivePins, before)) return;
+    await writeLocalConfig(folder, password, { ...local, sensitivePins: now });
+  } catch (error) {
+    log.warn(describeError(error).text);
+  }
 }
 
 async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undefined> {

@@ -6,6 +6,7 @@ import { Compile } from 'typebox/compile';
 import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/config.ts';
 import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
+import { SensitivePinSchema } from '../sync/sensitive-pins.ts';
 import { isMissingFile, syncFolder, writeFileAtomically } from './files.ts';
 import { assertFormat, type FileStamp, newerFile, stampOf } from './format.ts';
 
@@ -50,6 +51,8 @@ const LocalConfigSchema = Type.Object({
   approvedSql: Type.Optional(Type.Record(Type.String(), Type.String())),
   /** Of `camposSensibles` (sync/sensitive.ts): all agents of a tenant have the same one, the server never. */
   dataKey: Type.Optional(Type.String()),
+  /** What was encrypted and decrypted so far (sync/sensitive-pins.ts), by table. */
+  sensitivePins: Type.Optional(Type.Record(Type.String(), SensitivePinSchema)),
   /** X25519 (protocol/agent-key.ts). An install folder of an earlier version gets one at its next `sync`. */
   agentKey: Type.Optional(Type.Object({ publica: Type.String(), privada: Type.String() })),
   remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),

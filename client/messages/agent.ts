@@ -219,6 +219,29 @@ export const agentMessages = {
     message: '«{tabla}» tiene camposSensibles y este agente no tiene la clave de datos del tenant.',
     action: 'En el primer agente del tenant: ax-sync-client data-key create; en los demás: data-key import.',
   },
+  CAMPOS_SENSIBLES_CAMBIADOS: {
+    kind: 'configuracion',
+    message: 'Según la configuración nueva, «{tabla}» {que}: eso lo decide una persona en este equipo.',
+    action: 'Revíselo y apruébelo con ax-sync-client approve; hasta entonces esa tabla no se sincroniza.',
+  },
+  CAMPO_SENSIBLE_EN_CLARO: {
+    kind: 'configuracion',
+    message: 'La consulta de «{tabla}», nueva o cambiada, da en claro «{columnas}», que en este equipo es sensible.',
+    action: 'Añádala a camposSensibles, o apruebe la consulta aquí con ax-sync-client approve. No se ha enviado nada.',
+  },
+  CAMPO_SENSIBLE_DE_OTRA_TABLA: {
+    kind: 'configuracion',
+    message:
+      'Un valor de la columna sensible «{columna}» se cifró para «{tipoCampo}», y hasta ahora eran de «{conocidos}».',
+    action: 'Si así debe ser, apruébelo aquí con ax-sync-client approve --origen-nuevo. No se ha cambiado nada.',
+  },
+  CAMPO_SENSIBLE_ANTIGUO: {
+    kind: 'configuracion',
+    message: 'Un valor de la columna sensible «{columna}» lo cifró una versión anterior, y ya no quedaba ninguno así.',
+    action:
+      'Vuelva a subir esas filas; o, si el servidor se restauró de una copia antigua, apruébelo aquí con ' +
+      'ax-sync-client approve --origen-nuevo. No se ha cambiado nada.',
+  },
   CAMPO_SENSIBLE_AUSENTE: {
     kind: 'configuracion',
     message: 'La consulta de «{tabla}» no da la columna «{columnas}», que está en camposSensibles.',

@@ -11,6 +11,7 @@ import {
 import { describeServer } from '../../protocol/sql-server-name.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
+import { sensitiveByPlace } from './sensitive-pins.ts';
 
 /**
  * The SQL that the backend has this agent run at SQL Server, as a person reads and approves it: what is run by where it is
@@ -29,18 +30,20 @@ export function describeEndpoint({ host, port, database, user }: Endpoint): stri
   return `${user}@${describeServer(host, port)}/${database}`;
 }
 
-/** All of it, the servers that it is run at, and what SQL of our own is made from (targets, keys, ranges). */
-export function sqlByPlace(
-  endpoints: Endpoints,
-  { tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas,
-): SqlByPlace {
+/**
+ * All of it, the servers that it is run at, what SQL of our own is made from (targets, keys, ranges), and which columns leave
+ * encrypted or come down decrypted.
+ */
+export function sqlByPlace(endpoints: Endpoints, tables: ConfiguracionTablas): SqlByPlace {
+  const { tablasSubida = [], tablasBajada = [] } = tables;
   const all: Record<string, string> = {};
   for (const [name, endpoint] of endpoints) all[placeOfConnection(name)] = describeEndpoint(endpoint);
   for (const tabla of tablasSubida) Object.assign(all, sqlOfTable('upload', tabla));
   for (const tabla of tablasBajada) Object.assign(all, sqlOfTable('download', tabla));
-  return all;
+  return { ...all, ...sensitiveByPlace(tables) };
 }
 
+/** But for `camposSensibles`, which are held against what is pinned (sensitive-pins.ts). */
 function sqlOfTable(direccion: Direccion, tabla: TablaSubida | TablaBajada): SqlByPlace {
   const name = `${direccion === 'upload' ? 'subida' : 'bajada'} ${tabla.nombre}`;
   const side: EjecutarEn = direccion === 'upload' ? 'origen' : 'destino';

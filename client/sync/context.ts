@@ -8,6 +8,7 @@ import type { Spool } from '../spool/spool.ts';
 import type { SqlServer } from '../sqlserver/connection.ts';
 import type { SqlByPlace } from './approval.ts';
 import type { Marks } from './marks.ts';
+import type { SensitivePins } from './sensitive-pins.ts';
 
 /** The SQL Server of a table. */
 export interface TableConnection {
@@ -37,6 +38,10 @@ export interface RunContext {
   chunkBytes: number;
   /** The tenant's, for `camposSensibles`. */
   dataKey: string | undefined;
+  /** What was encrypted and decrypted so far. */
+  sensitivePins: SensitivePins;
+  /** What the next run is to know beside them. */
+  learn(change: (pins: SensitivePins) => SensitivePins): void;
   /** What may be run at SQL Server; undefined: whatever the backend says. */
   approvedSql: SqlByPlace | undefined;
   journal: Journal;

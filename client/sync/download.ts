@@ -15,6 +15,7 @@ import {
   runPhaseAtSqlServer,
 } from './phases.ts';
 import { decryptRows, sensitiveColumnsOf } from './sensitive.ts';
+import { Origins } from './sensitive-pins.ts';
 import { builtInUpdate, columnsOf, fillNames, keyNames, makeTempName } from './target.ts';
 
 /**
@@ -49,6 +50,14 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
       () => loadRows(context, db, tabla),
     );
     await updateTarget(context, db, tabla, loaded);
+    context.learn((pins) => loaded.origins.learnInto(pins));
+    if (loaded.origins.old > 0) {
+      log.warn(
+        `${loaded.origins.old} valores sensibles los cifró una versión anterior, que no decía de qué tabla son: ` +
+          'vuelva a subir esas filas',
+        tabla.nombre,
+      );
+    }
     await runPhaseAtBackend(context, tabla, 'post_process');
     return loaded.rows;
   });
@@ -58,6 +67,8 @@ interface LoadedRows {
   temp: string;
   columns: readonly BulkColumn[];
   rows: number;
+  /** Of sensitive values. */
+  origins: Origins;
 }
 
 async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada) {
@@ -79,11 +90,12 @@ async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada)
 
 /** One attempt, with a `#temp` of its own that goes when it fails. */
 async function loadOnce(
-  { backend, dataKey, progress, signal }: SyncContext,
+  { backend, dataKey, progress, sensitivePins, signal }: SyncContext,
   db: SqlServer,
   tabla: TablaBajada,
 ): Promise<LoadedRows & { bytes: number }> {
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
+  const origins = new Origins(sensitivePins, tabla);
   const { start, rows: lines } = await readFrame(await backend.openDownload(tabla.nombre, signal));
   try {
     const wanted = columnsOf(tabla, start.schema);
@@ -98,7 +110,7 @@ async function loadOnce(
       progress.bytes(piece.length);
       collect(piece.length);
     });
-    const arriving = sensitive === undefined ? counted : decryptRows(counted, sensitive);
+    const arriving = sensitive === undefined ? counted : decryptRows(counted, sensitive, origins);
     let seen = 0;
     const onRows = (total: number) => {
       progress.rows(total - seen);
@@ -106,7 +118,7 @@ async function loadOnce(
     };
     try {
       const rows = await db.bulkLoad(temp, columns, arriving, { signal, onRows });
-      return { temp, columns, rows, bytes };
+      return { temp, columns, rows, bytes, origins };
     } catch (error) {
       await db.execute(`DROP TABLE ${temp}`, { signal }).catch(() => {
         // It goes with the connection; the first error is the one to tell.

@@ -9,6 +9,7 @@ import type { RunContext, SyncContext, TableConnection } from './context.ts';
 import { downloadTable } from './download.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './send.ts';
+import { assertPinned } from './sensitive-pins.ts';
 import { uploadTable } from './upload.ts';
 
 export interface RunOptions {
@@ -121,6 +122,7 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
     connection = shared.connectionOf(tabla.conexion);
     const context: SyncContext = { ...shared, ...connection, progress };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
+    assertPinned(context.sensitivePins, direccion, tabla, context.approvedSql !== undefined);
     expectAsLastTime(context, task);
     const filas = await (direccion === 'upload' ? uploadTable(context, tabla) : downloadTable(context, tabla));
     return { run: runOf({ estado: 'exitoso', filas, mensaje: null }) };

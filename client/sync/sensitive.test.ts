@@ -1,8 +1,10 @@
+import { createCipheriv, createHmac, hkdfSync } from 'node:crypto';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { runApprove } from '../commands/approve.ts';
 import { createDataKey, exportDataKey, importDataKey } from '../commands/data-key.ts';
 import { runTest } from '../commands/test.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
@@ -12,34 +14,64 @@ import { dataKeyId, makeDataKey, SensitiveColumns } from './sensitive.ts';
 
 /** `camposSensibles`: what leaves the tenant's machine, and what another agent of the tenant makes of it. */
 
+/** As `cs1:` was made. */
+function encryptAsBefore(dataKey: string, column: string, json: string): string {
+  const derive = (info: string) =>
+    Buffer.from(hkdfSync('sha256', Buffer.from(dataKey, 'base64'), '', `ax-sync camposSensibles ${info}`, 32));
+  const iv = createHmac('sha256', derive('iv')).update(`${column}\0${json}`).digest().subarray(0, 16);
+  const body = createCipheriv('aes-256-ctr', derive('cipher'), iv).update(json);
+  return `"cs1:${dataKeyId(dataKey)}:${Buffer.concat([iv, body]).toString('base64url')}"`;
+}
+
 const KEY = Buffer.alloc(32, 7).toString('base64');
 const columns = new SensitiveColumns(KEY, ['cuit', 'Saldo']);
 
 test('a value comes back as its JSON, digit for digit; NULL stays NULL; a value that is not encrypted stays', () => {
-  for (const json of ['"20-1 ñ 🔑 \\" "', '12345678901234567.8900', 'true', '""']) {
-    const sealed = columns.encrypt('cuit', json);
-    expect(sealed).toMatch(/^"cs1:[0-9a-f]{8}:[A-Za-z0-9_-]+"$/);
-    expect(columns.decrypt('CUIT', sealed)).toBe(json);
+  for (const json of ['"20-1 ñ 🔑 \\" "', '"   "', '12345678901234567.8900', 'true', '""', `"${'x'.repeat(500)}"`]) {
+    const sealed = columns.encrypt('cliente', 'cuit', json);
+    expect(sealed).toMatch(/^"cs2:[0-9a-f]{8}:[A-Za-z0-9_-]+"$/);
+    expect(columns.decrypt('CUIT', sealed)).toEqual({ json, sealed: { origin: { tipoCampo: 'cliente' } } });
   }
-  expect(columns.encrypt('cuit', 'null')).toBe('null');
-  expect(columns.decrypt('cuit', '"cs1: en claro"')).toBe('"cs1: en claro"');
+  expect(columns.encrypt('cliente', 'cuit', 'null')).toBe('null');
+  expect(columns.decrypt('cuit', '"cs2: en claro"')).toEqual({ json: '"cs2: en claro"' });
 });
 
-test('an equal value of a column is equal text; of another column, another key or another value it is not', () => {
-  const sealed = columns.encrypt('cuit', '"20-1"');
-  expect(columns.encrypt('CUIT', '"20-1"')).toBe(sealed);
-  expect(columns.encrypt('saldo', '"20-1"').slice(14)).not.toBe(sealed.slice(14));
-  expect(columns.encrypt('cuit', '"20-2"')).not.toBe(sealed);
-  expect(new SensitiveColumns(makeDataKey(), ['cuit']).encrypt('cuit', '"20-1"')).not.toBe(sealed);
+test('what an earlier version encrypted opens, without a word on its table; another column is refused as before', () => {
+  const cuit = '"cs1:fadec367:wznIIluIY2Ix5tE5wuG0NxamC0LUjkM7ntBMYXow_Ipthg"';
+  const saldo = '"cs1:fadec367:_obcBB9j-bYPKTfjnPzmpJTX9IlQ9T68unSJzUZXlQxjOe-fmvo"';
+  expect(columns.decrypt('cuit', cuit)).toEqual({ json: '"20-1 ñ 🔑 \\" "', sealed: { origin: undefined } });
+  expect(columns.decrypt('SALDO', saldo).json).toBe('12345678901234567.8900');
+  expect(() => columns.decrypt('saldo', cuit)).toThrow(/«saldo».*dañado o es de otra columna/);
+});
+
+test('an equal value of a column is equal text; of another table, column, key or value it is not', () => {
+  const sealed = columns.encrypt('cliente', 'cuit', '"20-1"');
+  expect(columns.encrypt('cliente', 'CUIT', '"20-1"')).toBe(sealed);
+  expect(columns.encrypt('proveedor', 'cuit', '"20-1"').slice(14, 40)).not.toBe(sealed.slice(14, 40));
+  expect(columns.encrypt('cliente', 'saldo', '"20-1"').slice(14, 40)).not.toBe(sealed.slice(14, 40));
+  expect(columns.encrypt('cliente', 'cuit', '"20-2"')).not.toBe(sealed);
+  expect(new SensitiveColumns(makeDataKey(), ['cuit']).encrypt('cliente', 'cuit', '"20-1"')).not.toBe(sealed);
+});
+
+test('the length of a text does not tell a boolean, a digit or a short word', () => {
+  const lengths = (values: string[]) =>
+    new Set(values.map((json) => columns.encrypt('tipo_de_nombre_largo', 'cuit', json).length));
+  for (let more = 0; more < 40; more++) {
+    // Whatever the length of what stands before the value.
+    const column = 'c'.repeat(more + 1);
+    expect(columns.encrypt('t', column, 'true').length).toBe(columns.encrypt('t', column, 'false').length);
+  }
+  expect(lengths(['1', '-1.50', 'true', '""', `"${'x'.repeat(30)}"`]).size).toBe(1);
+  expect(lengths(['1', `"${'x'.repeat(31)}"`]).size).toBe(2);
 });
 
 test('another key, another column and a changed bit are refused by the name of the column', () => {
-  const sealed = columns.encrypt('cuit', '"20-1"');
+  const sealed = columns.encrypt('cliente', 'cuit', '"20-1"');
   const other = new SensitiveColumns(makeDataKey(), ['cuit']);
   expect(() => other.decrypt('cuit', sealed)).toThrow(
     `«cuit» no se puede descifrar: lo cifró la clave de datos ${dataKeyId(KEY)}`,
   );
-  expect(() => columns.decrypt('saldo', sealed)).toThrow(/«saldo».*dañado o es de otra columna/);
+  expect(() => columns.decrypt('saldo', sealed)).toThrow(/«saldo».*es de otra columna, «cuit» de «cliente»/);
   const bytes = Buffer.from(sealed.slice(14, -1), 'base64url');
   for (let at = 0; at < bytes.length; at++) {
     const damaged = Buffer.from(bytes);
@@ -47,8 +79,10 @@ test('another key, another column and a changed bit are refused by the name of t
     expect(
       () => columns.decrypt('cuit', `${sealed.slice(0, 14)}${damaged.toString('base64url')}"`),
       `byte ${at}`,
-    ).toThrow();
+    ).toThrow(/está dañado/);
   }
+  // The text of one version under the name of the other.
+  expect(() => columns.decrypt('cuit', sealed.replace('cs2', 'cs1'))).toThrow(/está dañado/);
   expect(() => columns.decrypt('cuit', `${sealed.slice(0, 14)}AAAA"`)).toThrow(
     expect.objectContaining({ code: 'CAMPO_SENSIBLE_ILEGIBLE', message: expect.stringContaining('está dañado') }),
   );
@@ -132,6 +166,15 @@ const bajada = {
   },
   camposSensibles,
 };
+/** A person at this agent approves what the backend says now. */
+const approve = async (forgetsOrigins = false): Promise<string> => {
+  const lines: string[] = [];
+  const options = { folder: world.folder, print: (line: string) => lines.push(line), signal };
+  await runApprove({ ...options, huella: undefined });
+  const huella = /huella ([0-9a-f]{16})/.exec(lines.join('\n'))![1]!;
+  await runApprove({ ...options, huella, forgetsOrigins });
+  return lines.join('\n');
+};
 const stored = async () => {
   const { rows } = await world.backend.sql.query<{ codigo: string; parametros: Record<string, string>; xmin: string }>(
     'SELECT codigo, parametros_json AS parametros, xmin::text FROM parametros_maestros ORDER BY codigo',
@@ -157,11 +200,17 @@ test('without a data key the table is not sent, the others are; test says so too
 test('what leaves is encrypted, unchanged rows stay untouched, and what comes down is what went up', async () => {
   await createDataKey({ folder: world.folder, print });
   await world.setTables({ tablasSubida: [subida], tablasBajada: [bajada] });
+  const refused = await world.sync();
+  expect(refused.reason).toBe('parcial');
+  expect(refused.log).toMatch(
+    /ERROR clientes_copia: .*pasaría a descifrar «cuit», «saldo».*\[CAMPOS_SENSIBLES_CAMBIADOS\].*approve/,
+  );
+  expect(await approve()).toContain('bajada clientes_copia, camposSensibles (nuevo):\n  + cuit\n  + saldo');
   expect((await world.sync()).reason).toBe('exitoso');
   const before = await stored();
   expect(before.map(({ codigo }) => codigo)).toEqual(['1', '2']);
   const [one, two] = before;
-  expect(one!.parametros).toEqual({ CUIT: expect.stringMatching(/^cs1:/), saldo: expect.stringMatching(/^cs1:/) });
+  expect(one!.parametros).toEqual({ CUIT: expect.stringMatching(/^cs2:/), saldo: expect.stringMatching(/^cs2:/) });
   // Equal values show as equal; NULL as NULL.
   expect(two!.parametros).toEqual({ CUIT: one!.parametros.CUIT, saldo: null });
   expect(
@@ -173,6 +222,148 @@ test('what leaves is encrypted, unchanged rows stay untouched, and what comes do
   const { log } = await world.sync();
   expect(log).toContain('0 actualizadas, 2 sin cambios');
   expect((await stored()).map(({ xmin }) => xmin)).toEqual(before.map(({ xmin }) => xmin));
+});
+
+/** What lies at the centre of a column, by tipo_campo and codigo. */
+const setStored = (tipo: string, codigo: string, column: string, value: string) =>
+  world.backend.sql.query(
+    'UPDATE parametros_maestros SET parametros_json = jsonb_set(parametros_json, $3, $4) WHERE tipo_campo = $1 AND codigo = $2',
+    [tipo, codigo, [column], value],
+  );
+/** `sync` with the configuration of a hostile centre: which tables fail, and what reaches the centre. */
+const syncWith = async (tables: object) => {
+  await world.setTables(tables);
+  const { log } = await world.sync();
+  const refused = [...log.matchAll(/ERROR (\S+): .*\[([A-Z_]+)\]/g)].map(([, tabla, code]) => `${tabla} ${code}`);
+  const { rows } = await world.backend.sql.query('SELECT parametros_json::text AS text FROM parametros_maestros');
+  return { refused, leaked: JSON.stringify(rows).includes('20-11111111-1') };
+};
+
+test.each([
+  ['that leaves a column away', { ...subida, camposSensibles: ['saldo'] }, 'CAMPOS_SENSIBLES_CAMBIADOS'],
+  ['that leaves all of them away', { ...subida, camposSensibles: undefined }, 'CAMPOS_SENSIBLES_CAMBIADOS'],
+  [
+    'that leaves them away and changes tipoCampo',
+    { ...subida, camposSensibles: undefined, tipoCampo: 'otro' },
+    'CAMPOS_SENSIBLES_CAMBIADOS',
+  ],
+  ['that renames the table', { ...subida, nombre: 'otra', camposSensibles: undefined }, 'CAMPO_SENSIBLE_EN_CLARO'],
+  [
+    'that asks for them in another case, in another table',
+    { nombre: 'otra', process: { query: 'SELECT codigo, cuit AS [Cuit] FROM clientes' } },
+    'CAMPO_SENSIBLE_EN_CLARO',
+  ],
+])('a centre %s gets nothing in plain, and the other tables go on', async (_, hostile, code) => {
+  const abierta = { nombre: 'abiertos', process: { query: 'SELECT codigo FROM clientes' } };
+  expect(await syncWith({ tablasSubida: [hostile, abierta] })).toEqual({
+    refused: [`${hostile.nombre} ${code}`],
+    leaked: false,
+  });
+  const lines: string[] = [];
+  await runTest({ folder: world.folder, print: (line) => lines.push(line), signal });
+  expect(lines.join('\n')).toContain(`✖ Subida ${hostile.nombre}: `);
+  expect(lines.join('\n')).toContain(`[${code}]`);
+  await world.backend.sql.query("DELETE FROM parametros_maestros WHERE tipo_campo = 'abierto'");
+});
+
+test('what a person approves leaves in plain; the pin of the other columns stays', async () => {
+  const only = { ...subida, camposSensibles: ['cuit'] };
+  await world.setTables({ tablasSubida: [only] });
+  expect(await approve()).toContain('subida clientes, camposSensibles (cambió):\n  - saldo\n    cuit');
+  expect((await world.sync()).reason).toBe('exitoso');
+  expect((await stored())[0]!.parametros).toMatchObject({
+    saldo: expect.any(Number),
+    CUIT: expect.stringMatching(/^cs2:/),
+  });
+  // More of them need nobody.
+  expect((await syncWith({ tablasSubida: [subida], tablasBajada: [bajada] })).refused).toEqual([]);
+  expect((await syncWith({ tablasSubida: [{ ...subida, camposSensibles: ['cuit'] }] })).refused).toEqual([
+    'clientes CAMPOS_SENSIBLES_CAMBIADOS',
+  ]);
+});
+
+test('a query that gave a column before it was sensitive elsewhere goes on, as long as it stays as it is', async () => {
+  const proveedores = {
+    nombre: 'proveedores',
+    process: { query: "SELECT '9' AS codigo, 'a@b' AS email" },
+  };
+  const clientes = {
+    ...subida,
+    process: { query: `SELECT codigo, nombre, CUIT, saldo, 'x@y' AS email FROM clientes` },
+  };
+  expect((await syncWith({ tablasSubida: [clientes, proveedores] })).refused).toEqual([]);
+  const more = { ...clientes, camposSensibles: ['cuit', 'saldo', 'email'] };
+  expect((await syncWith({ tablasSubida: [more, proveedores] })).refused).toEqual([]);
+  const changed = { ...proveedores, process: { query: "SELECT '8' AS codigo, 'a@b' AS email" } };
+  expect((await syncWith({ tablasSubida: [more, changed] })).refused).toEqual(['proveedores CAMPO_SENSIBLE_EN_CLARO']);
+  await world.setTables({ tablasSubida: [subida], tablasBajada: [bajada] });
+  await approve();
+  await world.backend.sql.query("DELETE FROM parametros_maestros WHERE tipo_campo <> 'cliente'");
+});
+
+test('with --aprobar-sql a column more is approved too', async () => {
+  await world.setTables({ tablasSubida: [subida], tablasBajada: [bajada] });
+  await approve();
+  await world.setTables({
+    tablasSubida: [{ ...subida, camposSensibles: ['cuit', 'saldo', 'otra'] }],
+    tablasBajada: [bajada],
+  });
+  const { log } = await world.sync({ requiresApproval: true });
+  expect(log).toMatch(/ERROR clientes: .*pasaría a cifrar «otra».*\[CAMPOS_SENSIBLES_CAMBIADOS\]/);
+  await world.setTables({ tablasSubida: [subida], tablasBajada: [bajada] });
+  expect((await world.sync({ requiresApproval: true })).reason).toBe('exitoso');
+});
+
+test('a value of another table is refused, and nothing is changed; nor is an old one taken once none was left', async () => {
+  const proveedores = {
+    nombre: 'proveedores',
+    process: { query: "SELECT '9' AS codigo, '30-99999999-9' AS CUIT, 5.00 AS saldo" },
+    camposSensibles,
+  };
+  const tables = { tablasSubida: [subida, proveedores], tablasBajada: [bajada] };
+  expect((await syncWith(tables)).refused).toEqual([]);
+  const target = 'SELECT codigo, cuit FROM clientes_copia ORDER BY codigo';
+  const good = await world.query(target);
+  const { rows } = await world.backend.sql.query<{ cuit: string; own: string }>(
+    `SELECT (SELECT parametros_json->'CUIT' FROM parametros_maestros WHERE tipo_campo = 'proveedor')::text AS cuit,
+            (SELECT parametros_json->'CUIT' FROM parametros_maestros WHERE tipo_campo = 'cliente' AND codigo = '2')::text AS own`,
+  );
+  const { cuit, own } = rows[0]!;
+  await setStored('cliente', '2', 'CUIT', cuit);
+  const swapped = await world.sync({ upload: false });
+  expect(swapped.log).toMatch(
+    /ERROR clientes_copia: .*«cuit» se cifró para «proveedor».*«cliente»\. \[CAMPO_SENSIBLE_DE_OTRA_TABLA\].*--origen-nuevo/,
+  );
+  expect(await world.query(target)).toEqual(good);
+
+  const { dataKey } = await readLocalConfig(world.folder, password());
+  await setStored('cliente', '2', 'CUIT', encryptAsBefore(dataKey!, 'cuit', '"20-22222222-2"'));
+  const old = await world.sync({ upload: false });
+  expect(old.log).toMatch(/ERROR clientes_copia: .*«cuit».*versión anterior.*\[CAMPO_SENSIBLE_ANTIGUO\]/);
+  expect(await world.query(target)).toEqual(good);
+
+  // A person takes it, and until it is uploaded again each run says so.
+  await approve(true);
+  const taken = await world.sync({ upload: false });
+  expect(taken.reason).toBe('exitoso');
+  expect(taken.log).toMatch(/AVISO clientes_copia: 1 valores sensibles los cifró una versión anterior/);
+  expect(await world.query(target)).toEqual([good[0], { codigo: '2', cuit: '20-22222222-2' }]);
+  await setStored('cliente', '2', 'CUIT', own);
+  expect((await world.sync({ upload: false })).log).not.toContain('versión anterior');
+  await world.backend.sql.query("DELETE FROM parametros_maestros WHERE tipo_campo <> 'cliente'");
+});
+
+test('an install folder of an earlier version holds on to what it encrypted by its copy of the configuration', async () => {
+  expect((await syncWith({ tablasSubida: [subida], tablasBajada: [bajada] })).refused).toEqual([]);
+  const { sensitivePins: _, ...older } = await readLocalConfig(world.folder, password());
+  await writeLocalConfig(world.folder, password(), older);
+  const hostile = { ...subida, camposSensibles: ['saldo'] };
+  expect(await syncWith({ tablasSubida: [hostile], tablasBajada: [bajada] })).toEqual({
+    refused: ['clientes CAMPOS_SENSIBLES_CAMBIADOS'],
+    leaked: false,
+  });
+  await world.setTables({ tablasSubida: [subida], tablasBajada: [bajada] });
+  expect((await world.sync()).reason).toBe('exitoso');
 });
 
 test('a second agent reads it with the key of data-key export, and not with one of its own', async () => {
@@ -230,7 +421,7 @@ test('a file of another password, another tenant or no key at all is refused, an
 
 test('a sensitive column that the query does not give is named, and nothing is sent', async () => {
   await world.backend.sql.query('DELETE FROM parametros_maestros');
-  await world.setTables({ tablasSubida: [{ ...subida, camposSensibles: ['cuit', 'ciut'] }] });
+  await world.setTables({ tablasSubida: [{ ...subida, camposSensibles: ['cuit', 'saldo', 'ciut'] }] });
   const { reason, log } = await world.sync();
   expect(reason).toBe('error');
   expect(log).toMatch(/no da la columna «ciut», que está en camposSensibles\. \[CAMPO_SENSIBLE_AUSENTE\]/);

@@ -7,24 +7,38 @@ import {
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
+import type { TablaSubida } from '../../protocol/config.ts';
+import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import type { NdjsonBlock } from '../sqlserver/connection.ts';
 import type { RangeEnd } from '../sqlserver/ranges.ts';
 import { replaceMembers } from './members.ts';
+import type { Origins, SeenOrigin } from './sensitive-pins.ts';
 
 /**
  * `camposSensibles`: columns that leave the tenant's machine encrypted, and that only an agent with the tenant's data key
  * reads again. The server never has the key.
  *
- *     "cs1:<id of the data key, 8 hex>:<base64url of: IV (16) | ciphertext>"
+ *     "cs2:<id of the data key, 8 hex>:<base64url of: IV (16) | ciphertext>"
  *
- * AES-256-CTR with a synthetic IV, as in SIV (RFC 5297): IV = HMAC-SHA-256(key, column | 0 | JSON of the value), cut to 16
- * bytes, and checked when it is opened. So an unchanged value is unchanged text, and an unchanged row stays untouched; for
- * the same reason equal values of one column show as equal. NULL stays NULL.
+ * What is encrypted: JSON of [tipo_campo, column in lower case], a line end, and the JSON of the value, filled with blanks to a
+ * multiple of 32 bytes, so that `true` is as long as `false`. AES-256-CTR with a synthetic IV, as in SIV (RFC 5297): IV =
+ * HMAC-SHA-256(key, all of that), cut to 16 bytes, and checked when it is opened. So an unchanged value is unchanged text, and
+ * an unchanged row stays untouched; for the same reason equal values of one column show as equal. NULL stays NULL.
+ *
+ * Earlier versions wrote `cs1:`, still read: HMAC of column | 0 | JSON of the value, which alone is encrypted: nothing says of
+ * which tipo_campo it is, and its length shows.
  */
-const PREFIX = 'cs1:';
-const TOKEN = /^"cs1:([0-9a-f]{8}):([A-Za-z0-9_-]+)"$/;
+const TOKEN = /^"cs([12]):([0-9a-f]{8}):([A-Za-z0-9_-]+)"$/;
 const IV_BYTES = 16;
+const FILL_BYTES = 32;
+
+/** A value of a download. */
+export interface Opened {
+  json: string;
+  /** What it was sealed for, if it was; `undefined`: by an earlier version, which did not say. */
+  sealed?: { origin: SeenOrigin };
+}
 
 /** A new data key of a tenant: 32 bytes, base64. */
 export function makeDataKey(): string {
@@ -44,16 +58,16 @@ export function dataKeyId(dataKey: string): string {
 export class SensitiveColumns {
   readonly keyId: string;
   readonly #columns: ReadonlySet<string>;
-  readonly #cipherKey: Buffer;
-  readonly #ivKey: Buffer;
+  readonly #cipherKeys: Record<'1' | '2', Buffer>;
+  readonly #ivKeys: Record<'1' | '2', Buffer>;
 
   constructor(dataKey: string, columns: readonly string[]) {
     const derive = (info: string) =>
       Buffer.from(hkdfSync('sha256', Buffer.from(dataKey, 'base64'), '', `ax-sync camposSensibles ${info}`, 32));
     this.keyId = dataKeyId(dataKey);
     this.#columns = new Set(columns.map((name) => name.toLowerCase()));
-    this.#cipherKey = derive('cipher');
-    this.#ivKey = derive('iv');
+    this.#cipherKeys = { 1: derive('cipher'), 2: derive('cipher 2') };
+    this.#ivKeys = { 1: derive('iv'), 2: derive('iv 2') };
   }
 
   /** Whether it is one of them. */
@@ -65,39 +79,49 @@ export class SensitiveColumns {
     return [...this.#columns];
   }
 
-  /** The JSON of a value, as the JSON string that leaves the machine. */
-  encrypt(column: string, json: string): string {
+  /** The JSON of a value of that `tipo_campo`, as the JSON string that leaves the machine. */
+  encrypt(tipoCampo: string, column: string, json: string): string {
     if (json === 'null') return json;
-    const plain = Buffer.from(json);
-    const iv = this.#ivOf(column, plain);
-    const cipher = createCipheriv('aes-256-ctr', this.#cipherKey, iv);
+    const value = Buffer.from(json);
+    const fill = Buffer.alloc(Math.ceil(value.length / FILL_BYTES) * FILL_BYTES - value.length, ' ');
+    const plain = Buffer.concat([Buffer.from(`${JSON.stringify([tipoCampo, column.toLowerCase()])}\n`), value, fill]);
+    const iv = this.#ivOf('2', plain);
+    const cipher = createCipheriv('aes-256-ctr', this.#cipherKeys[2], iv);
     const body = Buffer.concat([iv, cipher.update(plain), cipher.final()]);
-    return `"${PREFIX}${this.keyId}:${body.toString('base64url')}"`;
+    return `"cs2:${this.keyId}:${body.toString('base64url')}"`;
   }
 
   /**
    * What `encrypt` made, back again; any other value as it is (it went up before the column was sensitive). Throws AgentError
    * `configuracion`: another data key, another column's value, damaged.
    */
-  decrypt(column: string, json: string): string {
+  decrypt(column: string, json: string): Opened {
     const token = TOKEN.exec(json);
-    if (token === null) return json;
-    const [, keyId, text] = token;
+    if (token === null) return { json };
+    const [, version, keyId, text] = token as unknown as [string, '1' | '2', string, string];
     if (keyId !== this.keyId) {
       throw unreadable(column, `lo cifró la clave de datos ${keyId}, y la de este agente es ${this.keyId}`);
     }
-    const bytes = Buffer.from(text!, 'base64url');
+    const bytes = Buffer.from(text, 'base64url');
     const iv = bytes.subarray(0, IV_BYTES);
     if (bytes.length <= IV_BYTES) throw unreadable(column, 'está dañado');
-    const decipher = createDecipheriv('aes-256-ctr', this.#cipherKey, iv);
+    const decipher = createDecipheriv('aes-256-ctr', this.#cipherKeys[version], iv);
     const plain = Buffer.concat([decipher.update(bytes.subarray(IV_BYTES)), decipher.final()]);
-    if (!timingSafeEqual(this.#ivOf(column, plain), iv)) throw unreadable(column, 'está dañado o es de otra columna');
-    return plain.toString('utf8');
+    const authenticated = version === '1' ? Buffer.concat([Buffer.from(`${column.toLowerCase()}\0`), plain]) : plain;
+    if (!timingSafeEqual(this.#ivOf(version, authenticated), iv)) {
+      throw unreadable(column, version === '1' ? 'está dañado o es de otra columna' : 'está dañado');
+    }
+    if (version === '1') return { json: plain.toString('utf8'), sealed: { origin: undefined } };
+    const end = plain.indexOf('\n');
+    const [tipoCampo, sealedColumn] = JSON.parse(plain.toString('utf8', 0, end)) as [string, string];
+    if (sealedColumn !== column.toLowerCase()) {
+      throw unreadable(column, `es de otra columna, «${sealedColumn}» de «${tipoCampo}»`);
+    }
+    return { json: plain.toString('utf8', end + 1).replace(/ +$/, ''), sealed: { origin: { tipoCampo } } };
   }
 
-  #ivOf(column: string, plain: Buffer): Buffer {
-    const hmac = createHmac('sha256', this.#ivKey).update(column.toLowerCase()).update('\0').update(plain);
-    return hmac.digest().subarray(0, IV_BYTES);
+  #ivOf(version: '1' | '2', authenticated: Buffer): Buffer {
+    return createHmac('sha256', this.#ivKeys[version]).update(authenticated).digest().subarray(0, IV_BYTES);
   }
 }
 
@@ -117,7 +141,7 @@ export function sensitiveColumnsOf(
 /** Rows on their way up. Throws AgentError `configuracion` for a sensitive column that the query does not give. */
 export async function* encryptRows(
   blocks: AsyncIterable<NdjsonBlock | RangeEnd>,
-  tabla: string,
+  tabla: TablaSubida,
   columns: SensitiveColumns,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   for await (const block of blocks) {
@@ -126,12 +150,50 @@ export async function* encryptRows(
   }
 }
 
+/**
+ * Rows on their way up of a query that must not give some columns in plain (guardedNames). All rows have the columns of the first;
+ * `onClean` is told once it has none of them. Throws AgentError CAMPO_SENSIBLE_EN_CLARO.
+ */
+export async function* refuseColumns(
+  blocks: AsyncIterable<NdjsonBlock | RangeEnd>,
+  { nombre }: TablaSubida,
+  guarded: ReadonlySet<string>,
+  onClean: () => void,
+): AsyncGenerator<NdjsonBlock | RangeEnd> {
+  let looked = false;
+  for await (const block of blocks) {
+    if (!looked && !('ultima' in block) && block.rows > 0) {
+      const text = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
+      assertNoneOf(guarded, text.toString('utf8', 0, text.indexOf('\n')), nombre);
+      looked = true;
+      onClean();
+    }
+    yield block;
+  }
+}
+
+/** Throws AgentError CAMPO_SENSIBLE_EN_CLARO where a row has one of these columns. */
+export function assertNoneOf(guarded: ReadonlySet<string>, line: string, tabla: string): void {
+  const found: string[] = [];
+  replaceMembers(line, (name, json) => {
+    if (guarded.has(name.toLowerCase())) found.push(name);
+    return json;
+  });
+  if (found.length > 0) throw agentError('CAMPO_SENSIBLE_EN_CLARO', { tabla, columnas: found.join('», «') });
+}
+
 /** Rows on their way down, in pieces of whole lines. Throws AgentError `configuracion`. */
 export async function* decryptRows(
   pieces: AsyncIterable<Uint8Array>,
   columns: SensitiveColumns,
+  origins: Origins,
 ): AsyncGenerator<Uint8Array> {
-  const decrypt = (name: string, json: string) => (columns.has(name) ? columns.decrypt(name, json) : json);
+  const decrypt = (name: string, json: string) => {
+    if (!columns.has(name)) return json;
+    const opened = columns.decrypt(name, json);
+    if (opened.sealed !== undefined) origins.see(name, opened.sealed.origin);
+    return opened.json;
+  };
   for await (const piece of pieces) yield mapLines(piece, (line) => replaceMembers(line, decrypt));
 }
 
@@ -142,15 +204,16 @@ function mapLines(bytes: Uint8Array, change: (line: string) => string): Uint8Arr
 }
 
 /** One row on its way up; see encryptRows. */
-export function encryptLine(line: string, tabla: string, columns: SensitiveColumns): string {
+export function encryptLine(line: string, tabla: TablaSubida, columns: SensitiveColumns): string {
+  const tipoCampo = tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
   const missing = new Set(columns.names);
   const done = replaceMembers(line, (name, json) => {
     if (!columns.has(name)) return json;
     missing.delete(name.toLowerCase());
-    return columns.encrypt(name, json);
+    return columns.encrypt(tipoCampo, name, json);
   });
   if (missing.size === 0) return done;
-  throw agentError('CAMPO_SENSIBLE_AUSENTE', { tabla, columnas: [...missing].join('», «') });
+  throw agentError('CAMPO_SENSIBLE_AUSENTE', { tabla: tabla.nombre, columnas: [...missing].join('», «') });
 }
 
 function unreadable(column: string, why: string): AgentError {

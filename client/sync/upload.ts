@@ -14,7 +14,8 @@ import { boundMark, fingerprintOf, mentionsMark, readServerClock } from './marks
 import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from './phases.ts';
 import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, type SentUpload, sendChunks } from './send.ts';
-import { encryptRows, sensitiveColumnsOf } from './sensitive.ts';
+import { encryptRows, refuseColumns, sensitiveColumnsOf } from './sensitive.ts';
+import { guardedNames, isKnownQuery, withKnownQuery } from './sensitive-pins.ts';
 
 /**
  * Uploads one table: pre_process at SQL Server, its rows to the backend (which runs what is configured at `destino`
@@ -169,7 +170,10 @@ async function sendRows(
   const read = (inner: AbortSignal) => {
     const rows = readTable(context, db, tabla, head, pending?.lastKey, inner);
     const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
-    const leaving = sensitive === undefined ? rows : encryptRows(rows, tabla.nombre, sensitive);
+    const pins = context.sensitivePins;
+    const onClean = () => context.learn((known) => withKnownQuery(known, tabla));
+    const checked = isKnownQuery(pins, tabla) ? rows : refuseColumns(rows, tabla, guardedNames(pins, tabla), onClean);
+    const leaving = sensitive === undefined ? checked : encryptRows(checked, tabla, sensitive);
     const blocks = tap(leaving, (item) => {
       if ('ultima' in item) return;
       replaced += item.replacedCharacters;

@@ -33,6 +33,7 @@ export interface World {
         | 'download'
         | 'tablas'
         | 'usesSpool'
+        | 'requiresApproval'
         | 'limiteKbps'
         | 'ahora'
         | 'progress'
