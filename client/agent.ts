@@ -1,3 +1,4 @@
+import { agentIdOf } from '../protocol/agent-key.ts';
 import { agentError } from './agent-error.ts';
 import type { LocalConfig } from './config/local.ts';
 import { findProxySettings } from './config/proxy.ts';
@@ -16,7 +17,7 @@ export interface ConnectOptions {
 
 /** The backend that `local` names, through this machine's proxy. Throws AgentError where that makes no sense. */
 export async function connectBackend(
-  { url, tenant, key, ca }: Pick<LocalConfig, 'url' | 'tenant' | 'key' | 'ca'>,
+  { url, tenant, key, ca, agentKey }: Pick<LocalConfig, 'url' | 'tenant' | 'key' | 'ca' | 'agentKey'>,
   { policy, onRetry, bandwidth }: ConnectOptions = {},
 ): Promise<Backend> {
   const proxy = chooseProxy(url, await findProxySettings());
@@ -25,6 +26,7 @@ export async function connectBackend(
     tenant,
     key,
     ...(ca === undefined ? {} : { ca }),
+    ...(agentKey === undefined ? {} : { agent: agentIdOf(agentKey.publica) }),
     ...(proxy === undefined ? {} : { proxy }),
     ...(bandwidth === undefined ? {} : { bandwidth }),
     ...(policy === undefined ? {} : { retryPolicy: policy }),

@@ -72,6 +72,11 @@ test('an install folder of the first format: what was read is sent, what was beg
   // Neither the articles nor the first 400 movements are there to be read again.
   await world.execute(oldRows('movimientos'));
   await world.execute('DELETE FROM movimientos WHERE codigo < 400');
+  // What the mark says was uploaded.
+  await world.backend.sql.query(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo) VALUES ($1, 'proveedor', 'P1')`,
+    [tenant],
+  );
   const before = await readLocalConfig(folder, password);
   const { reason, log } = await sync();
   expect(reason, log).toBe('exitoso');
@@ -87,6 +92,7 @@ test('an install folder of the first format: what was read is sent, what was beg
   expect(rows).toEqual([
     { tipo: 'articulo', n: 1000, texto },
     { tipo: 'movimiento', n: 1000, texto },
+    { tipo: 'proveedor', n: 1, texto: null },
   ]);
   expect(await readdir(join(folder, 'spool'))).toEqual([]);
   const { rows: logged } = await world.backend.sql.query('SELECT id FROM sync_logs WHERE id = ANY ($1)', [
@@ -131,7 +137,7 @@ test('every file says its format and the version of the agent that wrote it', as
   expect(await json('logs', 'ejecuciones.json')).toMatchObject({ formato: 1, agente });
   const firstLine = async (path: string) => JSON.parse((await readFile(path, 'utf8')).split('\n', 1)[0]!) as object;
   expect(await firstLine(join(folder, 'logs', 'pendientes.ndjson'))).toEqual({ formato: 1, agente });
-  expect(await firstLine(join(await entryOf('vista_articulos'), 'manifiesto'))).toMatchObject({ version: 1, agente });
+  expect(await firstLine(join(await entryOf('vista_articulos'), 'manifiesto'))).toMatchObject({ version: 2, agente });
   const config = openEnvelope(await readFile(join(folder, 'sync-config.enc')), password).toString();
   expect(JSON.parse(config)).toMatchObject({ formato: 1, agente });
 });
@@ -213,7 +219,7 @@ test('an exported data key of a newer agent is refused, and the one that is ther
 test('what a newer agent left in the spool: its table alone is refused, and nothing of it is removed', async () => {
   const entry = await entryOf('vista_articulos');
   const [, ...sealed] = (await readFile(join(entry, 'manifiesto'), 'utf8')).split('\n');
-  const head = '{"version":2,"id":"5fddc783-55c8-4cee-b7a2-24cafe08b1cc","agente":"9.1.0"}';
+  const head = '{"version":3,"id":"5fddc783-55c8-4cee-b7a2-24cafe08b1cc","agente":"9.1.0"}';
   await writeFile(join(entry, 'manifiesto'), [head, ...sealed].join('\n'));
   const before = await readFolder();
   const kept = async () => Object.entries(await readFolder()).filter(([path]) => path.startsWith(entry));

@@ -135,7 +135,7 @@ async function runLocked(
   if (isNew) await writeLocalConfig(folder, password, { ...current.local, spoolKey, sensitivePins });
   const key = await renewKey({ folder, password }, current, { log, secrets, signal });
   const backend = await connectBackend(
-    { ...local, key },
+    { ...current.local, key },
     { policy, onRetry: log.warn, ...(bandwidth === undefined ? {} : { bandwidth }) },
   );
   const pool = new SqlServerPool();

@@ -1,5 +1,6 @@
 import type {
   Commit,
+  GeneracionesResponse,
   LogEntry,
   LogsResponse,
   OpenUpload,
@@ -43,6 +44,8 @@ export interface BackendOptions {
   url: string;
   tenant: string;
   key: string;
+  /** Which registered agent this is; the backend keeps its generations apart from those of others. */
+  agent?: string;
   /** PEM; see HttpRequest. */
   ca?: string;
   /** What requests go through; directly without it. */
@@ -138,6 +141,7 @@ export class Backend {
       headers: {
         'content-type': mediaTypes.ndjson,
         'content-encoding': 'gzip',
+        ...this.#agent(),
         [headers.idempotencyKey]: idempotencyKey,
         [headers.contentDigest]: formatContentDigest(digest),
       },
@@ -151,7 +155,8 @@ export class Backend {
 
   /** `id`: 32 random hexadecimal digits, so that opening it again after a lost answer opens no second one. */
   async openUpload(upload: UploadDescription & { id: string }, signal: AbortSignal): Promise<OpenUploadResponse> {
-    return (await this.#postJson(paths.uploads(this.#options.tenant), upload, { signal })) as OpenUploadResponse;
+    const options = { signal, headers: this.#agent() };
+    return (await this.#postJson(paths.uploads(this.#options.tenant), upload, options)) as OpenUploadResponse;
   }
 
   /** Which chunks the backend has. Throws SyncError SUBIDA_DESCONOCIDA when it has forgotten the upload. */
@@ -175,7 +180,21 @@ export class Backend {
 
   async commitUpload(id: string, totals: Commit, signal: AbortSignal): Promise<UploadResult> {
     const path = paths.commit(this.#options.tenant, id);
-    return (await this.#postJson(path, totals, { signal, timeoutMs: SQL_MS, isTransfer: true })) as UploadResult;
+    const options = { signal, timeoutMs: SQL_MS, isTransfer: true, headers: this.#agent() };
+    return (await this.#postJson(path, totals, options)) as UploadResult;
+  }
+
+  /**
+   * What the marks stand on, by table, as far as the backend has it (protocol/api.ts). Throws SyncError RUTA_DESCONOCIDA: a
+   * backend that knows no generations.
+   */
+  async checkGenerations(
+    tablas: Record<string, string | null>,
+    signal: AbortSignal,
+  ): Promise<GeneracionesResponse['tablas']> {
+    const path = paths.generaciones(this.#options.tenant);
+    const answer = await this.#postJson(path, { tablas }, { signal, headers: this.#agent() });
+    return (answer as GeneracionesResponse).tablas;
   }
 
   /** One attempt: the backend forgets an abandoned upload by itself in the end. */
@@ -247,6 +266,11 @@ export class Backend {
     return (await this.#postJson(paths.keys(this.#options.tenant), body, { signal })) as RotateKeyResponse;
   }
 
+  #agent(): Record<string, string> {
+    const { agent } = this.#options;
+    return agent === undefined ? {} : { [headers.agent]: agent };
+  }
+
   #credentials(): Record<string, string> {
     return credentialHeaders(this.#options.tenant, this.#options.key, userAgent);
   }
@@ -254,9 +278,14 @@ export class Backend {
   async #postJson(
     path: string,
     body: unknown,
-    { timeoutMs = QUICK_MS, ...rest }: Pick<JsonOptions, 'signal' | 'isTransfer' | 'when'> & { timeoutMs?: number },
+    {
+      timeoutMs = QUICK_MS,
+      headers: own,
+      ...rest
+    }: Pick<JsonOptions, 'signal' | 'isTransfer' | 'when' | 'headers'> & { timeoutMs?: number },
   ): Promise<unknown> {
-    const request = { headers: { 'content-type': mediaTypes.json }, body: JSON.stringify(body), timeoutMs, ...rest };
+    const sent = { ...own, 'content-type': mediaTypes.json };
+    const request = { headers: sent, body: JSON.stringify(body), timeoutMs, ...rest };
     return (await this.#json('POST', path, request)).body;
   }
 

@@ -15,7 +15,9 @@ import { deriveEntryKey } from './sealed.ts';
  *
  * A line that was cut off (power, SIGKILL) did not happen. Anything else that does not open makes the manifest damaged.
  */
-const FORMAT = 1;
+const FORMAT = 2;
+/** Those without `unica`. */
+const FIRST_FORMAT = 1;
 /** Some 300,000 chunks: beyond it, it is not ours. */
 const MAX_BYTES = 128 * 1024 * 1024;
 
@@ -60,6 +62,8 @@ const RecordSchema = Type.Union([
   Type.Object({ tipo: Type.Literal('rango'), ultima: Type.String(), trozos: Count, sustituidos: Count }),
   /** Under which id the backend has it; null: none any more. */
   Type.Object({ tipo: Type.Literal('id'), id: Type.Union([Type.String(), Type.Null()]) }),
+  /** Its only chunk goes in one request, under this Idempotency-Key. */
+  Type.Object({ tipo: Type.Literal('unica'), clave: Type.String() }),
   Type.Object({ tipo: Type.Literal('completa'), sustituidos: Count }),
 ]);
 
@@ -83,18 +87,20 @@ export class Manifest {
     this.#lines = lines;
   }
 
-  /** Makes the file. Throws what the disk says. */
-  static async create(path: string, spoolKey: string): Promise<Manifest> {
+  /** Makes the file, with these records; it is on disk when this resolves. Throws what the disk says. */
+  static async create(path: string, spoolKey: string, ...records: ManifestRecord[]): Promise<Manifest> {
     const id = randomUUID();
+    const key = deriveEntryKey(spoolKey, id);
     const file = await open(path, 'wx', 0o600);
     try {
-      await file.writeFile(`${JSON.stringify({ version: FORMAT, id, agente: version })}\n`);
+      const lines = records.map((record, index) => sealRecord(key, placeOf(id, index + 1), record));
+      await file.writeFile(`${JSON.stringify({ version: FORMAT, id, agente: version })}\n${lines.join('')}`);
       await file.sync();
     } catch (error) {
       await file.close();
       throw error;
     }
-    return new Manifest(file, id, deriveEntryKey(spoolKey, id), 1);
+    return new Manifest(file, id, key, records.length + 1);
   }
 
   /** Reads the file to go on with it; undefined when it is damaged or another key's. Throws ARCHIVO_MAS_NUEVO. */
@@ -111,10 +117,7 @@ export class Manifest {
 
   /** Appends records; they are on disk when this resolves. Calls may overlap, their order is kept. */
   append(...records: ManifestRecord[]): Promise<void> {
-    const lines = records.map((record) => {
-      const place = placeOf(this.id, this.#lines++);
-      return `${sealBytes(this.key, place, Buffer.from(JSON.stringify(record))).toString('base64')}\n`;
-    });
+    const lines = records.map((record) => sealRecord(this.key, placeOf(this.id, this.#lines++), record));
     const written = this.#tail.then(async () => {
       await this.#file.appendFile(lines.join(''));
       await this.#file.datasync();
@@ -143,7 +146,8 @@ export async function readManifest(
   if (typeof head?.version === 'number' && head.version > FORMAT) {
     throw newerFile(path, FORMAT, { formato: head.version, agente: head.agente });
   }
-  if (head?.version !== FORMAT || typeof head.id !== 'string') return undefined;
+  if (head?.version !== FORMAT && head?.version !== FIRST_FORMAT) return undefined;
+  if (typeof head.id !== 'string') return undefined;
   const { id } = head;
   const key = deriveEntryKey(spoolKey, id);
   const records: ManifestRecord[] = [];
@@ -154,6 +158,10 @@ export async function readManifest(
     records.push(record);
   }
   return { id, key, records, validBytes, bytes: bytes.length };
+}
+
+function sealRecord(key: Buffer, place: string, record: ManifestRecord): string {
+  return `${sealBytes(key, place, Buffer.from(JSON.stringify(record))).toString('base64')}\n`;
 }
 
 function placeOf(id: string, line: number): string {

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import type { AgentError } from '../agent-error.ts';
 import { isMissingFile, syncFolder } from '../config/files.ts';
 import { isNewerFile } from '../config/format.ts';
+import type { SealedChunk } from '../http/backend.ts';
 import { namesIn, onDisk } from './disk.ts';
-import { Manifest, readManifest, type UploadHead } from './manifest.ts';
-import { chunkBytesIn, type Room, SpooledUpload } from './spooled-upload.ts';
+import { Manifest, type ManifestRecord, readManifest, type UploadHead } from './manifest.ts';
+import { chunkBytesIn, type Room, SpooledUpload, writeChunk } from './spooled-upload.ts';
 
 /**
  * `spool/` of the install folder: uploads that the backend has not committed yet, a folder a table.
@@ -124,9 +125,8 @@ export class Spool {
     return onDisk(path, async () => {
       await this.#removeFolder(path);
       await mkdir(path, { recursive: true, mode: 0o700 });
-      const manifest = await Manifest.create(join(path, MANIFEST), this.#key);
+      const manifest = await Manifest.create(join(path, MANIFEST), this.#key, { tipo: 'inicio', subida: head });
       try {
-        await manifest.append({ tipo: 'inicio', subida: head });
         await syncFolder(path);
         await syncFolder(this.#root);
       } catch (error) {
@@ -135,6 +135,40 @@ export class Spool {
         throw error;
       }
       return new SpooledUpload(path, manifest, head, this.#room(path));
+    });
+  }
+
+  /**
+   * Keeps an upload that goes in one request, under this Idempotency-Key, as `create` does; all of it is on the disk when this
+   * resolves. `sustituidos`: characters that became U+FFFD.
+   */
+  async keep(
+    head: UploadHead,
+    chunk: SealedChunk,
+    { clave, sustituidos }: { clave: string; sustituidos: number },
+  ): Promise<SpooledUpload> {
+    const path = this.#pathOf(head.tabla);
+    return onDisk(path, async () => {
+      await this.#removeFolder(path);
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      const { n, digest, rows: filas, body } = chunk;
+      const records: ManifestRecord[] = [
+        { tipo: 'inicio', subida: head },
+        { tipo: 'trozo', trozo: { n, digest, filas, bytes: body.length } },
+        { tipo: 'unica', clave },
+        { tipo: 'completa', sustituidos },
+      ];
+      const manifest = await Manifest.create(join(path, MANIFEST), this.#key, ...records);
+      try {
+        this.#bytes += await writeChunk(path, manifest, chunk);
+        await syncFolder(path);
+        await syncFolder(this.#root);
+        return (await SpooledUpload.restore(path, { manifest, records }, this.#room(path)))!;
+      } catch (error) {
+        await manifest.close();
+        await this.#removeFolder(path);
+        throw error;
+      }
     });
   }
 

@@ -2,6 +2,7 @@ import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openBytes, sealBytes } from '../../protocol/sealed.ts';
 import { isMissingFile, syncFolder } from '../config/files.ts';
+import type { SealedChunk } from '../http/backend.ts';
 import { Changes, type ChunkStore, type StoredChunk } from './chunk-store.ts';
 import { namesIn, onDisk, writeDurably } from './disk.ts';
 import type { ChunkInfo, Manifest, ManifestRecord, UploadHead } from './manifest.ts';
@@ -37,6 +38,7 @@ export class SpooledUpload implements ChunkStore {
   #replaced = 0;
   #closed = false;
   #range: { ultima: string; trozos: number } | undefined;
+  #idempotencyKey: string | undefined;
 
   constructor(path: string, manifest: Manifest, head: UploadHead, room: Room) {
     this.#path = path;
@@ -64,7 +66,8 @@ export class SpooledUpload implements ChunkStore {
         upload.#range = record;
         upload.#replaced = record.sustituidos;
         chunks.length = record.trozos;
-      } else if (record.tipo === 'completa') {
+      } else if (record.tipo === 'unica') upload.#idempotencyKey = record.clave;
+      else if (record.tipo === 'completa') {
         upload.#complete = true;
         upload.#replaced = record.sustituidos;
       } else return undefined;
@@ -94,6 +97,11 @@ export class SpooledUpload implements ChunkStore {
 
   get id(): string | undefined {
     return this.#id;
+  }
+
+  /** Of the one request in which its only chunk goes; undefined where it goes as a resumable upload. */
+  get idempotencyKey(): string | undefined {
+    return this.#idempotencyKey;
   }
 
   /** Characters that became U+FFFD in the chunks that count. */
@@ -224,8 +232,15 @@ export class SpooledUpload implements ChunkStore {
   }
 
   #placeOf(n: number): string {
-    return `${this.#manifest.id}/trozo/${n}`;
+    return placeOf(this.#manifest.id, n);
   }
+}
+
+/** Writes a chunk of the upload whose manifest that is; it is on the disk when this resolves. Answers its size there. */
+export async function writeChunk(path: string, { id, key }: Manifest, { n, body }: SealedChunk): Promise<number> {
+  const sealed = sealBytes(key, placeOf(id, n), body);
+  await writeDurably(join(path, chunkFile(n)), sealed);
+  return sealed.length;
 }
 
 /** Bytes of the chunks in a folder. */
@@ -235,6 +250,10 @@ export async function chunkBytesIn(path: string): Promise<number> {
     if (numberOf(name) !== undefined) bytes += (await stat(join(path, name))).size;
   }
   return bytes;
+}
+
+function placeOf(id: string, n: number): string {
+  return `${id}/trozo/${n}`;
 }
 
 function numberOf(name: string): number | undefined {

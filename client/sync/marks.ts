@@ -103,9 +103,30 @@ export class Marks {
     return mark !== undefined && mark.huella !== huella;
   }
 
+  /** The generations that marks stand on, by table; null: none. */
+  generations(tablas: readonly string[]): Record<string, string | null> {
+    const known = tablas.filter((tabla) => this.#marks.has(tabla));
+    return Object.fromEntries(known.map((tabla) => [tabla, this.#marks.get(tabla)!.generacion ?? null]));
+  }
+
+  /** Keeps the generation that a mark stands on from now on. */
+  async adopt(tabla: string, generacion: string): Promise<void> {
+    const mark = this.#marks.get(tabla);
+    if (mark !== undefined) await this.set(tabla, { ...mark, generacion });
+  }
+
+  /** Removes a mark and writes the file: the table is sent from the beginning. */
+  async forget(tabla: string): Promise<void> {
+    if (this.#marks.delete(tabla)) await this.#write();
+  }
+
   /** Sets a mark and writes the file; it is on disk when this resolves. */
   async set(tabla: string, mark: Mark): Promise<void> {
     this.#marks.set(tabla, mark);
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
     const write = () => {
       const content = { ...stampOf(FORMAT), tablas: Object.fromEntries(this.#marks) };
       return writeFileAtomically(this.#path, `${JSON.stringify(content, null, 2)}\n`);
@@ -160,6 +181,11 @@ export function boundMark(
   const shifted = utc + offsetOf(now);
   const earlier = [local, shifted].sort((a, b) => (a < b ? -1 : 1))[0]!;
   return formatTicks(earlier - overlap);
+}
+
+/** Whether one UTC time of SQL Server is before another; with `Z` or without. */
+export function isEarlier(utc: string, other: string): boolean {
+  return ticksOf(utc.replace('Z', '')) < ticksOf(other.replace('Z', ''));
 }
 
 /** Whether `sql` has the parameter `@ultimaSync` (T-SQL names are case-insensitive). */

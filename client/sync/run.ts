@@ -7,6 +7,7 @@ import { SqlServerError } from '../sqlserver/errors.ts';
 import { assertTableApproved } from './approval.ts';
 import type { RunContext, SyncContext, TableConnection } from './context.ts';
 import { downloadTable } from './download.ts';
+import { checkGenerations } from './generations.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './send.ts';
 import { assertPinned } from './sensitive-pins.ts';
@@ -44,7 +45,13 @@ export async function runTables(
   options: RunOptions,
 ): Promise<RunSummary> {
   const tasks = selectTasks(config, options);
-  if (options.upload) await forgetOtherTables(context, config);
+  if (options.upload) {
+    await forgetOtherTables(context, config);
+    await checkGenerations(
+      context,
+      tasks.filter(({ direccion }) => direccion === 'upload').map(({ tabla }) => tabla.nombre),
+    );
+  }
   const runs: (TableRun | undefined)[] = [];
   let endedBy: ExitReason | undefined;
   const unusable = new Map<string | undefined, ExitReason>();

@@ -41,6 +41,8 @@ export interface SendOptions extends UploadKind {
   store?: ChunkStore;
   /** Otherwise, where they wait when there is more than one. */
   openStore(): Promise<ChunkStore>;
+  /** Told of an only chunk before it is sent: for a later run, should the answer be lost. */
+  keep?(chunk: SealedChunk, idempotencyKey: string): Promise<void>;
   /** After the last chunk: characters that became U+FFFD. */
   countReplaced(): number;
   /** Told once when the network fails while rows are still read. */
@@ -84,11 +86,34 @@ export async function sendChunks(
 
 async function sendOne(
   backend: Backend,
-  { onCommit, signal, ...kind }: UploadKind & Pick<SendOptions, 'onCommit' | 'signal'>,
+  options: UploadKind & Pick<SendOptions, 'keep' | 'onCommit' | 'signal'>,
   chunk: SealedChunk,
 ): Promise<SentUpload> {
+  const idempotencyKey = newName();
+  await options.keep?.(chunk, idempotencyKey);
+  return sendWhole(backend, options, chunk, options, idempotencyKey);
+}
+
+/** Sends what an earlier run kept of a one-shot upload, under its key. Throws AgentError TROZO_PERDIDO. */
+export async function sendKept(
+  backend: Backend,
+  kind: UploadKind,
+  store: ChunkStore,
+  options: Pick<SendOptions, 'onCommit' | 'signal'>,
+  idempotencyKey: string,
+): Promise<SentUpload> {
+  return sendWhole(backend, kind, await readChunk(store, 0), options, idempotencyKey);
+}
+
+async function sendWhole(
+  backend: Backend,
+  kind: UploadKind,
+  chunk: SealedChunk,
+  { onCommit, signal }: Pick<SendOptions, 'onCommit' | 'signal'>,
+  idempotencyKey: string,
+): Promise<SentUpload> {
   onCommit?.();
-  const result = await backend.uploadOnce(toldOf(kind), chunk, { idempotencyKey: randomUUID(), signal });
+  const result = await backend.uploadOnce(toldOf(kind), chunk, { idempotencyKey, signal });
   return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0 };
 }
 
@@ -177,11 +202,16 @@ async function findOrOpen(
     }
     await abandon(backend, id);
   }
-  const id = randomUUID().replaceAll('-', '');
+  const id = newName();
   // Known before it exists: a run that dies here leaves nothing that the next one does not find.
   await store.setId(id);
   await openToTheEnd(backend, { id, ...toldOf(kind) }, signal);
   return { id, stored: new Set(), committed: false };
+}
+
+/** By which the backend knows an upload, and the generation that it makes. */
+function newName(): string {
+  return randomUUID().replaceAll('-', '');
 }
 
 /** SQL Server tells its UTC clock without a zone. */
@@ -275,10 +305,14 @@ async function sendChunk(
   n: number,
   signal: AbortSignal,
 ): Promise<void> {
+  await backend.putChunk(id, await readChunk(store, n), signal);
+}
+
+async function readChunk(store: ChunkStore, n: number): Promise<SealedChunk> {
   const body = await store.read(n);
   if (body === undefined) throw agentError('TROZO_PERDIDO', { trozo: n });
   const { digest, filas: rows } = store.info(n);
-  await backend.putChunk(id, { n, digest, rows, body }, signal);
+  return { n, digest, rows, body };
 }
 
 function totalsOf(store: ChunkStore): { totals: Commit; bytes: number } {

@@ -1,19 +1,20 @@
 import { isPhaseAt, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
+import { type ErrorCode, SyncError } from '../../protocol/errors.ts';
 import { describeError } from '../describe-error.ts';
 import { withRetries } from '../retry.ts';
 import { type ChunkStore, MemoryChunks } from '../spool/chunk-store.ts';
 import { isSpoolUnusable } from '../spool/disk.ts';
-import type { UploadHead } from '../spool/manifest.ts';
+import type { ChunkInfo, UploadHead } from '../spool/manifest.ts';
 import type { SpooledUpload } from '../spool/spooled-upload.ts';
 import { DEFAULT_BLOCK_BYTES, type NdjsonBlock, type SqlParameter, type SqlServer } from '../sqlserver/connection.ts';
 import { findRangeKey } from '../sqlserver/range-key.ts';
 import { type RangeEnd, readRanges } from '../sqlserver/ranges.ts';
 import { cutChunks, sealChunks } from './chunks.ts';
 import type { SyncContext } from './context.ts';
-import { boundMark, fingerprintOf, mentionsMark, readServerClock } from './marks.ts';
+import { boundMark, fingerprintOf, isEarlier, mentionsMark, readServerClock } from './marks.ts';
 import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from './phases.ts';
-import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, type SentUpload, sendChunks } from './send.ts';
+import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, type SentUpload, sendChunks, sendKept } from './send.ts';
 import { encryptRows, refuseColumns, sensitiveColumnsOf } from './sensitive.ts';
 import { guardedNames, isKnownQuery, withKnownQuery } from './sensitive-pins.ts';
 
@@ -30,13 +31,17 @@ import { guardedNames, isKnownQuery, withKnownQuery } from './sensitive-pins.ts'
  * error of the connection.
  */
 export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
-  const { log, policy, progress, signal } = context;
+  const { log, marks, policy, progress, signal } = context;
   let { usesSpool } = context;
+  let newest: string | undefined;
   const attempt = async () => {
     try {
-      return await uploadOnce({ ...context, usesSpool }, tabla);
+      return await uploadOnce({ ...context, usesSpool }, tabla, newest);
     } catch (error) {
-      if (isSpoolUnusable(causeOf(error))) usesSpool = false;
+      const cause = causeOf(error);
+      if (isSpoolUnusable(cause)) usesSpool = false;
+      if (isCode(cause, 'GENERACION_DESCONOCIDA')) await marks.forget(tabla.nombre);
+      if (isCode(cause, 'LECTURA_ANTIGUA')) newest = cause.place.lectura;
       throw error;
     }
   };
@@ -50,17 +55,23 @@ export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<n
 
 function isWorthAnotherAttempt(error: unknown): boolean {
   const cause = causeOf(error);
+  if (isCode(cause, 'GENERACION_DESCONOCIDA') || isCode(cause, 'LECTURA_ANTIGUA')) return true;
   return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause);
 }
 
-async function uploadOnce(context: SyncContext, tabla: TablaSubida): Promise<number> {
+function isCode(error: unknown, code: ErrorCode): error is SyncError {
+  return error instanceof SyncError && error.code === code;
+}
+
+/** `newest`: when the rows were read that made an earlier attempt a reading too old. */
+async function uploadOnce(context: SyncContext, tabla: TablaSubida, newest: string | undefined): Promise<number> {
   const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
   const huella = fingerprintOf(tabla, context.endpoints, sensitive);
   const pending = await findPending(context, tabla, huella);
   try {
     return pending?.complete === true
       ? await finishPending(context, tabla, pending)
-      : await readAndFinish(context, tabla, huella, pending);
+      : await readAndFinish(context, tabla, huella, pending, newest);
   } finally {
     await pending?.close();
   }
@@ -78,9 +89,10 @@ async function readAndFinish(
   tabla: TablaSubida,
   huella: string,
   pending: SpooledUpload | undefined,
+  newest: string | undefined,
 ): Promise<number> {
   return atSqlServer(context, tabla, async (db) => {
-    const head = pending?.head ?? (await readHead(context, db, tabla, huella));
+    const head = pending?.head ?? (await readHead(context, db, tabla, huella, newest));
     const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head.ultimaSync) });
     if (pending === undefined) await runPhaseAtSqlServer(context, db, 'upload', tabla, 'pre_process', withMark);
     const rows = await recordPhase(context, placeOf(tabla), () => sendRows(context, db, tabla, head, pending));
@@ -98,15 +110,16 @@ async function finishPending(context: SyncContext, tabla: TablaSubida, pending: 
   log.info(`Se termina una subida pendiente, leída a las ${when} (hora de SQL Server)`, tabla.nombre);
   const rows = await recordPhase(context, placeOf(tabla), async () => {
     try {
-      const sent = await deliver(backend, head, pending, {
-        signal,
-        onWait: () => {},
-        onCommit: () => progress.waiting(COMMITTING),
-        onDelivered: ({ filas, bytes }) => {
-          progress.rows(filas);
-          progress.bytes(bytes);
-        },
-      });
+      const options = { signal, onWait: () => {}, onCommit: () => progress.waiting(COMMITTING) };
+      const onDelivered = ({ filas, bytes }: ChunkInfo) => {
+        progress.rows(filas);
+        progress.bytes(bytes);
+      };
+      const { idempotencyKey } = pending;
+      const sent =
+        idempotencyKey === undefined
+          ? await deliver(backend, head, pending, { ...options, onDelivered })
+          : await sendKept(backend, head, pending, options, idempotencyKey);
       return await confirm(context, tabla, head, sent, pending.replaced, pending);
     } catch (error) {
       await keepOrDrop(context, pending, error);
@@ -137,12 +150,21 @@ async function readHead(
   db: SqlServer,
   tabla: TablaSubida,
   huella: string,
+  newest: string | undefined,
 ): Promise<UploadHead> {
   if (marks.isOutdated(tabla.nombre, huella)) {
     log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', tabla.nombre);
   }
   const reloj = await readServerClock(db, signal);
   const mark = marks.get(tabla.nombre, huella);
+  // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.
+  const relojAtrasado = newest !== undefined && isEarlier(reloj.utc, newest);
+  if (relojAtrasado) {
+    log.warn(
+      `El reloj de SQL Server (${reloj.utc} UTC) va por detrás de lo último que se leyó (${newest}): se aplica lo que se lee ahora`,
+      tabla.nombre,
+    );
+  }
   return {
     tabla: tabla.nombre,
     modo: modoOf(tabla),
@@ -152,6 +174,7 @@ async function readHead(
     desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
     ...(mark?.generacion === undefined ? {} : { base: mark.generacion }),
     lectura: reloj.utc,
+    ...(relojAtrasado ? { relojAtrasado } : {}),
     particion: tabla.particion?.columna ?? null,
   };
 }
@@ -163,7 +186,7 @@ async function sendRows(
   head: UploadHead,
   pending: SpooledUpload | undefined,
 ) {
-  const { backend, chunkBytes, log, progress, signal } = context;
+  const { backend, chunkBytes, log, progress, signal, spool, usesSpool } = context;
   let replaced = pending?.replaced ?? 0;
   let store: ChunkStore | undefined = pending;
   progress.waiting(() => (store?.full === true ? 'sitio en spool/, a que el backend reciba' : 'filas de SQL Server'));
@@ -192,6 +215,9 @@ async function sendRows(
         openStore: async () => {
           store = await openStore(context, head);
           return store;
+        },
+        keep: async (chunk, clave) => {
+          if (usesSpool) store = await spool?.keep(head, chunk, { clave, sustituidos: replaced });
         },
         countReplaced: () => replaced,
         onWait: (error) =>

@@ -22,6 +22,8 @@ export interface TestServer {
   addTenant(tenant: string, tables?: object): Promise<string>;
   /** Replaces the tables of a tenant. */
   setTables(tables: object, tenant?: string): Promise<void>;
+  /** A copy of the database as it is now; calling it restores that state, as from a backup, as often as one likes. */
+  backUp(): Promise<() => Promise<void>>;
   /** fetch below /api/sync as the tenant (or another), JSON bodies serialised. */
   call(path: string, init?: CallInit): Promise<Response>;
   close(): Promise<void>;
@@ -40,10 +42,20 @@ export async function startTestServer(
 ): Promise<TestServer> {
   const scratch = await createScratchDatabase(postgresUrl);
   const sql = new pg.Pool({ connectionString: scratch.adminUrl, max: 3 });
+  // Connections end when the database is restored.
+  sql.on('error', () => {});
+  const copies: string[] = [];
+  const backUp = async () => {
+    const copy = `${scratch.name}_${copies.length}`;
+    copies.push(copy);
+    await copyDatabase(postgresUrl, scratch.name, scratch.name, copy);
+    return () => copyDatabase(postgresUrl, scratch.name, copy, scratch.name);
+  };
   let app: FastifyInstance | undefined;
   const close = async () => {
     await app?.close();
     await sql.end();
+    await runAs(postgresUrl, ...copies.map((copy) => `DROP DATABASE IF EXISTS "${copy}" WITH (FORCE)`));
     await scratch.drop();
   };
   try {
@@ -84,9 +96,32 @@ export async function startTestServer(
       const body = json === undefined ? init.body : JSON.stringify(json);
       return fetch(`${url}${API_PREFIX}${path}`, { ...init, headers: sent, ...(body == null ? {} : { body }) });
     };
-    return { app, url, databaseUrl: scratch.url, sql, tenant, key, addTenant, setTables, call, close };
+    return { app, url, databaseUrl: scratch.url, sql, tenant, key, addTenant, setTables, backUp, call, close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Puts a copy of the database `from` in the place of `to`. Connections to both end. */
+async function copyDatabase(postgresUrl: string, owner: string, from: string, to: string): Promise<void> {
+  await runAs(
+    postgresUrl,
+    `DROP DATABASE IF EXISTS "${to}" WITH (FORCE)`,
+    // A template may not be in use: nobody gets in while it is copied.
+    `ALTER DATABASE "${from}" ALLOW_CONNECTIONS false`,
+    `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${from}'`,
+    `CREATE DATABASE "${to}" TEMPLATE "${from}" OWNER "${owner}"`,
+    `ALTER DATABASE "${from}" ALLOW_CONNECTIONS true`,
+  );
+}
+
+async function runAs(url: string, ...statements: string[]): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    for (const sql of statements) await client.query(sql);
+  } finally {
+    await client.end();
   }
 }
