@@ -21,7 +21,7 @@ import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
 import { sealPasswords } from './plugins/passwords.ts';
 import { answerBadHttp, answerBadUrl, EXPECTS_SOMETHING, problems } from './plugins/problems.ts';
-import { openDatabase } from './postgres/pool.ts';
+import { openDatabase, SHORT_REQUESTS } from './postgres/pool.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { agentsRoutes } from './routes/agents.ts';
 import { bajasRoutes } from './routes/bajas.ts';
@@ -76,7 +76,11 @@ export async function buildApp(config: Config, destination?: DestinationStream):
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 
   const masterKeys = readMasterKeys(config);
-  const database = openDatabase(config, (error) => app.log.warn({ err: error }, 'se perdió una conexión a la base'));
+  const database = openDatabase(
+    config,
+    (error) => app.log.warn({ err: error }, 'se perdió una conexión a la base'),
+    SHORT_REQUESTS,
+  );
   app.addHook('onClose', () => database.close());
   const context: Context = { config, database, masterKeys, log: app.log };
   try {

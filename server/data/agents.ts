@@ -32,7 +32,7 @@ export async function registerAgent(
   const id = agentIdOf(clavePublica);
   return inTransaction(connection, async () => {
     // Two that register at once are not both the first.
-    await connection.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`sync_agents ${tenant}`]);
+    await connection.query('SELECT FROM sync_configurations WHERE "tenantId" = $1 FOR NO KEY UPDATE', [tenant]);
     const agents = await listAgents(connection, tenant);
     const known = agents.find((agent) => agent.id === id);
     if (known !== undefined) return { id, autorizado: known.autorizado };

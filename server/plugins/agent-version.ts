@@ -20,7 +20,9 @@ export const agentVersion = fp(async (app: FastifyInstance, { config, database }
     const { tenantId } = request.tenant;
     if (typeof id === 'string') {
       const author = authorOf(request);
-      await database.withConnection((connection) => noteVersion(connection, tenantId, { id, version, author }));
+      await database.withTenantConnection(tenantId, (connection) =>
+        noteVersion(connection, tenantId, { id, version, author }),
+      );
     }
     if (wanted === undefined || !isOlder(version, wanted)) return;
     // RFC 9110, 15.5.22: a 426 says what is wanted.

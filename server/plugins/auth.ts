@@ -60,7 +60,9 @@ export const auth = fp(async (app: FastifyInstance, { config, database }: Contex
     const mark = hashApiKey(key).toString('base64');
     if (!known.has(mark)) await assertNotLockedOut(request);
     const asked = { tenant, key, agreed: inPath === tenant };
-    const found = await database.withConnection((connection) => findByKey(connection, asked));
+    // The address with it: a name that anybody may write takes nothing from the tenant's own share elsewhere.
+    const asker = `${request.ip} ${tenant}`;
+    const found = await database.withTenantConnection(asker, (connection) => findByKey(connection, asked));
     if (found === undefined) {
       known.delete(mark);
       return refuse(request);
@@ -71,7 +73,9 @@ export const auth = fp(async (app: FastifyInstance, { config, database }: Contex
     await app.limitKey(request);
     if (found.use.isDue) {
       const options = { graceHours: config.KEY_GRACE_HOURS, author: authorOf(request) };
-      await database.withConnection((connection) => noteUse(connection, found.key, found.use, options));
+      await database.withTenantConnection(found.tenant.tenantId, (connection) =>
+        noteUse(connection, found.key, found.use, options),
+      );
     }
     if (!found.tenant.activo) {
       throw new SyncError('TENANT_INACTIVO', `El tenant «${found.tenant.tenantId}» está desactivado.`);

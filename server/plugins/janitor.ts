@@ -3,6 +3,7 @@ import fp from 'fastify-plugin';
 import { deleteExpiredBajas } from '../data/bajas.ts';
 import { deleteOldIdempotencyKeys } from '../data/idempotency.ts';
 import { deleteExpiredUploads } from '../data/uploads.ts';
+import { SHORT_REQUESTS } from '../postgres/pool.ts';
 import type { Context } from '../sync/context.ts';
 import { sealPasswords } from './passwords.ts';
 
@@ -14,11 +15,17 @@ export const janitor = fp(async (app: FastifyInstance, context: Context) => {
   const clean = async () => {
     try {
       const [uploads, answers] = await database.withConnection(async (connection) => {
-        await deleteExpiredBajas(connection);
-        return [
-          await deleteExpiredUploads(connection),
-          await deleteOldIdempotencyKeys(connection, config.UPLOAD_EXPIRE_HOURS),
-        ];
+        // Not as short as a request.
+        await connection.query(`SET statement_timeout = ${INTERVAL_MS}`);
+        try {
+          await deleteExpiredBajas(connection);
+          return [
+            await deleteExpiredUploads(connection),
+            await deleteOldIdempotencyKeys(connection, config.UPLOAD_EXPIRE_HOURS),
+          ];
+        } finally {
+          await connection.query(`SET statement_timeout = ${SHORT_REQUESTS.statementMs}`);
+        }
       });
       if (uploads! + answers! > 0) app.log.info({ uploads, answers }, 'se olvidaron subidas caducadas');
       await sealPasswords(context, app.log);

@@ -1,19 +1,25 @@
 import pg from 'pg';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Config } from '../config.ts';
-import { translateDatabaseError } from './errors.ts';
+import { endBackend } from './backends.ts';
+import { isDatabaseError, translateDatabaseError } from './errors.ts';
+import { makeTurns } from './turns.ts';
 
 /** What runs queries: a connection in a transaction, or outside one. */
 export type Connection = pg.PoolClient;
 
 /**
  * The connections of one process, in two bounded sets: `control` for what is short (keys, configuration, logs) and
- * `transfer` for uploads and downloads, which hold one for as long as a body flows. Each has a bounded queue; past it
- * a request is refused at once with OCUPADO. No tenant holds more than its share of the transfers.
+ * `transfer` for uploads and downloads, which hold one for as long as a body flows. Both are shared fairly by tenant
+ * (turns.ts), each with bounded places to wait; past them a request is refused with OCUPADO.
+ *
+ * A connection counts until its backend in PostgreSQL is gone, also when it was closed in the middle of a query.
  */
 export interface Database {
-  /** Lends a connection for something short. */
+  /** Lends a connection for something short of the server itself. */
   withConnection<T>(fn: (connection: Connection) => Promise<T>): Promise<T>;
+  /** Lends a connection for something short of a tenant, or of whoever says to be one. */
+  withTenantConnection<T>(owner: string, fn: (connection: Connection) => Promise<T>): Promise<T>;
   /** Lends a connection for a transfer of `tenant`. Errors are translated; a broken connection is not reused. */
   withTransfer<T>(tenant: string, fn: (connection: Connection) => Promise<T>): Promise<T>;
   /** The same without a callback, for a transfer that outlives its handler. `release` must be called exactly once. */
@@ -35,32 +41,66 @@ export interface PoolUsage {
   max: number;
 }
 
+interface Lent {
+  connection: Connection;
+  /** Resolves once the backend is free or gone. */
+  release(broken?: boolean): Promise<void>;
+}
+
 /** Seconds that a refused request is told to wait. */
 const RETRY_AFTER_SECONDS = 5;
 
-/** Makes the pools; connects when first asked. `onError` hears of idle connections that break. */
-export function openDatabase(config: Config, onError: (error: Error) => void): Database {
+/** Bounds of one statement of a short request, which waits for nobody's long transaction. */
+export const SHORT_REQUESTS = { statementMs: 5000, lockMs: 1000 } as const;
+
+/**
+ * Makes the pools; connects when first asked. `onError` hears of idle connections that break. `short` bounds the statements of
+ * the control connections.
+ */
+export function openDatabase(
+  config: Config,
+  onError: (error: Error) => void,
+  short?: { statementMs: number; lockMs: number },
+): Database {
   const base = {
     connectionString: config.DATABASE_URL,
     connectionTimeoutMillis: config.DATABASE_WAIT_MS,
     application_name: 'ax-sync-server',
     keepAlive: true,
   };
-  const control = new pg.Pool({ ...base, max: config.DATABASE_CONTROL_POOL_MAX });
-  const transfer = new pg.Pool({ ...base, max: config.DATABASE_POOL_MAX });
-  control.on('error', onError);
-  transfer.on('error', onError);
+  const closing = new AbortController();
+  const control = makePool(new pg.Pool({ ...base, max: config.DATABASE_CONTROL_POOL_MAX }));
+  const transfer = makePool(new pg.Pool({ ...base, max: config.DATABASE_POOL_MAX }));
+  if (short !== undefined) {
+    control.pool.on('connect', (client) => {
+      const bounds = `SET statement_timeout = ${short.statementMs}; SET lock_timeout = ${short.lockMs}`;
+      client.query(bounds).catch(() => {});
+    });
+  }
   const transfersOf = new Map<string, number>();
 
-  async function borrow(pool: pg.Pool): Promise<Borrowed> {
-    if (pool.waitingCount >= config.DATABASE_QUEUE_MAX && pool.idleCount === 0 && pool.totalCount >= pool.options.max) {
-      throw busy('El servidor atiende ya todas las peticiones que puede.');
-    }
+  function makePool(pool: pg.Pool) {
+    pool.on('error', onError);
+    const turns = makeTurns({
+      max: pool.options.max,
+      queueMax: config.DATABASE_QUEUE_MAX,
+      waitMs: config.DATABASE_WAIT_MS,
+      refuse: (reason) =>
+        reason === 'full'
+          ? busy('El servidor atiende ya todas las peticiones que puede.')
+          : busy('Ninguna conexión a la base quedó libre a tiempo.'),
+    });
+    return { pool, turns };
+  }
+
+  async function borrow({ pool, turns }: ReturnType<typeof makePool>, owner: string | undefined): Promise<Lent> {
+    const end = await turns.take(owner);
     let connection: Connection;
     try {
       connection = await pool.connect();
     } catch (error) {
-      // The pool's own timeout has no code: every connection stayed in use.
+      end();
+      // The pool's own timeout has no code: PostgreSQL took too long to answer.
       if (error instanceof Error && /timeout exceeded when trying to connect/.test(error.message)) {
         throw busy('Ninguna conexión a la base quedó libre a tiempo.', error);
       }
@@ -71,9 +111,11 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     connection.on('error', ignore);
     return {
       connection,
-      release: (broken = false) => {
-        connection.off('error', ignore);
+      release: async (broken = false) => {
+        if (!broken) connection.off('error', ignore);
         connection.release(broken);
+        if (broken) await endBackend(connection, withConnection, closing.signal);
+        end();
       },
     };
   }
@@ -90,12 +132,11 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
       else transfersOf.set(tenant, left);
     };
     try {
-      const borrowed = await borrow(transfer);
+      const borrowed = await borrow(transfer, tenant);
       return {
         connection: borrowed.connection,
         release: (broken) => {
-          leave();
-          borrowed.release(broken);
+          void borrowed.release(broken).then(leave);
         },
       };
     } catch (error) {
@@ -104,15 +145,26 @@ export function openDatabase(config: Config, onError: (error: Error) => void): D
     }
   }
 
+  const withConnection: Database['withConnection'] = async (fn) =>
+    lend(await borrow(control, undefined), fn).catch(tooLong);
+
   return {
-    withConnection: async (fn) => lend(await borrow(control), fn),
+    withConnection,
+    withTenantConnection: async (owner, fn) => lend(await borrow(control, owner), fn).catch(tooLong),
     withTransfer: async (tenant, fn) => lend(await borrowTransfer(tenant), fn),
     borrowTransfer,
-    usage: () => ({ control: usageOf(control), transfer: usageOf(transfer) }),
+    usage: () => ({ control: control.turns.usage(), transfer: transfer.turns.usage() }),
     close: async () => {
-      await Promise.all([control.end(), transfer.end()]);
+      closing.abort();
+      await Promise.all([control.pool.end(), transfer.pool.end()]);
     },
   };
+}
+
+/** A short request that PostgreSQL did not answer in time may succeed later. */
+function tooLong(error: unknown): never {
+  if (isDatabaseError(error) && error.code === '57014') throw busy('La base de datos no respondió a tiempo.', error);
+  throw error;
 }
 
 async function lend<T>({ connection, release }: Borrowed, fn: (connection: Connection) => Promise<T>): Promise<T> {
@@ -159,10 +211,6 @@ function isConnectionLoss(error: unknown): boolean {
   // An error that PostgreSQL sent leaves the connection in order, except when it ends the session.
   if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return /^(57P|08)/.test(code);
   return !(error instanceof SyncError);
-}
-
-function usageOf(pool: pg.Pool): PoolUsage {
-  return { busy: pool.totalCount - pool.idleCount, waiting: pool.waitingCount, max: pool.options.max };
 }
 
 function busy(detail: string, cause?: unknown): SyncError {

@@ -18,7 +18,7 @@ export const agentsRoutes: Routes = async (app, { database }) => {
       const { tenantId } = request.tenant;
       const { clavePublica } = request.body;
       assertUsable(clavePublica);
-      const { id, autorizado } = await database.withConnection((connection) =>
+      const { id, autorizado } = await database.withTenantConnection(tenantId, (connection) =>
         registerAgent(connection, tenantId, clavePublica),
       );
       request.log.info({ tenant: tenantId, agente: id, autorizado }, 'agente registrado');

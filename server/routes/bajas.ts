@@ -17,7 +17,7 @@ export const bajasRoutes: Routes = async (app, { config, database }) => {
       const { tenant, body, log } = request;
       const { direccion, digest, bajas, total, muestra, altas = 0, muestraAltas = [], aplicada = false } = body;
       const tabla = findDownloadTable(tenant, body.tabla).nombre;
-      return database.withConnection(async (connection) => {
+      return database.withTenantConnection(tenant.tenantId, async (connection) => {
         const named = request.headers[headers.agent];
         const known = named === undefined ? [] : await listAgents(connection, tenant.tenantId);
         const agente = known.find(({ id }) => id === named)?.id ?? '';

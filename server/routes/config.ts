@@ -52,7 +52,7 @@ type Recipient =
 async function findRecipient({ database }: Context, { headers: sent, tenant }: FastifyRequest): Promise<Recipient> {
   const { tenantId } = tenant;
   const id = sent[headers.agent];
-  const agents = await database.withConnection((connection) => listAgents(connection, tenantId));
+  const agents = await database.withTenantConnection(tenantId, (connection) => listAgents(connection, tenantId));
   if (id === undefined) {
     if (agents.length === 0) return { kind: 'plain' };
     if (sent[headers.userAgent]?.startsWith(`${AGENT_NAME}/`) !== true) return { kind: 'hidden', id: HIDDEN };

@@ -16,7 +16,7 @@ export const generacionesRoutes: Routes = async (app, { config, database }) => {
       const configured = (readTables(tenant).tablasSubida ?? []).map(
         (tabla) => [tabla.nombre, { tipoCampo: tipoCampoOf(tabla) }] as const,
       );
-      const tablas = await database.withConnection((connection) =>
+      const tablas = await database.withTenantConnection(tenant.tenantId, (connection) =>
         inTransaction(connection, () =>
           checkGenerations(connection, tenant.tenantId, agentOf(request), body.tablas, new Map(configured)),
         ),

@@ -12,7 +12,7 @@ export const healthRoutes: Routes = async (app, { database }) => {
     async (request) => {
       if (request.query.profundo !== '1') return { success: true, status: 'ok' };
       const started = performance.now();
-      const postgres = await database.withConnection(async (connection) => {
+      const postgres = await database.withTenantConnection('salud', async (connection) => {
         const { rows } = await connection.query<{ version: string }>(
           `SELECT current_setting('server_version') AS version`,
         );

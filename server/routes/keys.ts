@@ -11,7 +11,7 @@ export const keysRoutes: Routes = async (app, { config, database }) => {
     { schema: { tags: ['claves'], params: TenantParams, body: RotateKeySchema } },
     async (request): Promise<RotateKeyResponse> => {
       const { tenant, apiKey, body } = request;
-      const made = await database.withConnection((connection) =>
+      const made = await database.withTenantConnection(tenant.tenantId, (connection) =>
         rotateApiKey(connection, {
           tenant: tenant.tenantId,
           id: apiKey.id,

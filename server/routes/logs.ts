@@ -13,7 +13,7 @@ export const logsRoutes: Routes = async (app, { config, database }) => {
     { schema: { tags: ['logs'], params: TenantParams, body: LogsSchema }, ...jsonBody(config) },
     async (request): Promise<LogsResponse> => {
       const { logs } = request.body;
-      const logsInsertados = await database.withConnection((connection) =>
+      const logsInsertados = await database.withTenantConnection(request.tenant.tenantId, (connection) =>
         insertLogs(connection, logOwner(request.tenant), logs).catch((error: unknown) => {
           throw translateLogsError(error);
         }),

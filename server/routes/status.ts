@@ -11,7 +11,7 @@ export const statusRoutes: Routes = async (app, { database }) => {
     '/status/:tenantId',
     { schema: { tags: ['logs'], params: TenantParams } },
     async ({ tenant }): Promise<StatusResponse> =>
-      database.withConnection(async (connection) => ({
+      database.withTenantConnection(tenant.tenantId, async (connection) => ({
         success: true,
         hora: new Date().toISOString(),
         version: tenant.version,

@@ -25,7 +25,7 @@ export const uploadsRoutes: Routes = async (app, context) => {
     async (request, reply): Promise<OpenUploadResponse> => {
       const { tenant } = request;
       const table = findUploadTable(tenant, request.body.tabla);
-      const upload = await database.withConnection((connection) =>
+      const upload = await database.withTenantConnection(tenant.tenantId, (connection) =>
         createUpload(connection, tenant.tenantId, table, request.body, {
           openMax: config.UPLOADS_OPEN_MAX,
           expireHours: config.UPLOAD_EXPIRE_HOURS,
@@ -52,7 +52,7 @@ export const uploadsRoutes: Routes = async (app, context) => {
     '/uploads/:tenantId/:id',
     { schema: { tags: ['subida'], params: UploadParams } },
     async (request): Promise<UploadStateResponse> =>
-      database.withConnection(async (connection) => {
+      database.withTenantConnection(request.tenant.tenantId, async (connection) => {
         const upload = await lockUpload(connection, request.tenant.tenantId, request.params.id, 'none');
         return {
           success: true,
@@ -77,7 +77,7 @@ export const uploadsRoutes: Routes = async (app, context) => {
     '/uploads/:tenantId/:id',
     { schema: { tags: ['subida'], params: UploadParams } },
     async (request, reply) => {
-      await database.withConnection((connection) =>
+      await database.withTenantConnection(request.tenant.tenantId, (connection) =>
         inTransaction(connection, async () => {
           const upload = await lockUpload(connection, request.tenant.tenantId, request.params.id, 'update');
           if (upload.resultado !== null) throw new SyncError('SUBIDA_CERRADA', 'La subida ya se confirmó.');

@@ -117,7 +117,9 @@ export async function logFailure(
   const entry = logEntry(direccion, tabla, fase, started, { mensaje: `Falló ${fase} en PostgreSQL` });
   const failed = { ...entry, estado: 'error' as const, errorDetalle: error.detail.slice(0, 20_000) };
   try {
-    await database.withConnection((connection) => insertLogs(connection, logOwner(configuration), [failed]));
+    await database.withTenantConnection(configuration.tenantId, (connection) =>
+      insertLogs(connection, logOwner(configuration), [failed]),
+    );
   } catch (cause) {
     log.warn({ err: cause, tabla }, 'no se pudo guardar el registro del error');
   }

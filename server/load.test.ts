@@ -1,0 +1,153 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { digestOf, formatContentDigest } from '../protocol/digest.ts';
+import { type ServerUnderAttack, startServerUnderAttack, victimTables } from './testing/under-attack.ts';
+
+/**
+ * One tenant must not stop another. While each of these attacks runs, twenty requests of another tenant are answered 2xx, each
+ * within three seconds, and the server's process stays below 400 MB. The server is a process of its own, with the settings of
+ * an installation but for shorter times.
+ */
+
+const ATTACKER = 'atacante';
+const ACCOMPLICE = 'complice';
+const VICTIM = 'victima';
+const PEAK_MAX_MB = 400;
+
+/** strpos looks for no interrupt: seconds, whatever the timeout. */
+const UNINTERRUPTIBLE = `SELECT sum(strpos(repeat('a', 20000000), 'b' || repeat('a', 200 + n))) AS x FROM generate_series(1, 3) n`;
+
+const process = { query: 'SELECT 1' };
+
+let server: ServerUnderAttack;
+beforeAll(async () => {
+  server = await startServerUnderAttack(inject('postgresUrl'), {
+    SQL_TIMEOUT_MS: '8000',
+    LOCK_TIMEOUT_MS: '8000',
+    HTTP_CONNECTIONS_MAX: '200',
+    RATE_LIMIT_PER_MINUTE: '1000000',
+  });
+  await server.addTenant(VICTIM, victimTables);
+  for (const tenant of [ATTACKER, ACCOMPLICE]) await attackWith('SELECT 1 AS x', tenant);
+});
+afterAll(async () => {
+  await server?.close();
+});
+
+/** The tables of an attacker: `bajada` is this query. */
+function attackWith(query: string, tenant = ATTACKER): Promise<void> {
+  return server.addTenant(tenant, {
+    tablasSubida: [{ nombre: 'clientes', primaryKey: 'id', process }],
+    tablasBajada: [{ nombre: 'bajada', process: { query } }],
+  });
+}
+
+/** Downloads as the attacker, `times` at once, until the attack is over; whoever is refused tries again. */
+function download(signal: AbortSignal, times: number, { tenant = ATTACKER, accept = 'application/x-ndjson' } = {}) {
+  for (let n = 0; n < times; n += 1) {
+    void (async () => {
+      while (!signal.aborted) {
+        const answer = await server.call(tenant, '/download/{}?tabla=bajada', { signal, headers: { accept } });
+        await answer.text();
+        await sleep(300);
+      }
+    })().catch(() => {});
+  }
+}
+
+/** A body that begins and does not end before the attack does. */
+function endless(signal: AbortSignal, piece: Uint8Array): ReadableStream {
+  return new ReadableStream({
+    async pull(controller) {
+      controller.enqueue(piece);
+      await sleep(200, undefined, { signal }).catch(() => controller.error(signal.reason));
+    },
+  });
+}
+
+/** The server's sessions in PostgreSQL. */
+async function countBackends(state?: string): Promise<number> {
+  const { rowCount } = await server.sql.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ax-sync-server'
+       AND ($1::text IS NULL OR state = $1)`,
+    [state ?? null],
+  );
+  return rowCount!;
+}
+
+async function whileRunning(attack: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+  const { failed, peakMb, slowestMs } = await server.measure(VICTIM, attack);
+  console.log(`slowest ${Math.round(slowestMs)} ms, peak ${Math.round(peakMb)} MB`);
+  expect(failed).toEqual([]);
+  expect(peakMb).toBeLessThan(PEAK_MAX_MB);
+}
+
+const opening = { method: 'POST', json: { tabla: 'clientes', modo: 'incremental' } };
+
+test('a slow chunk, and requests that end its upload, hold no connection of another tenant', async () => {
+  await whileRunning(async (signal) => {
+    const opened = await server.call(ATTACKER, '/uploads/{}', opening);
+    const { id } = (await opened.json()) as { id: string };
+    const chunk = gzipSync('{"id":1}\n');
+    const headers = { 'content-type': 'application/gzip', 'content-digest': formatContentDigest(digestOf(chunk)) };
+    const body = endless(signal, new Uint8Array(chunk.subarray(0, 1)));
+    const slow = server.call(ATTACKER, `/uploads/{}/${id}/chunks/1`, {
+      method: 'PUT',
+      headers,
+      body,
+      duplex: 'half',
+      signal,
+    } as RequestInit);
+    slow.catch(() => {});
+    await sleep(300);
+    for (let n = 0; n < 8; n += 1) {
+      void (async () => {
+        while (!signal.aborted) {
+          await server.call(ATTACKER, `/uploads/{}/${id}`, { method: 'DELETE', signal }).catch(() => {});
+          await sleep(20);
+        }
+      })();
+    }
+    await sleep(300);
+  });
+});
+
+test('downloads that are left while PostgreSQL works on keep their connections: no more backends than connections', async () => {
+  // strpos looks for no interrupt: nothing ends it before its time.
+  await attackWith(UNINTERRUPTIBLE);
+  let most = 0;
+  await whileRunning(async (signal) => {
+    for (let round = 0; round < 5; round += 1) {
+      const gone = new AbortController();
+      signal.addEventListener('abort', () => gone.abort());
+      const before = await countBackends('active');
+      for (let n = 0; n < 6; n += 1) {
+        void server.call(ATTACKER, '/download/{}?tabla=bajada', { signal: gone.signal }).catch(() => {});
+      }
+      for (let n = 0; n < 10 && (await countBackends('active')) < before + 6; n += 1) await sleep(150);
+      gone.abort();
+      most = Math.max(most, await countBackends());
+    }
+  });
+  expect(most).toBeLessThanOrEqual(10 + 4);
+});
+
+test('functions that PostgreSQL does not interrupt hold the connections of their own tenant alone', async () => {
+  await attackWith(UNINTERRUPTIBLE);
+  await whileRunning(async (signal) => {
+    download(signal, 20);
+    await sleep(500);
+  });
+});
+
+test('two tenants together do not hold all connections, neither those that run nor the places to wait', async () => {
+  const sleeping = 'SELECT pg_sleep(60) IS NULL AS x';
+  await attackWith(sleeping);
+  await attackWith(sleeping, ACCOMPLICE);
+  await whileRunning(async (signal) => {
+    download(signal, 30);
+    download(signal, 30, { tenant: ACCOMPLICE });
+    await sleep(500);
+  });
+});
