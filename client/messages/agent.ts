@@ -183,6 +183,19 @@ export const agentMessages = {
     message: '{tabla} existe y le faltan las columnas {columnas}.',
     action: 'Añádalas a la tabla, o quítelas de schema.columns, o configure un post_process.',
   },
+  TIPO_DE_DESTINO: {
+    kind: 'configuracion',
+    message:
+      'La columna «{columna}» de {tabla} es {tipo} en la descarga y {destino} en la tabla: SQL Server haría de ella otra cosa.',
+    action: 'Iguale los tipos en schema.columns, en la consulta o en la tabla. No se ha cambiado nada.',
+  },
+  CLAVES_IGUALES: {
+    kind: 'configuracion',
+    message: 'Dos filas de la descarga tienen la misma clave ({clave}) para {tabla}: «{una}» y «{otra}».',
+    action:
+      'Deje una sola en el origen o en process.query: la intercalación de la columna de destino dice qué es igual, y muchas no ' +
+      'distinguen mayúsculas. No se ha cambiado nada.',
+  },
   CLAVE_SIN_COLUMNA: {
     kind: 'configuracion',
     message: 'La primaryKey «{clave}» de {tabla} no está entre las columnas de su schema.',

@@ -98,7 +98,9 @@ export const sqlServerMessages = {
   VALOR_NO_CABE: {
     kind: 'sqlserver',
     message: '{lugar}: {regla}.',
-    action: 'Corrija el dato, o el tipo de la columna en schema.columns.',
+    action:
+      'Corrija el dato, o el tipo de la columna en schema.columns o en la tabla de destino. Si post_process lo convierte a ' +
+      'propósito, dé a la columna otro nombre en la consulta.',
   },
   VALOR_INEXACTO: {
     kind: 'sqlserver',

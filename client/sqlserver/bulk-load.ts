@@ -1,6 +1,8 @@
 import type { DataType } from 'tedious/lib/data-type.js';
+import { formatSqlType } from '../../protocol/sql-types.ts';
 import type { Cell } from './bulk/codec.ts';
-import { codecOf, exactType } from './bulk/data-types.ts';
+import { columnCodec } from './bulk/column-codec.ts';
+import { exactType } from './bulk/data-types.ts';
 import { RowSource } from './bulk/row-source.ts';
 import { type BulkColumn, loadType, quoteTable } from './ddl.ts';
 import { type SqlServerError, sqlServerError } from './errors.ts';
@@ -34,12 +36,10 @@ export async function bulkLoad(
     else watch.release();
     onRows?.(source.rows);
   };
-  const wanted = columns.map(({ name, type, nullable, codePage }) => ({
-    name,
-    numbers: !isBinary(type.name),
-    nullable,
-    codec: codecOf(loadType(type), codePage),
-  }));
+  const wanted = columns.map((column) => {
+    const { name, type, nullable } = column;
+    return { name, numbers: !isBinary(type.name), nullable, codec: columnCodec(column) };
+  });
   const source = new RowSource(pieces, wanted, { refuse, onPull });
   try {
     signal.throwIfAborted();
@@ -51,10 +51,10 @@ export async function bulkLoad(
         loaded = rowCount;
         done(error);
       });
-      columns.forEach(({ name, type, nullable, codePage }, index) => {
+      columns.forEach(({ name, type, nullable }, index) => {
         const exact = exactType(loadType(type), {
           nullable,
-          ...(codePage !== undefined && { codePage }),
+          codec: wanted[index]!.codec,
           refuse: (value, rule) => refuse(value, rule, index),
         });
         // tedious puts the name between brackets as it is.
@@ -104,11 +104,11 @@ function unfit(
   index: number | undefined,
 ): SqlServerError {
   if (index === undefined) return sqlServerError('VALOR_NO_CABE', { lugar: `Fila ${row} de la descarga`, regla: rule });
-  const { name } = columns[index]!;
+  const { name, target } = columns[index]!;
   const shown = value.length > VALUE_SHOWN ? `${value.slice(0, VALUE_SHOWN)}…` : value;
   return sqlServerError('VALOR_NO_CABE', {
     lugar: `Fila ${row} de la descarga, columna «${name}», valor «${shown}»`,
-    regla: rule,
+    regla: target === undefined ? rule : `${rule} (la columna del destino es ${formatSqlType(target)})`,
   });
 }
 

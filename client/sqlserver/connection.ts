@@ -1,11 +1,12 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { type BulkLoadOptions, bulkLoad } from './bulk-load.ts';
-import { type BulkColumn, quoteTable } from './ddl.ts';
-import { notToBeRepeated, SqlServerError, sqlServerError } from './errors.ts';
+import { type BulkColumn, quoteTable, tableParts } from './ddl.ts';
+import { notToBeRepeated, sqlServerError } from './errors.ts';
 import { OwnTransaction } from './own-transaction.ts';
 import { type NdjsonBlock, type ReadRowsOptions, readRows } from './read-rows.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './request.ts';
 import { openSession, type Session, type SqlServerSettings } from './session.ts';
+import { describeColumn, type TableColumn, type TableColumns } from './table-columns.ts';
 
 export type { BulkLoadOptions } from './bulk-load.ts';
 export { type BulkColumn, createTableSql, createTempTableSql, quoteName, quoteTable } from './ddl.ts';
@@ -102,38 +103,37 @@ export class SqlServer {
   }
 
   /**
-   * `columns`, each of characters with the code page of the char, varchar or text column of `table` that has its name;
-   * where the table has no such column, or shows none to this login, that of the database for the types that have one.
+   * The columns of a table or view, which exists. Those of a synonym are not in sys.columns: they are told without a collation.
+   * Throws SqlServerError, PERMISOS where this login may not read it.
    */
-  async withCodePages(
-    table: string,
-    columns: readonly BulkColumn[],
-    signal: AbortSignal,
-  ): Promise<readonly BulkColumn[]> {
+  async describeTable(table: string, signal: AbortSignal): Promise<TableColumns> {
     const session = this.#session;
-    const found = new Map<string, string | undefined>();
+    const database = tableParts(table).at(-3) ?? '';
+    const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(table) }];
+    const sql = `SELECT name, NULLIF(collation_name, CONVERT(NVARCHAR(128), DATABASEPROPERTYEX(DB_NAME(), 'Collation'))) AS collation_name
+      FROM ${database === '' ? '' : `${database}.`}sys.columns WHERE object_id = OBJECT_ID(@nombre)`;
+    const collations = new Map<string, string>();
+    for (const { name, collation_name: collation } of await this.query(sql, { parameters, signal })) {
+      if (/^\w+$/.test(String(collation ?? ''))) collations.set(String(name).toLowerCase(), String(collation));
+    }
+    const columns = new Map<string, TableColumn>();
     const start = (done: (error?: Error | null) => void) => {
       const request = makeRequest(`SELECT * FROM ${quoteTable(table)} WHERE 1 = 0`, [], done);
-      request.on('columnMetadata', (metadata: ColumnMetadata[] | { [name: string]: ColumnMetadata }) => {
-        for (const { colName, type, collation } of Object.values(metadata)) {
-          const codePage = /^(Char|VarChar|Text)$/.test(type.name) ? collation?.codepage : undefined;
-          found.set(colName.toLowerCase(), codePage);
+      request.on('columnMetadata', (described: ColumnMetadata[] | { [name: string]: ColumnMetadata }) => {
+        for (const metadata of Object.values(described)) {
+          const key = metadata.colName.toLowerCase();
+          columns.set(key, describeColumn(metadata, collations.get(key)));
         }
       });
       return sendRequest(session.connection, request);
     };
-    try {
-      await session.perform(start, { signal, watch: session.watch(session.stallTimeoutMs) });
-    } catch (error) {
-      if (!(error instanceof SqlServerError && error.code === 'PERMISOS')) throw error;
-    }
-    const own = session.connection.databaseCollation?.codepage;
-    return columns.map((column) => {
-      const key = column.name.toLowerCase();
-      const has = ['char', 'varchar', 'text'].includes(column.type.name);
-      const codePage = found.has(key) ? found.get(key) : has ? own : undefined;
-      return codePage === undefined ? column : { ...column, codePage };
-    });
+    await session.perform(start, { signal, watch: session.watch(session.stallTimeoutMs) });
+    return columns;
+  }
+
+  /** The code page of the database, as tedious names it. */
+  get databasePage(): string | undefined {
+    return this.#session.connection.databaseCollation?.codepage;
   }
 
   /** The rows of the one result set of `sql` as NDJSON, at the consumer's pace; leaving the loop cancels the request. */

@@ -7,6 +7,12 @@ export interface BulkColumn {
   nullable: boolean;
   /** Of the char, varchar or text column that the value is for, as tedious names it: what it lacks is refused. */
   codePage?: string;
+  /** In `#temp`, of characters; the database's own without it. */
+  collation?: string;
+  /** A type that each value must fit besides, for it will be converted to it. */
+  also?: SqlTypeSpec;
+  /** The type of the target's column where it is another than the configuration's: told of a value that does not fit. */
+  target?: SqlTypeSpec;
 }
 
 /** One part of a name in brackets, whatever it holds: `a]b` → `[a]]b]`. */
@@ -16,6 +22,11 @@ export function quoteName(name: string): string {
 
 /** A table's name, part by part: `dbo.clientes` → `[dbo].[clientes]`; `[a.b].c` → `[a.b].[c]`; `base..t` as it is read. */
 export function quoteTable(name: string): string {
+  return tableParts(name).join('.');
+}
+
+/** The parts of a table's name, each in brackets, or empty: server, database, schema and table, from the right. */
+export function tableParts(name: string): string[] {
   const parts: string[] = [];
   let rest = name.trim();
   while (rest !== '') {
@@ -25,7 +36,7 @@ export function quoteTable(name: string): string {
     parts.push(part === '' ? '' : quoteName(part));
     rest = rest.slice(match![0].length);
   }
-  return parts.join('.');
+  return parts;
 }
 
 /**
@@ -53,12 +64,12 @@ export function loadType(type: SqlTypeSpec): SqlTypeSpec {
   }
 }
 
-/** `CREATE TABLE #x (…)` for rows of `columns`. Strings take the database's collation, not tempdb's. */
+/** `CREATE TABLE #x (…)` for rows of `columns`. Strings take their own or the database's collation, not tempdb's. */
 export function createTempTableSql(name: string, columns: readonly BulkColumn[]): string {
-  const list = columns.map(({ name, type, nullable }) => {
+  const list = columns.map(({ name, type, nullable, collation = 'DATABASE_DEFAULT' }) => {
     const loaded = loadType(type);
-    const collation = loaded.name === 'nvarchar' || loaded.name === 'nchar' ? ' COLLATE DATABASE_DEFAULT' : '';
-    return `${quoteName(name)} ${formatSqlType(loaded)}${collation} ${nullable ? 'NULL' : 'NOT NULL'}`;
+    const collate = loaded.name === 'nvarchar' || loaded.name === 'nchar' ? ` COLLATE ${collation}` : '';
+    return `${quoteName(name)} ${formatSqlType(loaded)}${collate} ${nullable ? 'NULL' : 'NOT NULL'}`;
   });
   return `CREATE TABLE ${name} (${list.join(', ')})`;
 }

@@ -3,8 +3,11 @@ import { describeError } from '../describe-error.ts';
 import { isRetryable, withRetries } from '../retry.ts';
 import { type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
 import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from '../sqlserver/ddl.ts';
+import type { TableColumns } from '../sqlserver/table-columns.ts';
 import type { SyncContext } from './context.ts';
+import { findEqualKeys, type KeyColumn } from './equal-keys.ts';
 import { readFrame } from './frame.ts';
+import { landingColumns } from './landing.ts';
 import { makeCollector } from './memory.ts';
 import {
   causeOf,
@@ -66,6 +69,8 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
 interface LoadedRows {
   temp: string;
   columns: readonly BulkColumn[];
+  /** Of the primaryKey. */
+  keys: readonly KeyColumn[];
   rows: number;
   /** Of sensitive values. */
   origins: Origins;
@@ -90,17 +95,25 @@ async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada)
 
 /** One attempt, with a `#temp` of its own that goes when it fails. */
 async function loadOnce(
-  { backend, dataKey, progress, sensitivePins, signal }: SyncContext,
+  context: SyncContext,
   db: SqlServer,
   tabla: TablaBajada,
 ): Promise<LoadedRows & { bytes: number }> {
+  const { backend, dataKey, progress, sensitivePins, signal } = context;
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
   const origins = new Origins(sensitivePins, tabla);
   const { start, rows: lines } = await readFrame(await backend.openDownload(tabla.nombre, signal));
   try {
     const wanted = columnsOf(tabla, start.schema);
     await createTargetIfMissing(db, tabla, wanted, signal);
-    const columns = await db.withCodePages(tabla.nombre, wanted, signal);
+    const builtIn = !isPhaseAt(tabla.post_process, 'download', 'destino');
+    const target = await describeTarget(context, db, tabla);
+    const columns = landingColumns(tabla, wanted, target, { builtIn, databasePage: db.databasePage });
+    const keys = keyNames(tabla, columns).map((name) => {
+      const { type } = columns.find((column) => column.name === name)!;
+      // What is ours lies in #temp with the target's collation already.
+      return { name, type, collation: builtIn ? undefined : target?.get(name.toLowerCase())?.collation };
+    });
     const temp = makeTempName(tabla.nombre);
     await db.execute(createTempTableSql(temp, columns), { signal });
     let bytes = 0;
@@ -118,7 +131,10 @@ async function loadOnce(
     };
     try {
       const rows = await db.bulkLoad(temp, columns, arriving, { signal, onRows });
-      return { temp, columns, rows, bytes, origins };
+      // Of two rows with one key the update would take either. SQL of the customer's own may well choose.
+      const equal = builtIn ? await findEqualKeys(db, { tabla: tabla.nombre, temp, keys }, { signal }) : undefined;
+      if (equal !== undefined) throw equal;
+      return { temp, columns, keys, rows, bytes, origins };
     } catch (error) {
       await db.execute(`DROP TABLE ${temp}`, { signal }).catch(() => {
         // It goes with the connection; the first error is the one to tell.
@@ -127,6 +143,22 @@ async function loadOnce(
     }
   } finally {
     await lines.return(undefined);
+  }
+}
+
+/** Undefined where SQL of the customer's own does the update and this login may not read the target. */
+async function describeTarget(
+  { log, signal }: SyncContext,
+  db: SqlServer,
+  tabla: TablaBajada,
+): Promise<TableColumns | undefined> {
+  try {
+    return await db.describeTable(tabla.nombre, signal);
+  } catch (error) {
+    const denied = error instanceof SqlServerError && error.code === 'PERMISOS';
+    if (!denied || !isPhaseAt(tabla.post_process, 'download', 'destino')) throw error;
+    log.warn('El usuario de SQL Server no puede leer la tabla de destino: no se comprueban sus tipos.', tabla.nombre);
+    return undefined;
   }
 }
 
@@ -142,6 +174,12 @@ async function createTargetIfMissing(
   await db.execute(createTableSql(tabla.nombre, columns, keyNames(tabla, columns)), { signal });
 }
 
+/** A unique index, a unique constraint, and MERGE, which were given one key twice. */
+const DUPLICATES = new Set([2601, 2627, 8672]);
+
+/** Of the built-in update, whatever a pre_process left: what does not fit is an error, and no statement stops halfway. */
+const UPDATE_OPTIONS = 'SET ANSI_WARNINGS ON; SET ROWCOUNT 0';
+
 /** Runs post_process, or the built-in update where none is configured at SQL Server, in one transaction. */
 async function updateTarget(
   context: SyncContext,
@@ -153,7 +191,7 @@ async function updateTarget(
   const configured = tabla.post_process;
   const statements = isPhaseAt(configured, 'download', 'destino')
     ? [fillNames(configured.sql, { temp_table: loaded.temp, tabla: quoteTable(tabla.nombre) })]
-    : builtInUpdate(tabla, loaded.columns, loaded.temp);
+    : [UPDATE_OPTIONS, ...builtInUpdate(tabla, loaded.columns, loaded.temp)];
   const place = { direccion: 'download', tabla: tabla.nombre, fase: 'post_process', ejecutadoEn: 'destino' } as const;
   context.progress.waiting(() => 'post_process en SQL Server');
   await recordPhase(context, place, async () => {
@@ -164,7 +202,10 @@ async function updateTarget(
       for (const sql of statements) affected += (await db.execute(sql, { signal })).rowsAffected;
       return affected;
     };
-    const rows = await retryDeadlocks(context, tabla.nombre, () => db.transaction(update));
+    const rows = await retryDeadlocks(context, tabla.nombre, () => db.transaction(update)).catch(async (cause) => {
+      if (!(cause instanceof SqlServerError && DUPLICATES.has(cause.number ?? 0))) throw cause;
+      throw (await findEqualKeys(db, { tabla: tabla.nombre, ...loaded }, { signal, cause })) ?? cause;
+    });
     return { value: undefined, rows, message: `Tabla destino actualizada, ${rows} registros afectados` };
   });
 }

@@ -107,17 +107,20 @@ export const encodeSmallMoney: Encode = (out, kind, bytes, start, end) => {
  * The nearest double of up to 15 digits with up to 15 decimals: both integer and power of ten are exact, so their quotient is
  * rounded once (Clinger, "How to Read Floating Point Numbers Accurately", 1990).
  */
-function readShortFloat(bytes: Uint8Array, start: number, end: number): number {
+function readShortFloat(bytes: Uint8Array, start: number, end: number, bound: number): number {
   let point = start;
   while (point < end && bytes[point] !== POINT) point += 1;
   const decimals = point === end ? 0 : end - point - 1;
-  return readShort(bytes, start, end, decimals) / powers[decimals]!;
+  const units = readShort(bytes, start, end, decimals);
+  return Math.abs(units) < bound ? units / powers[decimals]! : Number.NaN;
 }
 
 export function encodeFloat(size: 4 | 8): Encode {
+  // So many digits a real keeps, whatever the number; a double those of readShort.
+  const bound = size === 4 ? 1e6 : 1e15;
   return (out, kind, bytes, start, end) => {
     if (kind !== NUMBER && kind !== ASCII) return false;
-    const value = readShortFloat(bytes, start, end);
+    const value = readShortFloat(bytes, start, end, bound);
     if (Number.isNaN(value)) return false;
     out.writeUInt8(size);
     if (size === 8) out.writeDoubleLE(value);

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/sql-types.ts';
 import { SqlServerError, sqlServerError } from '../errors.ts';
 import type { Cell } from './codec.ts';
+import { columnCodec } from './column-codec.ts';
 import { exactType } from './data-types.ts';
 
 type Out = Parameters<DataType['writeValue']>[0];
@@ -12,7 +13,12 @@ const makeBuffer = () => new (WritableTrackingBuffer as unknown as new () => Out
 
 function typeOf(text: string, nullable = true, codePage?: string): DataType {
   const refuse = (value: string, rule: string) => sqlServerError('VALOR_NO_CABE', { lugar: value, regla: rule });
-  return exactType(parseSqlType(text), { nullable, refuse, ...(codePage !== undefined && { codePage }) });
+  const type = parseSqlType(text);
+  return exactType(type, {
+    nullable,
+    refuse,
+    codec: columnCodec(codePage === undefined ? { type } : { type, codePage }),
+  });
 }
 
 function valueHex(text: string, value: Cell, nullable = true, codePage?: string): string {
@@ -226,6 +232,22 @@ describe('text for a column of a code page', () => {
     if (unfit === undefined) expect(write()).toBe(valueHex('nvarchar(20)', text));
     else expect(write).toThrow(`la columna es de la página de códigos ${codePage}, que no tiene «${unfit}»`);
   });
+});
+
+test.each([
+  ['CP932', 'ああ', 4],
+  ['CP936', '你好', 4],
+  ['utf-8', 'Ñ€😀', 9],
+])('a varchar in %s counts bytes: %j takes %i', (codePage, text, bytes) => {
+  const write = (length: number) => {
+    const refuse = (value: string, rule: string) => sqlServerError('VALOR_NO_CABE', { lugar: value, regla: rule });
+    const type = parseSqlType(`VARCHAR(${length})`);
+    const nvarchar = parseSqlType(`NVARCHAR(${length})`);
+    const exact = exactType(nvarchar, { nullable: true, refuse, codec: columnCodec({ type, codePage }) });
+    exact.writeValue(makeBuffer(), { value: text }, options);
+  };
+  expect(() => write(bytes)).not.toThrow();
+  expect(() => write(bytes - 1)).toThrow(`ocupa ${bytes} bytes`);
 });
 
 test('the time zone of the agent has no say', () => {

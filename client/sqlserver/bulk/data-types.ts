@@ -14,7 +14,7 @@ import {
 } from './byte-codecs.ts';
 import { bytes, type Cell, type Codec, type Out, textOnly, writeNull } from './codec.ts';
 import { date, dateTime, dateTime2, dateTimeOffset, smallDateTime, time } from './date-codecs.ts';
-import { readDecimal, readFloat, readInteger, UnfitValue } from './exact.ts';
+import { readDecimal, readExactFloat, readExactReal, readInteger, UnfitValue } from './exact.ts';
 
 /**
  * Types for tedious that send a value exactly as its text says it. tedious' own take doubles and Dates: they lose
@@ -25,8 +25,8 @@ import { readDecimal, readFloat, readInteger, UnfitValue } from './exact.ts';
 
 export interface ExactTypeOptions {
   nullable: boolean;
-  /** nchar, nvarchar: refuse characters that this code page, as tedious names it, lacks. */
-  codePage?: string;
+  /** In the place of the type's own (column-codec.ts). */
+  codec?: Codec;
   /** What to throw for a value that does not fit; `rule` is Spanish, without a full stop. */
   refuse: (value: string, rule: string) => SqlServerError;
 }
@@ -35,8 +35,7 @@ export interface ExactTypeOptions {
 export const NOT_NULLABLE = 'la columna no admite NULL';
 
 /** The type object of a column or parameter of `type`, which is one that `loadType` answers. */
-export function exactType(type: SqlTypeSpec, { nullable, codePage, refuse }: ExactTypeOptions): DataType {
-  const codec = codecOf(type, codePage);
+export function exactType(type: SqlTypeSpec, { nullable, codec = codecOf(type), refuse }: ExactTypeOptions): DataType {
   const declaration = formatSqlType(type).toLowerCase();
   return {
     id: codec.id,
@@ -61,8 +60,11 @@ export function exactType(type: SqlTypeSpec, { nullable, codePage, refuse }: Exa
   };
 }
 
-/** How `type`, which is one that `loadType` answers, is written. */
-export function codecOf(type: SqlTypeSpec, codePage: string | undefined): Codec {
+/**
+ * How `type`, which is one that `loadType` answers, is written. Of nchar and nvarchar, characters that `codePage`, as tedious names
+ * it, lacks are refused.
+ */
+export function codecOf(type: SqlTypeSpec, codePage?: string): Codec {
   switch (type.name) {
     case 'bit':
       return { id: 0x68, typeInfo: bytes(0x68, 1), write: writeBit, encode: encodeBit };
@@ -186,14 +188,13 @@ function writeSmallMoney(out: Out, value: string | boolean): void {
 }
 
 function writeFloat(out: Out, value: string | boolean): void {
-  const read = readFloat(numberText(value));
+  const read = readExactFloat(numberText(value));
   out.writeUInt8(8);
   out.writeDoubleLE(read);
 }
 
 function writeReal(out: Out, value: string | boolean): void {
-  const read = Math.fround(readFloat(numberText(value)));
-  if (!Number.isFinite(read)) throw new UnfitValue('es mayor de lo que cabe en REAL');
+  const read = readExactReal(numberText(value));
   out.writeUInt8(4);
   out.writeFloatLE(read);
 }

@@ -1,3 +1,5 @@
+import { formatReal } from '../../../protocol/values.ts';
+
 /** A value that its column cannot hold; `rule`, Spanish, completes "el valor no se puede cargar: …". */
 export class UnfitValue extends Error {
   readonly rule: string;
@@ -46,11 +48,48 @@ export function readInteger(text: string, low: number | bigint, high: number | b
   return value;
 }
 
-/** The nearest double. Throws UnfitValue where it is not a number or past the range. */
-export function readFloat(text: string): number {
+/** Digits that a float and a real keep, whatever the number. */
+const FLOAT_DIGITS = 15;
+const REAL_DIGITS = 6;
+
+/**
+ * The double that the text is: the nearest one, where the shortest text that means it has the same digits, or where it is just
+ * that number. Throws UnfitValue where it is not a number, past the range, or has digits that would be lost.
+ */
+export function readExactFloat(text: string): number {
+  const { digits, value } = readNearest(text);
+  if (!Number.isFinite(value)) throw new UnfitValue('es mayor de lo que cabe en FLOAT');
+  // Below the first, numbers have fewer digits the smaller they are.
+  const short = digits.length <= FLOAT_DIGITS && Math.abs(value) >= 2 ** -1022;
+  if (short || digits === digitsOf(String(value)) || isInteger(text, value)) return value;
+  throw new UnfitValue('tiene más cifras de las que guarda FLOAT y no se redondea');
+}
+
+/** The same of a real, which keeps less. */
+export function readExactReal(text: string): number {
+  const { digits, value } = readNearest(text);
+  const read = Math.fround(value);
+  if (!Number.isFinite(read)) throw new UnfitValue('es mayor de lo que cabe en REAL');
+  const short = digits.length <= REAL_DIGITS && Math.abs(read) >= 2 ** -126;
+  if (short || digits === digitsOf(formatReal(read))) return read;
+  if (read === value && (digits === digitsOf(String(value)) || isInteger(text, value))) return read;
+  throw new UnfitValue('tiene más cifras de las que guarda REAL y no se redondea');
+}
+
+function readNearest(text: string): { digits: string; value: number } {
   const trimmed = text.trim();
   if (!decimalShape.test(trimmed) || !/\d/.test(trimmed)) throw new UnfitValue('no es un número');
-  const value = Number(trimmed);
-  if (!Number.isFinite(value)) throw new UnfitValue('es mayor de lo que cabe en FLOAT');
-  return value;
+  return { digits: digitsOf(trimmed), value: Number(trimmed) };
+}
+
+/** The significant digits of a number's text: equal, of two texts for the same double, where they mean the same number. */
+function digitsOf(text: string): string {
+  return text
+    .replace(/[eE].*$/, '')
+    .replace(/[^\d]/g, '')
+    .replace(/^0+|0+$/g, '');
+}
+
+function isInteger(text: string, value: number): boolean {
+  return /^[+-]?\d+$/.test(text.trim()) && BigInt(value) === BigInt(text.trim().replace('+', ''));
 }

@@ -1,0 +1,63 @@
+import iconv from 'iconv-lite';
+import type { SqlTypeSpec } from '../../../protocol/sql-types.ts';
+import { type BulkColumn, loadType } from '../ddl.ts';
+import type { Codec, Out } from './codec.ts';
+import { codecOf } from './data-types.ts';
+import { UnfitValue } from './exact.ts';
+
+/** How the values of a column are written; `also` and code pages of several bytes refuse more than the type itself does. */
+export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 'codePage' | 'also'>): Codec {
+  const codec = codecOf(loadType(type), codePage);
+  const checks = [
+    byteCheck(also ?? type, codePage),
+    also === undefined || also === type ? undefined : typeCheck(type, also, codePage),
+  ].filter((check) => check !== undefined);
+  if (checks.length === 0) return codec;
+  // Without the short way, which goes past `write`.
+  const { encode: _, ...rest } = codec;
+  return {
+    ...rest,
+    write(out, value) {
+      for (const check of checks) check(value);
+      codec.write(out, value);
+    },
+  };
+}
+
+type Check = (value: string | boolean) => void;
+
+/** Of char and varchar `length` counts bytes: as many as characters, but for the pages with characters of several. */
+function byteCheck({ name, length }: SqlTypeSpec, codePage: string | undefined): Check | undefined {
+  if ((name !== 'char' && name !== 'varchar') || typeof length !== 'number' || codePage === undefined) return undefined;
+  if (/^(CP125\d|CP874|CP\d{3})$/.test(codePage) && !/^CP9(32|36|49|50)$/.test(codePage)) return undefined;
+  if (!iconv.encodingExists(codePage)) return undefined;
+  return (value) => {
+    const text = String(value);
+    if (text.length * 4 <= length) return;
+    const bytes = iconv.encode(text, codePage).length;
+    if (bytes > length)
+      throw new UnfitValue(`ocupa ${bytes} bytes en la página de códigos ${codePage} y caben ${length}`);
+  };
+}
+
+/** What a value becomes once more: SQL Server adds a date to a time of day. */
+function typeCheck(type: SqlTypeSpec, also: SqlTypeSpec, codePage: string | undefined): Check {
+  const { write } = codecOf(loadType(also), codePage);
+  const dated = type.name === 'time' && also.name !== 'time';
+  return (value) => write(nowhere, dated ? `1900-01-01T${value}` : value);
+}
+
+const ignore = () => {};
+const nowhere: Out = {
+  writeUInt8: ignore,
+  writeUInt16LE: ignore,
+  writeUInt24LE: ignore,
+  writeUInt32LE: ignore,
+  writeInt16LE: ignore,
+  writeInt32LE: ignore,
+  writeBigInt64LE: ignore,
+  writeFloatLE: ignore,
+  writeDoubleLE: ignore,
+  writeBuffer: ignore,
+  writeString: ignore,
+};
