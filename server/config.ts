@@ -31,7 +31,7 @@ const ConfigSchema = Type.Object(
     DATABASE_WAIT_MS: Type.Integer({ minimum: 10, maximum: 600_000, default: 10_000 }),
     /** Transfers of one tenant at a time, in one process. */
     TENANT_TRANSFERS_MAX: Type.Integer({ minimum: 1, maximum: 500, default: 6 }),
-    /** statement_timeout of download queries and of phases that run at PostgreSQL. */
+    /** What a phase, and the query of a download, may take of PostgreSQL's time. That of a slow reader does not count. */
     SQL_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 86_400_000, default: 600_000 }),
     /** Rows of one download. */
     DOWNLOAD_MAX_ROWS: Type.Integer({ minimum: 1, default: 50_000_000 }),

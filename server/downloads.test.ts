@@ -1,4 +1,5 @@
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { API_PREFIX, headers, mediaTypes } from '../protocol/constants.ts';
@@ -259,7 +260,7 @@ test.each(['identity', 'gzip'])('a failure midway breaks the connection (%s)', a
 
 test('a reader that goes, or that stops reading, gives its connection back', async () => {
   const start = () =>
-    new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+    new Promise<IncomingMessage>((resolve, reject) => {
       const request = httpRequest(`${server.url}${API_PREFIX}/download/acme-001?tabla=muchas`, {
         headers: { [headers.tenant]: server.tenant, [headers.apiKey]: server.key, accept: 'application/x-ndjson' },
       });
@@ -274,6 +275,65 @@ test('a reader that goes, or that stops reading, gives its connection back', asy
   expect(await countBusy()).toBe(1);
   await expect.poll(countBusy, { timeout: 5000 }).toBe(0);
   idle.destroy();
+});
+
+describe.concurrent('where PostgreSQL has a second and a half for a query', () => {
+  let hurried: TestServer;
+  beforeAll(async () => {
+    const query = "SELECT g AS x, pg_sleep(0.01) IS NULL AS y, repeat('x', 20000) AS z FROM generate_series(1, 1000) g";
+    const wide = "SELECT g AS x, repeat('x', 20000) AS z FROM generate_series(1, 1000) g";
+    hurried = await startTestServer(inject('postgresUrl'), {
+      tables: {
+        tablasBajada: [...tables.tablasBajada, sql('lenta', query), sql('lenta_tambien', query), sql('anchas', wide)],
+      },
+      settings: { SQL_TIMEOUT_MS: 1500 },
+    });
+  });
+  afterAll(() => hurried?.close());
+
+  /** The body, as much of it as comes, a mebibyte every 200 ms. */
+  async function readSlowly(tabla: string, accept: string): Promise<string> {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = httpRequest(`${hurried.url}${API_PREFIX}/download/acme-001?tabla=${tabla}`, {
+        headers: { [headers.tenant]: hurried.tenant, [headers.apiKey]: hurried.key, accept },
+      });
+      request.on('response', resolve).on('error', reject).end();
+    });
+    const pieces: Buffer[] = [];
+    let unpaid = 0;
+    for await (const piece of answer as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      unpaid += piece.length;
+      if (unpaid < 1024 * 1024) continue;
+      unpaid = 0;
+      await sleep(200);
+    }
+    return Buffer.concat(pieces).toString();
+  }
+
+  test.each([mediaTypes.framedNdjson, 'application/json'])(
+    'a slow reader gets all of its rows, however long it takes (%s)',
+    async (accept) => {
+      const started = performance.now();
+      const text = await readSlowly('anchas', accept);
+      expect(performance.now() - started).toBeGreaterThan(2000);
+      if (accept === 'application/json') expect(JSON.parse(text).data).toHaveLength(1000);
+      else expect(text.trimEnd().split('\n').at(-1)).toBe('{"$fin":{"filas":1000}}');
+    },
+  );
+
+  test.each([
+    ['lenta', mediaTypes.framedNdjson],
+    ['lenta_tambien', 'application/json'],
+  ])('a slow reader gives the query no more time: %s (%s)', async (tabla, accept) => {
+    await expect(readSlowly(tabla, accept)).rejects.toThrow(/aborted/);
+    const failed = async () =>
+      (await hurried.sql.query(`SELECT "errorDetalle" FROM sync_logs WHERE tabla = '${tabla}' AND estado = 'error'`))
+        .rows;
+    await expect
+      .poll(failed, { timeout: 10_000 })
+      .toContainEqual({ errorDetalle: expect.stringContaining('57014') });
+  });
 });
 
 test('gzip bytes are a whole member', async () => {

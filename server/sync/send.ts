@@ -10,6 +10,7 @@ import { translateSqlError } from '../postgres/errors.ts';
 import type { Borrowed, Connection } from '../postgres/pool.ts';
 import { nextRows, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
+import { DatabaseClock } from './database-clock.ts';
 import { collecting } from './memory.ts';
 import { logFailure } from './phase.ts';
 
@@ -37,13 +38,18 @@ export async function openDownload(
   const borrowed = await database.borrowTransfer(configuration.tenantId);
   const { connection } = borrowed;
   const close = closeOnce(borrowed);
-  const giveUp = () => close(true);
+  const clock = new DatabaseClock(config.SQL_TIMEOUT_MS, () => giveUp(tookTooLong(config, tabla.nombre)));
+  const giveUp = (reason: unknown = signal.reason) => {
+    clock.stop(reason);
+    close(true);
+  };
+  const onAbort = () => giveUp();
   const fail = async (error: unknown): Promise<unknown> => {
     const translated = translateSqlError(error, { tabla: tabla.nombre, fase: 'process' });
     await logFailure(context, configuration, 'download', tabla.nombre, started, translated);
     return translated;
   };
-  signal.addEventListener('abort', giveUp, { once: true });
+  signal.addEventListener('abort', onAbort, { once: true });
   try {
     signal.throwIfAborted();
     await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
@@ -57,7 +63,9 @@ export async function openDownload(
     const head = { tabla: tabla.nombre, schema, timestamp: new Date().toISOString() };
     const tally = { filas: 0, bytes: 0 };
     const read = format === 'envelope' ? readRows : readLines;
-    const rows = readBatches(connection, config, tally, read);
+    const rows = readBatches(connection, config, tally, (select) =>
+      clock.count<unknown>(read(connection, select, tally)),
+    );
     const first = await rows.next();
     const write = { envelope: writeEnvelope, ndjson: writeNdjson, framed: writeFramed }[format];
     const finish = async () => {
@@ -96,26 +104,30 @@ interface Tally {
   bytes: number;
 }
 
-/** One batch after the other to the end of the cursor, all within SQL_TIMEOUT_MS and DOWNLOAD_MAX_ROWS. */
+/** One batch after the other to the end of the cursor, within DOWNLOAD_MAX_ROWS. */
 async function* readBatches(
   connection: Connection,
   config: Config,
   tally: Tally,
-  read: (connection: Connection, select: string, tally: Tally) => AsyncIterable<unknown>,
+  read: (select: string) => AsyncIterable<unknown>,
 ): AsyncGenerator<unknown> {
-  const deadline = performance.now() + config.SQL_TIMEOUT_MS;
   let max = FIRST_BATCH_ROWS;
   while (true) {
     const before = tally.filas;
-    // Anew for each: the query may have changed it.
-    await setTimeouts(connection, { statementMs: Math.max(1, deadline - performance.now()) });
-    yield* read(connection, nextRows(max), tally);
+    // The clock bounds them; anew for each, because the query may have changed it.
+    await setTimeouts(connection, { statementMs: 0 });
+    yield* read(nextRows(max));
     if (tally.filas === before) return;
     if (tally.filas > config.DOWNLOAD_MAX_ROWS) {
       throw new SyncError('SQL_FALLO', `La consulta pasa de ${config.DOWNLOAD_MAX_ROWS} filas (DOWNLOAD_MAX_ROWS).`);
     }
     max = Math.min(BATCH_MAX_ROWS, Math.max(1, Math.floor((BATCH_BYTES * tally.filas) / tally.bytes)));
   }
+}
+
+function tookTooLong({ SQL_TIMEOUT_MS }: Config, tabla: string): SyncError {
+  const detail = `PostgreSQL tardó más de ${SQL_TIMEOUT_MS / 1000} s (SQL_TIMEOUT_MS): se canceló la consulta (57014).`;
+  return new SyncError('SQL_FALLO', detail, { tabla, fase: 'process' });
 }
 
 async function* readLines(connection: Connection, select: string, tally: Tally): AsyncGenerator<Buffer> {
