@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
 import { API_PREFIX, headers, mediaTypes } from '../protocol/constants.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
@@ -330,9 +330,8 @@ describe.concurrent('where PostgreSQL has a second and a half for a query', () =
     const failed = async () =>
       (await hurried.sql.query(`SELECT "errorDetalle" FROM sync_logs WHERE tabla = '${tabla}' AND estado = 'error'`))
         .rows;
-    await expect
-      .poll(failed, { timeout: 10_000 })
-      .toContainEqual({ errorDetalle: expect.stringContaining('57014') });
+    const noted = { errorDetalle: expect.stringContaining('57014') };
+    await vi.waitFor(async () => expect(await failed()).toContainEqual(noted), { timeout: 10_000 });
   });
 });
 
