@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { ConfigResponse } from '../protocol/config.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** The specification's API Reference and its SQL, entry by entry: exact keys and values, over real HTTP. */
@@ -94,6 +95,36 @@ describe('GET /config', () => {
     });
     expect(untouched.status).toBe(304);
     await server.setTables(tables);
+  });
+
+  test('is sent again after a restore and one change, though id and version are those of what was sent before', async () => {
+    const restore = await server.backUp();
+    const ask = async (etag?: string) => {
+      const response = await server.call('/config/acme-001', {
+        headers: etag === undefined ? {} : { 'if-none-match': etag },
+      });
+      const body = response.status === 200 ? ((await response.json()) as ConfigResponse) : undefined;
+      return { status: response.status, etag: response.headers.get('etag')!, body };
+    };
+    await server.setTables({ tablasSubida: [] });
+    const sent = await ask();
+    await restore();
+    await server.setTables({ tablasBajada: [] });
+    const now = await ask(sent.etag);
+    expect(now).toMatchObject({ status: 200, body: { configuracionTablas: { tablasBajada: [] } } });
+    expect([now.body!.id, now.body!.version]).toEqual([sent.body!.id, sent.body!.version]);
+    expect((await ask(now.etag)).status).toBe(304);
+
+    // Of the database's password, which each answer seals anew, too.
+    const change = (password: string) =>
+      server.sql.query('UPDATE sync_configurations SET "sqlServerPassword" = $1', [password]);
+    await restore();
+    await change('una');
+    const one = await ask();
+    await restore();
+    await change('otra');
+    expect((await ask(one.etag)).body!.sqlServerPassword).toBe('otra');
+    await restore();
   });
 });
 

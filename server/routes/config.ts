@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { passwordPlaceOf, sealForAgent } from '../../protocol/agent-key.ts';
 import type { ConfigResponse } from '../../protocol/config.ts';
@@ -13,34 +14,58 @@ import { TenantParams } from './params.ts';
 /** In the password's place, as in the specification's example, for whoever is not told it. */
 const HIDDEN = 'encrypted';
 
-/** GET /config/:tenantId: what the agent works by. The ETag is the version, so an unchanged one costs a 304. */
+/** GET /config/:tenantId: what the agent works by. The ETag is of the content, so an unchanged one costs a 304. */
 export const configRoutes: Routes = async (app, context) => {
   app.get('/config/:tenantId', { schema: { tags: ['config'], params: TenantParams } }, async (request, reply) => {
     const { tenant } = request;
     const recipient = await findRecipient(context, request);
-    // Sealed for one agent, an answer is of no use to another.
-    const etag = `"${tenant.id}-${tenant.version}${recipient.id === undefined ? '' : `-${recipient.id}`}"`;
-    reply.header('etag', etag).header('cache-control', 'no-cache');
-    const { end, renew } = request.apiKey;
-    if (end !== null) reply.header(headers.apiKeyExpires, end.toISOString());
-    if (renew) reply.header(headers.apiKeyRenew, 'true');
-    const known = (request.headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-    if (known.includes(etag) || known.includes('*')) return reply.code(304).send();
-    return {
-      success: true,
+    const place = {
       id: tenant.id,
       tenantId: tenant.tenantId,
       sqlServerHost: tenant.sqlServerHost,
       sqlServerPort: tenant.sqlServerPort,
       sqlServerDatabase: tenant.sqlServerDatabase,
       sqlServerUser: tenant.sqlServerUser,
-      ...passwordsFor(recipient, context, request),
+    };
+    const content = {
       configuracionTablas: tenant.configuracionTablas as ConfigResponse['configuracionTablas'],
       version: tenant.version,
       ultimaModificacion: tenant.ultimaModificacion.toISOString(),
+    };
+    const etag = etagOf([place, content], recipient, storedSecrets(context, request));
+    reply.header('etag', etag).header('cache-control', 'no-cache');
+    const { end, renew } = request.apiKey;
+    if (end !== null) reply.header(headers.apiKeyExpires, end.toISOString());
+    if (renew) reply.header(headers.apiKeyRenew, 'true');
+    const known = (request.headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+    if (known.includes(etag) || known.includes('*')) return reply.code(304).send();
+    // In the order of the specification.
+    return {
+      success: true,
+      ...place,
+      ...passwordsFor(recipient, context, request),
+      ...content,
     } satisfies ConfigResponse;
   });
 };
+
+/**
+ * Of all that is answered and of whom it is for: sealed for one agent, an answer is of no use to another. Not of the version
+ * alone: a database that was restored and changed once more has that version again.
+ */
+function etagOf(content: readonly object[], recipient: Recipient, secrets: unknown): string {
+  const text = JSON.stringify([content, recipient.id ?? null, secrets]);
+  return `"${createHash('sha256').update(text).digest('base64url')}"`;
+}
+
+/**
+ * The passwords as they are stored, in the place of what each answer seals anew. Without a master key they lie there in plain, and
+ * a hash of them would let them be guessed: then `ultimaModificacion` alone tells that they changed.
+ */
+function storedSecrets({ masterKeys }: Context, { tenant }: FastifyRequest): unknown {
+  const kept = (stored: string) => (masterKeys.isSealed(stored) ? stored : '');
+  return [kept(tenant.sqlServerPassword), mapPasswords(readConnections(tenant), kept)];
+}
 
 /** Who asks: an agent with a registered key; anybody, while the tenant has no such agent; anybody else. */
 type Recipient =
