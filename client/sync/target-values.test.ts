@@ -43,6 +43,8 @@ const bajada = (type: string | undefined, rest: object = {}) => ({
 });
 const insert =
   'UPDATE vistas SET n = n + 1; INSERT INTO {tabla} (codigo, valor) SELECT codigo, valor FROM {temp_table}';
+const replace =
+  'DELETE FROM {tabla}; INSERT INTO {tabla} (codigo, activo, valor) SELECT codigo, activo, valor FROM {temp_table}';
 const own = { post_process: { enabled: true, sql: insert } };
 
 /** Type of the schema, type of the target, a value that fits both, one that the target alone lacks room for, and the rule. */
@@ -212,3 +214,23 @@ test('a column that the built-in update has nowhere to put, and one that SQL Ser
     /«valor» de destino es VARBINARY\(8\) en la descarga y VARCHAR\(20\) en la tabla.*\[TIPO_DE_DESTINO\]/,
   );
 });
+
+test.each([
+  ['the built-in update', {}],
+  ['a post_process', { post_process: { enabled: true, sql: replace } }],
+])(
+  'without a schema the types are not those of the first day: what comes later arrives with every digit (%s)',
+  async (_, phase) => {
+    await world.setTables({ tablasBajada: [bajada(undefined, phase)] });
+    await store('cosa', [['a', '{"valor": 1.5}']]);
+    expect((await world.sync()).reason).toBe('exitoso');
+    await store('cosa', [
+      ['b', '{"valor": 12345678901234567890.123456}'],
+      ['c', '{"valor": "texto"}'],
+    ]);
+    const { reason, log } = await world.sync();
+    expect(reason, log).toBe('exitoso');
+    const rows = await world.query('SELECT CONVERT(NVARCHAR(50), valor) AS v FROM destino ORDER BY codigo');
+    expect(rows.map(({ v }) => v)).toEqual(['1.5', '12345678901234567890.123456', 'texto']);
+  },
+);

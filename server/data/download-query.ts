@@ -1,5 +1,5 @@
 import type { FieldDef } from 'pg';
-import type { Esquema, TablaBajada } from '../../protocol/config.ts';
+import { type Esquema, primaryKeyOf, type TablaBajada } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { quoteLiteral, quoteName } from '../postgres/copy.ts';
 import type { Connection } from '../postgres/pool.ts';
@@ -35,7 +35,7 @@ export async function prepareDownloadQuery(
   const match = shortForm.exec(tabla.process.query);
   if (match !== null) {
     const from = `parametros_maestros WHERE "tenantId" = ${quoteLiteral(tenant)} AND tipo_campo = ${quoteLiteral(match[1] ?? match[2]!)}`;
-    const schema = tabla.schema ?? (await deriveSchema(connection, from));
+    const schema = tabla.schema ?? (await deriveSchema(connection, from, primaryKeyOf(tabla)));
     const members = schema.columns.map(({ name }) => ({ name, json: maestroJson(name) }));
     return { select: `SELECT ${jsonObject(members)} AS fila FROM ${from}${ordered ? ' ORDER BY codigo' : ''}`, schema };
   }
@@ -68,50 +68,31 @@ function jsonObject(members: readonly { name: string; json: string }[]): string 
   return parts.length === 0 ? `'{}'` : `${parts.join(' || ')} || '}'`;
 }
 
-/** Longest text, in characters, that surely fits NVARCHAR(4000), which counts a character outside the BMP as two. */
-const NVARCHAR_SAFE_LENGTH = 2000;
-
-async function deriveSchema(connection: Connection, from: string): Promise<Esquema> {
-  const { rows } = await connection.query<{
-    name: string;
-    clase: string;
-    largo: number;
-    escala: number;
-    enteros: number;
-  }>(`
-    SELECT min(name COLLATE "C") AS name, CASE WHEN bool_and(tipo = 'boolean') THEN 'boolean' WHEN bool_and(tipo = 'number') THEN 'number' END
-             AS clase,
-           max(length(texto))::integer AS largo,
-           coalesce(max(CASE WHEN tipo = 'number' THEN scale(texto::numeric) END), 0)::integer AS escala,
-           coalesce(max(CASE WHEN tipo = 'number' THEN length(trunc(abs(texto::numeric))::text) END), 0)::integer AS enteros
-    FROM (SELECT k.key AS name, jsonb_typeof(k.value) AS tipo, k.value #>> '{}' AS texto
-          FROM (SELECT parametros_json FROM ${from}) p, jsonb_each(p.parametros_json) k
-          WHERE k.value <> 'null') valores
-    WHERE NOT lower(name) = ANY ('{codigo,nombre,activo}')
-    GROUP BY lower(name) ORDER BY 1`);
-  const { rows: own } = await connection.query<{ codigo: number | null; nombre: number | null }>(
-    `SELECT max(length(codigo)) AS codigo, max(length(nombre)) AS nombre FROM ${from}`,
-  );
+/**
+ * The columns of a short form that has no schema: every key that a row has. JSON says nothing of a key's type, and the values of one
+ * day are no type either, so each is text, which holds whatever comes, with every digit; the agent takes the types of the target's own
+ * columns, where that exists. The length of `codigo`, and of a key, is one that SQL Server can make a primary key of.
+ */
+async function deriveSchema(connection: Connection, from: string, keys: readonly string[]): Promise<Esquema> {
+  const { rows } = await connection.query<{ name: string }>(`
+    SELECT min(k.key COLLATE "C") AS name FROM (SELECT parametros_json FROM ${from}) p, jsonb_object_keys(p.parametros_json) AS k(key)
+    WHERE NOT lower(k.key) = ANY ('{codigo,nombre,activo}')
+    GROUP BY lower(k.key) ORDER BY 1`);
+  const isKey = (name: string) => keys.some((key) => key.toLowerCase() === name.toLowerCase());
   return {
     columns: [
-      { name: 'codigo', type: textType(own[0]?.codigo ?? 0), nullable: false },
-      { name: 'nombre', type: textType(own[0]?.nombre ?? 0), nullable: true },
+      { name: 'codigo', type: KEY_TEXT, nullable: false },
+      { name: 'nombre', type: isKey('nombre') ? KEY_TEXT : 'NVARCHAR(MAX)', nullable: true },
       { name: 'activo', type: 'BIT', nullable: false },
-      ...rows.map((row) => ({ name: row.name, type: derivedType(row), nullable: true })),
+      ...rows.map(({ name }) => ({ name, type: isKey(name) ? KEY_TEXT : 'NVARCHAR(MAX)', nullable: true })),
     ],
   };
 }
 
-function derivedType(row: { clase: string | null; largo: number; escala: number; enteros: number }): string {
-  if (row.clase === 'boolean') return 'BIT';
-  if (row.clase !== 'number') return textType(row.largo);
-  if (row.escala === 0 && row.enteros <= 18) return 'BIGINT';
-  return row.enteros + row.escala <= 38 ? `DECIMAL(38,${row.escala})` : textType(row.largo);
-}
+const KEY_TEXT = 'NVARCHAR(4000)';
 
-function textType(length: number): string {
-  return length <= NVARCHAR_SAFE_LENGTH ? 'NVARCHAR(4000)' : 'NVARCHAR(MAX)';
-}
+/** Longest text, in characters, that surely fits NVARCHAR(4000), which counts a character outside the BMP as two. */
+const NVARCHAR_SAFE_LENGTH = 2000;
 
 /** Type numbers of PostgreSQL's catalogue (pg_type.dat) that the wire treats apart. */
 const oid = { bytea: 17, json: 114, varchar: 1043, bpchar: 1042, numeric: 1700 } as const;
