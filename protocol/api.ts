@@ -91,8 +91,14 @@ export interface UploadResult {
   registrosSinCambios: number;
   /** Rows set to `activo = false` because the source no longer has them. */
   registrosDesactivados: number;
-  /** Lines whose key came again later in the same upload: the last one won. */
+  /** Lines whose key came again later in the same upload: the last one won (`clavesRepetidas: "ultima"`). */
   clavesRepetidas: number;
+  /** Bajas that wait for an administrator; 0 too where he has discarded them. */
+  bajasRetenidas: number;
+  /** Of those, or of the discarded ones. */
+  retencion?: Retencion;
+  /** Keys inserted now that SQL Server, by the collation that is its usual one, takes for another one that is here. */
+  clavesParecidas?: { pares: number; muestra: [string, string][] };
   /** The generation that it made; not there where it has no name, and of an older server. */
   generacion?: string;
   timestamp: string;
@@ -253,6 +259,21 @@ export interface ReportBajasResponse {
   estado: EstadoBajas | 'ninguna' | 'aplicada';
   /** Whether this set is told of for the first time. */
   nueva: boolean;
+}
+
+/** What an upload holds back. */
+export interface Retencion {
+  id: string;
+  estado: 'pendiente' | 'descartada';
+  /** Whether nobody was told of this set before. */
+  nueva: boolean;
+  bajas: number;
+  /** Active rows before the run. */
+  total: number;
+  muestra: string[];
+  /** What the same run inserted. */
+  altas: number;
+  muestraAltas: string[];
 }
 
 /** Bajas that wait for an administrator, or of which he has decided. */

@@ -195,13 +195,19 @@ function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
       const regla = 'una tabla incremental debe filtrar por @ultimaSync';
       problems.push({ campo: `${at}.process.query`, valor: show(tabla.process.query), regla });
     }
+    const tipo = tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
+    const other = subidas.find((o) => o !== tabla && (o.tipoCampo ?? deriveTipoCampo(o.nombre)) === tipo);
+    if (other !== undefined && tabla.tipoCampo === undefined) {
+      const regla =
+        `es el mismo que el de «${other.nombre}», y unas filas pisarían a otras: póngalo en las dos (con una primaryKey que las ` +
+        'distinga), o dé a cada una el suyo';
+      problems.push({ campo: `${at}.tipoCampo`, valor: tipo, regla });
+    }
     if (tabla.desactivarAusentes !== true) continue;
     if (tabla.incremental === true) {
       const regla = 'solo vale para una tabla que se sube entera (incremental: false)';
       problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
     }
-    const tipo = tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
-    const other = subidas.find((o) => o !== tabla && (o.tipoCampo ?? deriveTipoCampo(o.nombre)) === tipo);
     if (other !== undefined) {
       const regla = `desactivaría las filas de «${other.nombre}», que tiene el mismo tipoCampo «${tipo}»`;
       problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });

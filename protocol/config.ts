@@ -61,6 +61,8 @@ export const TablaSubidaSchema = Type.Object(
     /** Full uploads only: rows of this `tipo_campo` that the source no longer has become `activo = false`. */
     desactivarAusentes: Type.Optional(Type.Boolean()),
     guarda: GuardaSchema,
+    /** What rows of one upload with one key are: an error (default), or the last of them the one that counts. */
+    clavesRepetidas: Type.Optional(Type.Union([Type.Literal('error'), Type.Literal('ultima')])),
     /** Which clock `campoFecha` holds: SQL Server's local time (GETDATE) or UTC. Default local. */
     reloj: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('utc')])),
     /** The mark is set back by this much, for transactions still open while the table is read. Default 60. */

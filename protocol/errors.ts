@@ -89,6 +89,27 @@ export const errorTable = {
     title: 'Una fila no tiene su clave',
     action: 'Añada la columna «codigo» o la de primaryKey a la fila nombrada. No se ha cambiado nada.',
   },
+  CLAVE_AMBIGUA: {
+    status: 422,
+    retryable: false,
+    title: 'Una fila tiene «codigo» y además una primaryKey distinta',
+    action:
+      'Ponga primaryKey: "codigo" si esa es la clave; si no, dé a la columna «codigo» otro nombre en la consulta. No se ha cambiado nada.',
+  },
+  CLAVE_REPETIDA: {
+    status: 422,
+    retryable: false,
+    title: 'Dos filas tienen la misma clave',
+    action:
+      'Corrija la consulta, o primaryKey, para que cada fila tenga su clave; si debe valer la última, ponga clavesRepetidas: "ultima". No se ha cambiado nada.',
+  },
+  CLAVE_DE_OTRA_TABLA: {
+    status: 422,
+    retryable: false,
+    title: 'La clave es de otra tabla del mismo tipoCampo',
+    action:
+      'Añada a primaryKey, en las dos tablas, una columna que las distinga (la empresa, la sucursal), o dé a cada una su tipoCampo. No se ha cambiado nada.',
+  },
   VALOR_INVALIDO: {
     status: 422,
     retryable: false,

@@ -39,14 +39,14 @@ export async function retainBajas(
   connection: Connection,
   place: Place,
   found: BajasFound,
-): Promise<{ id: string; estado: EstadoBajas; nueva: boolean }> {
-  const { rows } = await connection.query<{ id: string; estado: EstadoBajas; digest: string; caducada: boolean }>(
-    `SELECT id, estado, digest, coalesce("expiresAt" <= now(), false) AS caducada FROM sync_bajas_retenidas WHERE ${AT} FOR UPDATE`,
+): Promise<{ id: string; estado: EstadoBajas; nueva: boolean; resueltaPor: string | null }> {
+  const { rows } = await connection.query<KnownBajas>(
+    `SELECT id, estado, digest, "resueltaPor", coalesce("expiresAt" <= now(), false) AS caducada FROM sync_bajas_retenidas WHERE ${AT} FOR UPDATE`,
     valuesOf(place),
   );
   const [known] = rows;
   if (known !== undefined && known.digest === found.digest && !known.caducada) {
-    return { id: known.id, estado: known.estado, nueva: false };
+    return { id: known.id, estado: known.estado, nueva: false, resueltaPor: known.resueltaPor };
   }
   await forgetBajas(connection, place);
   const { rows: made } = await connection.query<{ id: string }>(
@@ -65,7 +65,15 @@ export async function retainBajas(
       WAIT_DAYS,
     ],
   );
-  return { id: made[0]!.id, estado: 'pendiente', nueva: true };
+  return { id: made[0]!.id, estado: 'pendiente', nueva: true, resueltaPor: null };
+}
+
+interface KnownBajas {
+  id: string;
+  estado: EstadoBajas;
+  digest: string;
+  resueltaPor: string | null;
+  caducada: boolean;
 }
 
 /** Nothing waits there any more: it was applied, or the rows are back. */

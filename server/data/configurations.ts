@@ -108,6 +108,12 @@ export function tipoCampoOf(tabla: TablaSubida): string {
   return tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
 }
 
+/** The names of the upload tables whose rows have the tipo_campo of `tabla`, its own among them. */
+export function namesSharing(configuration: Configuration, tabla: TablaSubida): string[] {
+  const tables = readTables(configuration).tablasSubida ?? [];
+  return tables.filter((one) => tipoCampoOf(one) === tipoCampoOf(tabla)).map(({ nombre }) => nombre);
+}
+
 /**
  * The upload table that `name` means: that of this `nombre`, else the only one of the same kind (the specification
  * uploads `proveedores` where `vista_proveedores` is configured). Throws TABLA_DESCONOCIDA.

@@ -5,7 +5,7 @@ import { SyncError } from '../../protocol/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { assertCurrent, findCommit, type Reading } from './commits.ts';
 import { tipoCampoOf } from './configurations.ts';
-import { createUploadTable, dropUploadTable } from './received.ts';
+import { createUploadTable, dropUploadTable, findRowKey } from './received.ts';
 
 /** A resumable upload. `resultado` is there once it is committed. */
 export interface Upload {
@@ -58,7 +58,7 @@ export async function createUpload(
       [id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours, lectura, relojAtrasado],
     );
     if (rows[0] === undefined) return findOpened(connection, tenant, tabla.nombre, modo, id);
-    await createUploadTable(connection, id, tabla);
+    await createUploadTable(connection, id, await findRowKey(connection, tenant, tabla));
     return rows[0];
   });
 }

@@ -57,7 +57,10 @@ export function translateCopyError(error: unknown, place: ErrorPlace): unknown {
   const at = { ...place, ...(line === undefined ? {} : { linea: Number(line) }), cause: error };
   const where = line === undefined ? '' : ` de la línea ${line}`;
   if (error.code === '23502' && error.column === 'codigo') return keyMissing(at);
-  if (error.code === '23514') return activoInvalid(at);
+  if (error.code === '23514') {
+    const campo = /^clave (.+)$/s.exec(error.constraint ?? '')?.[1];
+    return campo === undefined ? activoInvalid(at) : keyAmbiguous({ ...at, campo });
+  }
   if (error.code === '22P05') {
     return new SyncError('VALOR_INVALIDO', `Un texto${where} contiene \\u0000, que PostgreSQL no guarda.`, at);
   }
@@ -90,6 +93,13 @@ export function translateLogsError(error: unknown): unknown {
 export function keyMissing(place: ErrorPlace & { cause?: unknown }): SyncError {
   const line = place.linea === undefined ? '' : ` de la línea ${place.linea}`;
   return new SyncError('CLAVE_AUSENTE', `La fila${line} no tiene «codigo» ni su primaryKey, o están vacíos.`, place);
+}
+
+/** CLAVE_AMBIGUA for the line in `place`; `campo` is the column of primaryKey. */
+export function keyAmbiguous(place: ErrorPlace & { campo: string; cause?: unknown }): SyncError {
+  const line = place.linea === undefined ? '' : ` de la línea ${place.linea}`;
+  const detail = `La fila${line} tiene «codigo» y «${place.campo}», la primaryKey, y son distintos.`;
+  return new SyncError('CLAVE_AMBIGUA', detail, place);
 }
 
 function activoInvalid(place: ErrorPlace & { cause?: unknown }): SyncError {

@@ -1,11 +1,10 @@
 import { type ReportBajasResponse, ReportBajasSchema } from '../../protocol/api.ts';
-import { headers } from '../../protocol/constants.ts';
 import type { Routes } from '../app.ts';
 import { listAgents } from '../data/agents.ts';
 import { forgetBajas, type Place, retainBajas, shortenApproval } from '../data/bajas.ts';
 import { findDownloadTable } from '../data/configurations.ts';
 import { inTransaction } from '../postgres/pool.ts';
-import { jsonBody } from './bodies.ts';
+import { agentOf, jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
 
 /** POST /bajas/:tenantId: what an agent holds back at its SQL Server, and whether an administrator has decided of it. */
@@ -18,7 +17,7 @@ export const bajasRoutes: Routes = async (app, { config, database }) => {
       const { direccion, digest, bajas, total, muestra, altas = 0, muestraAltas = [], aplicada = false } = body;
       const tabla = findDownloadTable(tenant, body.tabla).nombre;
       return database.withTenantConnection(tenant.tenantId, async (connection) => {
-        const named = request.headers[headers.agent];
+        const named = agentOf(request);
         const known = named === undefined ? [] : await listAgents(connection, tenant.tenantId);
         const agente = known.find(({ id }) => id === named)?.id ?? '';
         const place: Place = { tenant: tenant.tenantId, direccion, tabla, agente };

@@ -4,25 +4,31 @@ import type { ChunkResponse, Commit, Modo, UploadResult } from '../../protocol/a
 import type { TablaSubida } from '../../protocol/config.ts';
 import { digestOfDigests } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import { deactivateAbsent } from '../data/absent.ts';
 import { assertCurrent, type Reading, recordCommit } from '../data/commits.ts';
-import { type Configuration, findUploadTable, tipoCampoOf } from '../data/configurations.ts';
+import { type Configuration, findUploadTable, namesSharing, tipoCampoOf } from '../data/configurations.ts';
 import { claimIdempotencyKey, otherRequest, storeIdempotentResult } from '../data/idempotency.ts';
 import { insertLogs } from '../data/logs.ts';
-import { deactivateAbsent, lockTipoCampo, mergeReceived } from '../data/parametros-maestros.ts';
+import { lockTipoCampo, mergeReceived } from '../data/parametros-maestros.ts';
 import {
-  findLineWithoutKey,
-  keyExpression,
+  assertKeys,
+  findRowKey,
   openTemporary,
   type ReceivedRows,
   setChunk,
+  TEMPORARY_TABLE,
+  temporaryRows,
   uploadRows,
+  uploadTable,
 } from '../data/received.ts';
+import { claimKeys } from '../data/shared-keys.ts';
 import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeChunkRows } from '../data/uploads.ts';
 import { copyLinesInto } from '../postgres/copy.ts';
-import { keyMissing, translateCopyError, translateMergeError } from '../postgres/errors.ts';
+import { translateCopyError, translateMergeError } from '../postgres/errors.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { commitDurably, setTimeouts } from '../postgres/tenant.ts';
 import type { Context } from './context.ts';
+import { describeAlike, describeRetention } from './describe.ts';
 import { type EnvelopeHead, readEnvelope } from './envelope.ts';
 import { collecting } from './memory.ts';
 import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
@@ -100,12 +106,11 @@ export async function receiveOneShot(
             return { result, tablaNombrada };
           }
         }
-        const temporary = await openTemporary(connection, table);
-        const lines = await copyBody(connection, temporary, context, body, { stages, verdict }, table?.nombre);
+        await openTemporary(connection);
+        const lines = await copyBody(connection, TEMPORARY_TABLE, context, body, { stages, verdict }, table?.nombre);
         table ??= findUploadTable(configuration, head.tabla ?? '');
-        const received = { ...temporary, key: keyExpression(table) };
-        const linea = await findLineWithoutKey(connection, received);
-        if (linea !== undefined) throw keyMissing({ tabla: table.nombre, linea });
+        const received = temporaryRows(await findRowKey(connection, tenant, table));
+        await assertKeys(connection, received, table);
         const tablaNombrada = head.tabla ?? table.nombre;
         const options = { reading, generacion: idempotencyKey };
         const result = await applyReceived(connection, context, configuration, table, modo, received, lines, options);
@@ -162,7 +167,7 @@ export async function receiveChunk(
       await setChunk(connection, n);
       const filas = await copyBody(
         connection,
-        uploadRows(uploadId),
+        uploadTable(uploadId),
         context,
         body,
         { stages, verdict },
@@ -199,7 +204,7 @@ export async function commitUpload(
         const table = findUploadTable(configuration, tabla);
         const chunks = await findChunks(connection, uploadId);
         checkTotals(tabla, chunks, totals);
-        const received = uploadRows(uploadId);
+        const received = uploadRows(uploadId, await findRowKey(connection, tenant, table));
         const { modo } = upload;
         const reading = { lectura: upload.lectura ?? undefined, relojAtrasado: upload.relojAtrasado ?? false };
         const options = { reading, generacion: uploadId };
@@ -237,7 +242,7 @@ async function readToEnd({ config }: Context, body: Readable, stages: readonly S
 /** Copies the body through `stages` into the table that waits; how many rows. */
 async function copyBody(
   connection: Connection,
-  { table }: ReceivedRows,
+  table: string,
   { config }: Context,
   body: Readable,
   { stages, verdict }: { stages: readonly Stage[]; verdict: { differs: boolean } },
@@ -302,13 +307,17 @@ async function applyReceived(
   await assertCurrent(connection, tenant, tabla.nombre, reading);
   await runPhase(connection, context, configuration, 'upload', tabla, 'pre_process');
   const started = new Date();
-  const { claves, insertados, actualizados } = await mergeReceived(connection, tenant, tipoCampo, received).catch(
-    (error: unknown) => {
-      throw translateMergeError(error, { tabla: tabla.nombre });
-    },
-  );
-  const deactivates = tabla.desactivarAusentes === true && modo === 'completo';
-  const desactivados = deactivates ? await deactivateAbsent(connection, tenant, tipoCampo, received) : 0;
+  const merge = async () => {
+    await claimKeys(connection, tenant, tabla, namesSharing(configuration, tabla), received);
+    return mergeReceived(connection, tenant, tabla, received);
+  };
+  const { claves, insertados, actualizados, parecidas } = await merge().catch((error: unknown) => {
+    throw translateMergeError(error, { tabla: tabla.nombre });
+  });
+  const { desactivados, retencion, aprobadasPor } =
+    tabla.desactivarAusentes === true && modo === 'completo'
+      ? await deactivateAbsent(connection, tenant, tabla, received, { filas, altas: insertados })
+      : { desactivados: 0 };
   const result: UploadResult = {
     success: true,
     tabla: tabla.nombre,
@@ -320,14 +329,26 @@ async function applyReceived(
     registrosDesactivados: desactivados,
     clavesRepetidas: filas - claves,
     ...(generacion === undefined ? {} : { generacion }),
+    bajasRetenidas: retencion?.estado === 'pendiente' ? retencion.bajas : 0,
+    ...(retencion === undefined ? {} : { retencion }),
+    ...(parecidas === undefined ? {} : { clavesParecidas: parecidas }),
     timestamp: new Date().toISOString(),
   };
   const entry = logEntry('upload', tabla.nombre, 'process', started, {
     registrosAfectados: insertados + actualizados + desactivados,
-    mensaje: `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${desactivados} desactivadas`,
-    metadatos: { ...result, modo },
+    mensaje: [
+      `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${desactivados} desactivadas`,
+      ...(aprobadasPor === undefined ? [] : [`bajas aprobadas por ${aprobadasPor}`]),
+      ...describeRetention(retencion),
+      ...describeAlike(parecidas),
+    ].join('; '),
+    metadatos: { ...result, modo, ...(aprobadasPor === undefined ? {} : { aprobadasPor }) },
   });
-  await insertLogs(connection, logOwner(configuration), [entry]);
+  const estado = result.bajasRetenidas > 0 ? 'parcial' : 'exitoso';
+  await insertLogs(connection, logOwner(configuration), [{ ...entry, estado }]);
+  if (retencion?.nueva === true) {
+    context.log.warn({ tenant, tabla: tabla.nombre, ...retencion }, describeRetention(retencion)[0]!);
+  }
   await runPhase(connection, context, configuration, 'upload', tabla, 'post_process');
   return result;
 }

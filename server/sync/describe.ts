@@ -1,0 +1,23 @@
+import type { Retencion, UploadResult } from '../../protocol/api.ts';
+
+/** Parts of the sentence that sync_logs has of an upload. */
+
+/** What it held back, and what to do about it. */
+export function describeRetention(retencion: Retencion | undefined): string[] {
+  if (retencion === undefined) return [];
+  const { bajas, total, altas, muestra, estado, id } = retencion;
+  const some = muestra.slice(0, 5).join(', ');
+  if (estado === 'descartada') return [`${bajas} bajas descartadas no se aplican (${some})`];
+  const beside = altas > 0 ? `, con ${altas} altas en el mismo envío` : '';
+  return [
+    `${bajas} bajas retenidas de ${total} filas${beside} (${some}): decida con ax-sync-server bajas approve o discard --id ${id}`,
+  ];
+}
+
+/** Keys that a download to SQL Server would take for one. */
+export function describeAlike(parecidas: UploadResult['clavesParecidas']): string[] {
+  if (parecidas === undefined) return [];
+  const pairs = parecidas.muestra.map(([one, other]) => `«${one}» y «${other}»`).join(', ');
+  const count = parecidas.pares === 1 ? '1 par de claves' : `${parecidas.pares} pares de claves`;
+  return [`${count} que SQL Server toma por iguales: ${pairs}`];
+}
