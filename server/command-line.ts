@@ -1,6 +1,7 @@
 import yargs from 'yargs';
 import { agentAuthorize, agentList, agentRevoke } from './commands/agents.ts';
 import { audit } from './commands/audit.ts';
+import { bajasApprove, bajasDiscard, bajasList } from './commands/bajas.ts';
 import { configSet } from './commands/config-set.ts';
 import { configShow } from './commands/config-show.ts';
 import { keyCreate } from './commands/key-create.ts';
@@ -149,6 +150,38 @@ export function buildCommandLine(args: string[], { loadConfig, print }: Session)
         )
         .example('$0 agent list --tenant acme-corp-001', 'Los de un tenant')
         .demandCommand(1, 'Falta la orden: agent list, agent authorize o agent revoke'),
+    )
+    .command('bajas', 'Bajas retenidas: filas que desaparecieron del origen y esperan a que alguien decida', (y) =>
+      y
+        .command(
+          'list',
+          'Las muestra: cuántas, de cuántas filas, y algunas de sus claves',
+          (y) =>
+            y
+              .option('tenant', { ...tenantOption, demandOption: false, requiresArg: true })
+              .example('$0 bajas list --tenant acme-corp-001', 'Sin --tenant, las de todos'),
+          async ({ tenant }) => print(await bajasList(loadConfig(), tenant)),
+        )
+        .command(
+          'approve',
+          'Las aprueba: la próxima ejecución las aplica, una vez',
+          (y) =>
+            y
+              .options({ tenant: tenantOption, id: text('Identificador que muestra bajas list') })
+              .example('$0 bajas approve --tenant acme-corp-001 --id c4k2...', 'Esas filas ya no existen en el origen'),
+          async ({ tenant, id }) => print(await bajasApprove(loadConfig(), tenant, id)),
+        )
+        .command(
+          'discard',
+          'Las descarta: esas filas quedan como están y no se pregunta más por ellas',
+          (y) =>
+            y
+              .options({ tenant: tenantOption, id: text('Identificador que muestra bajas list') })
+              .example('$0 bajas discard --tenant acme-corp-001 --id c4k2...', 'El origen estaba incompleto'),
+          async ({ tenant, id }) => print(await bajasDiscard(loadConfig(), tenant, id)),
+        )
+        .example('$0 bajas list --tenant acme-corp-001', 'Las de un tenant')
+        .demandCommand(1, 'Falta la orden: bajas list, bajas approve o bajas discard'),
     )
     .command('config', 'Tablas que sincroniza un tenant', (y) =>
       y

@@ -3,14 +3,14 @@ import type { Retencion, UploadResult } from '../../protocol/api.ts';
 /** Parts of the sentence that sync_logs has of an upload. */
 
 /** What it held back, and what to do about it. */
-export function describeRetention(retencion: Retencion | undefined): string[] {
+export function describeRetention(tenant: string, retencion: Retencion | undefined): string[] {
   if (retencion === undefined) return [];
   const { bajas, total, altas, muestra, estado, id } = retencion;
   const some = muestra.slice(0, 5).join(', ');
   if (estado === 'descartada') return [`${bajas} bajas descartadas no se aplican (${some})`];
   const beside = altas > 0 ? `, con ${altas} altas en el mismo envío` : '';
   return [
-    `${bajas} bajas retenidas de ${total} filas${beside} (${some}): decida con ax-sync-server bajas approve o discard --id ${id}`,
+    `${bajas} bajas retenidas de ${total} filas${beside} (${some}): decida con ax-sync-server bajas approve (o discard) --tenant ${tenant} --id ${id}`,
   ];
 }
 

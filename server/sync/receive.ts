@@ -339,7 +339,7 @@ async function applyReceived(
     mensaje: [
       `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${desactivados} desactivadas`,
       ...(aprobadasPor === undefined ? [] : [`bajas aprobadas por ${aprobadasPor}`]),
-      ...describeRetention(retencion),
+      ...describeRetention(tenant, retencion),
       ...describeAlike(parecidas),
     ].join('; '),
     metadatos: { ...result, modo, ...(aprobadasPor === undefined ? {} : { aprobadasPor }) },
@@ -347,7 +347,7 @@ async function applyReceived(
   const estado = result.bajasRetenidas > 0 ? 'parcial' : 'exitoso';
   await insertLogs(connection, logOwner(configuration), [{ ...entry, estado }]);
   if (retencion?.nueva === true) {
-    context.log.warn({ tenant, tabla: tabla.nombre, ...retencion }, describeRetention(retencion)[0]!);
+    context.log.warn({ tenant, tabla: tabla.nombre, ...retencion }, describeRetention(tenant, retencion)[0]!);
   }
   await runPhase(connection, context, configuration, 'upload', tabla, 'post_process');
   return result;

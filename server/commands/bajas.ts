@@ -1,0 +1,57 @@
+import type { Config } from '../config.ts';
+import { type AdministeredBajas, findAllBajas, resolveBajas } from '../data/bajas.ts';
+import { CommandError, printable, withDatabase } from './with-database.ts';
+
+const SENTIDO = { upload: 'subida', download: 'bajada' } as const;
+
+/** Bajas retenidas of one tenant, or of all: what waits first, with keys to look at. */
+export async function bajasList(config: Config, tenant: string | undefined): Promise<string> {
+  const all = await withDatabase(config, (connection) => findAllBajas(connection, tenant));
+  if (all.length === 0) {
+    return tenant === undefined ? 'No hay bajas retenidas.' : `El tenant «${tenant}» no tiene bajas retenidas.`;
+  }
+  return all.flatMap((one) => describe(one, tenant === undefined)).join('\n');
+}
+
+function describe(one: AdministeredBajas, withTenant: boolean): string[] {
+  const { id, tenantId, direccion, tabla, agente, bajas, total, altas, estado, desde, hasta, resueltaPor } = one;
+  const whose = withTenant ? `  ${printable(tenantId)}` : '';
+  const target = agente === '' ? '' : `, agente ${agente}`;
+  const until = hasta === null ? '' : `  hasta ${hasta}`;
+  const by = resueltaPor === null ? '' : ` por ${printable(resueltaPor)}`;
+  const keys = (title: string, sample: string[], count: number) =>
+    sample.length === 0 ? [] : [`  ${title}: ${sample.map(printable).join(', ')}${sample.length < count ? ', …' : ''}`];
+  return [
+    `${id}  ${estado}${by}  ${printable(tabla)} (${SENTIDO[direccion]}${target})${whose}  desde ${desde}${until}`,
+    `  ${bajas} bajas de ${total} filas; ${altas} altas en la misma ejecución`,
+    ...keys('bajas', one.muestra, bajas),
+    ...keys('altas', one.muestraAltas, altas),
+  ];
+}
+
+/** Throws CommandError when nothing of this id waits. */
+export async function bajasApprove(config: Config, tenant: string, id: string): Promise<string> {
+  const { bajas, tabla } = await resolve(config, tenant, id, 'aprobada');
+  return `Aprobadas ${bajas} bajas de «${printable(tabla)}»: la próxima ejecución las aplica, si siguen siendo las mismas.`;
+}
+
+/** Throws CommandError when nothing of this id waits. */
+export async function bajasDiscard(config: Config, tenant: string, id: string): Promise<string> {
+  const { bajas, tabla } = await resolve(config, tenant, id, 'descartada');
+  return `Descartadas ${bajas} bajas de «${printable(tabla)}»: esas filas quedan como están, y no se pregunta más por ellas.`;
+}
+
+async function resolve(
+  config: Config,
+  tenant: string,
+  id: string,
+  estado: 'aprobada' | 'descartada',
+): Promise<AdministeredBajas> {
+  const found = await withDatabase(config, (connection) => resolveBajas(connection, { tenant, id, estado }));
+  if (found === undefined) {
+    throw new CommandError(
+      `el tenant «${tenant}» no tiene bajas retenidas ${id}; si cambiaron, son otras: vea bajas list --tenant ${tenant}`,
+    );
+  }
+  return found;
+}
