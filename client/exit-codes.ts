@@ -9,6 +9,8 @@ export const exitCodes = {
   credenciales: 6,
   ocupado: 7,
   antiguo: 8,
+  /** Nothing failed, but rows wait for an administrator (protocol/guard.ts). */
+  bajasRetenidas: 9,
   /** Ctrl-C or SIGTERM, as shells number it. */
   interrumpido: 130,
 } as const;
@@ -24,8 +26,9 @@ export const exitMeanings: Record<keyof typeof exitCodes, string> = {
   credenciales: 'el backend no acepta la clave, o SQL Server el usuario',
   ocupado: 'ya había una sincronización en marcha en esa carpeta',
   antiguo: 'este agente es demasiado antiguo para el backend, o para los archivos de su carpeta',
+  bajasRetenidas: 'todo bien, pero hay bajas retenidas: filas que faltan en el origen y esperan al administrador',
   interrumpido: 'interrumpido antes de terminar',
 };
 
 export type ExitReason = keyof typeof exitCodes;
-export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial'>;
+export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial' | 'bajasRetenidas'>;

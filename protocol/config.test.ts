@@ -113,6 +113,21 @@ describe('findConfigProblems', () => {
     },
   );
 
+  test('two upload tables of one tipo_campo are refused unless both say it outright, and then without desactivarAusentes', () => {
+    const one = { ...upload, nombre: 'vista_clientes', conexion: 'norte' };
+    const other = { ...upload, nombre: 'dbo.vista_clientes', conexion: 'sur' };
+    const tipoCampo = 'cliente';
+    const fields = (...tablasSubida: object[]) => findConfigProblems({ tablasSubida }).map(({ campo }) => campo);
+    const at = (index: number, field: string) => `configuracionTablas.tablasSubida[${index}].${field}`;
+    expect(fields(one, other)).toEqual([at(0, 'tipoCampo'), at(1, 'tipoCampo')]);
+    expect(fields({ ...one, tipoCampo }, other)).toEqual([at(1, 'tipoCampo')]);
+    expect(fields({ ...one, tipoCampo }, { ...other, tipoCampo })).toEqual([]);
+    expect(fields({ ...one, tipoCampo }, { ...other, tipoCampo: 'otro' })).toEqual([]);
+    expect(fields({ ...one, tipoCampo }, { ...other, tipoCampo, desactivarAusentes: true })).toEqual([
+      at(1, 'desactivarAusentes'),
+    ]);
+  });
+
   test('a long value is cut where it is shown', () => {
     const [problem] = findConfigProblems({ tablasSubida: [{ ...upload, incremental: 'x'.repeat(500) }] });
     expect(problem?.valor).toHaveLength(80);

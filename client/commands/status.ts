@@ -1,4 +1,4 @@
-import type { StatusResponse } from '../../protocol/api.ts';
+import type { BajasRetenidas, StatusResponse } from '../../protocol/api.ts';
 import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
 import { connectBackend } from '../agent.ts';
 import { titleOfConnection } from '../checks/tables.ts';
@@ -211,9 +211,22 @@ function describeBackend({ backend, versionConfiguracion }: Status): string[] {
     ({ tabla, trozos, filas, expira }) =>
       `  Subida abierta: ${tabla}, ${count(filas)} filas en ${trozos} trozos, hasta ${localTime(expira)}`,
   );
+  const held = (backend.bajasRetenidas ?? []).flatMap(describeRetained);
   return [
     `Backend: configuración versión ${backend.version} (${same}), su hora es ${localTime(backend.hora)}. Lo que ha registrado:`,
     ...(rows.length === 0 ? ['  nada todavía'] : table(rows).map((line) => `  ${line}`)),
     ...open,
+    ...held,
+  ];
+}
+
+/** Samples in a line of its own: a technician looks whether these rows should be gone. */
+function describeRetained({ direccion, tabla, bajas, total, altas, muestra, estado, hasta }: BajasRetenidas): string[] {
+  const until = hasta === null ? '' : `, hasta ${localTime(hasta)}`;
+  const beside = altas === 0 ? '' : `, ${count(altas)} altas`;
+  const keys = muestra.slice(0, 5).join(', ') + (bajas > 5 ? ', …' : '');
+  return [
+    `  Bajas retenidas: ${tabla} (${SENTIDO[direccion]}), ${count(bajas)} de ${count(total)} filas${beside}, ${estado}${until}`,
+    `    ${keys}`,
   ];
 }

@@ -299,8 +299,10 @@ async function shipJournal(journal: Journal, backend: Backend, log: Log, signal:
   }
 }
 
-function describeSummary({ estado, done, failed, skipped }: RunSummary): string {
+function describeSummary({ estado, done, failed, skipped, tablas }: RunSummary): string {
   const parts = [`${done} tablas bien`, `${failed} con error`];
   if (skipped > 0) parts.push(`${skipped} sin empezar`);
+  const retained = tablas.reduce((sum, { bajasRetenidas = 0 }) => sum + bajasRetenidas, 0);
+  if (retained > 0) parts.push(`${retained} bajas retenidas`);
   return `Sincronización ${estado}: ${parts.join(', ')}`;
 }

@@ -23,6 +23,8 @@ const TableRunSchema = Type.Object({
   mensaje: Type.Union([Type.String(), Type.Null()]),
   /** Of a failure: its code, of the agent's catalogue or of the API's table. */
   codigo: Type.Optional(Type.String()),
+  /** Rows that wait for an administrator (protocol/guard.ts). */
+  bajasRetenidas: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 
 const RunSchema = Type.Object({

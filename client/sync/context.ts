@@ -57,4 +57,6 @@ export interface RunContext {
 /** What the flow of one table is given. */
 export interface SyncContext extends Omit<RunContext, 'connectionOf' | 'progress'>, TableConnection {
   progress: TableProgress;
+  /** Told of bajas that the guard holds back, at either side: the run is then `parcial`. */
+  onRetained(bajas: number): void;
 }

@@ -28,6 +28,8 @@ export interface PhaseOutcome<T> {
   /** `registrosAfectados`. */
   rows: number;
   message: string;
+  /** Default exitoso. */
+  estado?: 'parcial';
   metadata?: Record<string, unknown>;
 }
 
@@ -67,8 +69,8 @@ export async function recordPhase<T>(
   } catch (error) {
     throw new PhaseFailure(error, place, { startedAt, atBackend });
   }
-  const { value, rows, message, metadata } = outcome;
-  const done = entryOf(place, startedAt, { estado: 'exitoso', registrosAfectados: rows, mensaje: message });
+  const { value, rows, message, metadata, estado = 'exitoso' } = outcome;
+  const done = entryOf(place, startedAt, { estado, registrosAfectados: rows, mensaje: message });
   if (!atBackend) journal.add(metadata === undefined ? done : { ...done, metadatos: metadata });
   log.info(`${titleOf(place)}${message} [${done.duracionMs} ms]`, place.tabla);
   return value;

@@ -78,8 +78,10 @@ export async function runTables(
   const done = tablas.length - failed;
   const skipped = tasks.length - tablas.length;
   if (skipped > 0) context.log.error(describeSkipped(skipped, endedBy, [...unusable.keys()]));
-  const estado = failed === 0 ? 'exitoso' : done === 0 ? 'error' : 'parcial';
-  const reason = reasonOf(estado, endedBy, [...unusable.values()]);
+  const retained = tablas.some(({ bajasRetenidas = 0 }) => bajasRetenidas > 0);
+  const estado = failed === 0 ? (retained ? 'parcial' : 'exitoso') : done === 0 ? 'error' : 'parcial';
+  const worst = failed === 0 && retained ? 'bajasRetenidas' : estado;
+  const reason = reasonOf(worst, endedBy, [...unusable.values()]);
   return { estado, reason, done, failed, skipped, tablas };
 }
 
@@ -101,7 +103,7 @@ async function forgetOtherTables({ backend, log, spool }: RunContext, config: Co
 }
 
 function reasonOf(
-  estado: RunSummary['estado'],
+  estado: RunSummary['estado'] | 'bajasRetenidas',
   endedBy: ExitReason | undefined,
   [unusable]: readonly ExitReason[],
 ): ExitReason {
@@ -119,20 +121,25 @@ interface TaskFailure {
 async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun; failure?: TaskFailure }> {
   const { direccion, tabla } = task;
   const startedAt = new Date();
-  const runOf = (rest: Pick<TableRun, 'estado' | 'filas' | 'mensaje' | 'codigo'>): TableRun => {
+  const runOf = (rest: Pick<TableRun, 'estado' | 'filas' | 'mensaje' | 'codigo' | 'bajasRetenidas'>): TableRun => {
     const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
     return { direccion, tabla: tabla.nombre, ...times, ...rest };
   };
   const progress = shared.progress.start(direccion, tabla.nombre);
   let connection: TableConnection | undefined;
+  let retained = 0;
+  const onRetained = (bajas: number) => {
+    retained = bajas;
+  };
   try {
     connection = shared.connectionOf(tabla.conexion);
-    const context: SyncContext = { ...shared, ...connection, progress };
+    const context: SyncContext = { ...shared, ...connection, progress, onRetained };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
     assertPinned(context.sensitivePins, direccion, tabla, context.approvedSql !== undefined);
     expectAsLastTime(context, task);
     const filas = await (direccion === 'upload' ? uploadTable(context, tabla) : downloadTable(context, tabla));
-    return { run: runOf({ estado: 'exitoso', filas, mensaje: null }) };
+    const held = retained > 0 ? { bajasRetenidas: retained } : {};
+    return { run: runOf({ estado: 'exitoso', filas, mensaje: null, ...held }) };
   } catch (error) {
     const inPhase = error instanceof PhaseFailure;
     // What belongs to no phase (the connection) is recorded with `fase` null.

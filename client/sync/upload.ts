@@ -14,6 +14,7 @@ import type { SyncContext } from './context.ts';
 import { boundMark, fingerprintOf, isEarlier, mentionsMark, readServerClock } from './marks.ts';
 import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from './phases.ts';
+import { describeAlike, sayRetained } from './retained.ts';
 import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, type SentUpload, sendChunks, sendKept } from './send.ts';
 import { encryptRows, refuseColumns, sensitiveColumnsOf } from './sensitive.ts';
 import { guardedNames, isKnownQuery, withKnownQuery } from './sensitive-pins.ts';
@@ -295,6 +296,10 @@ async function confirm(
   if (clavesRepetidas > 0) {
     log.warn(`${clavesRepetidas} filas repiten la clave de otra: quedó la última de cada una`, tabla.nombre);
   }
+  const { bajasRetenidas = 0, retencion, clavesParecidas } = sent?.result ?? {};
+  context.onRetained(bajasRetenidas);
+  if (retencion !== undefined) sayRetained(context, tabla, retencion);
+  if (clavesParecidas !== undefined) log.warn(describeAlike(clavesParecidas), tabla.nombre);
   const metadata = {
     modo,
     ...(mentionsMark(tabla.process.query) ? { ultimaSync } : {}),
@@ -303,8 +308,15 @@ async function confirm(
     ...(sent !== undefined && sent.alreadyThere > 0 ? { trozosYaEnviados: sent.alreadyThere } : {}),
     ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
     ...(replaced > 0 ? { caracteresSustituidos: replaced } : {}),
+    ...(bajasRetenidas > 0 ? { bajasRetenidas } : {}),
   };
-  return { value: filas, rows: filas, message: messageOf(sent), metadata };
+  return {
+    value: filas,
+    rows: filas,
+    message: messageOf(sent),
+    metadata,
+    ...(bajasRetenidas > 0 ? { estado: 'parcial' as const } : {}),
+  };
 }
 
 function countsOf({
@@ -323,7 +335,8 @@ function messageOf(sent: SentUpload | undefined): string {
   return (
     `${sent.rows} filas subidas${resumed}: ${counts.registrosInsertados} nuevas, ` +
     `${counts.registrosActualizados} actualizadas, ${counts.registrosSinCambios} sin cambios, ` +
-    `${counts.registrosDesactivados} desactivadas`
+    `${counts.registrosDesactivados} desactivadas` +
+    (sent.result.bajasRetenidas > 0 ? `, ${sent.result.bajasRetenidas} bajas retenidas` : '')
   );
 }
 

@@ -43,7 +43,7 @@ export async function deactivateAbsent(
     // Few, as ever: found and set without another look at all rows.
     const max = Math.min(GUARDA_BAJAS, guarda?.bajas ?? GUARDA_BAJAS);
     const { rows: some } = await connection.query<{ codigo: string }>(
-      `SELECT p.codigo FROM parametros_maestros p WHERE ${absent} LIMIT ${Math.max(max, MUESTRA_MAX) + 1}`,
+      `SELECT p.codigo FROM parametros_maestros p WHERE ${absent} ORDER BY p.codigo LIMIT ${Math.max(max, MUESTRA_MAX) + 1}`,
       values,
     );
     const keys = some.map(({ codigo }) => codigo);
@@ -64,7 +64,7 @@ export async function deactivateAbsent(
     }
     const muestra = keys.slice(0, MUESTRA_MAX);
     const { rows: added } = await connection.query<{ codigo: string }>(
-      `SELECT p.codigo FROM parametros_maestros p WHERE ${all} AND p.created_at = now() LIMIT ${MUESTRA_MAX}`,
+      `SELECT p.codigo FROM parametros_maestros p WHERE ${all} AND p.created_at = now() ORDER BY p.codigo LIMIT ${MUESTRA_MAX}`,
       values,
     );
     const found = { digest, bajas, total, muestra, altas, muestraAltas: added.map(({ codigo }) => codigo) };
