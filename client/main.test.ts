@@ -44,8 +44,8 @@ function run(args: string[], { password = PASSWORD }: { password?: string } = {}
   return new Promise((done) => child.once('close', (code) => done({ code, output })));
 }
 
-/** A backend that knows one tenant, with one table to upload; everything else is refused. */
-async function startBackend(): Promise<string> {
+/** A backend that knows one tenant, with one table to upload; everything else is refused. `texts`: what it says beside that. */
+async function startBackend(texts: { base?: string; tabla?: string; detail?: string } = {}): Promise<string> {
   const config = {
     success: true,
     id: 'c1',
@@ -53,10 +53,12 @@ async function startBackend(): Promise<string> {
     sqlServerHost: '127.0.0.1',
     // Nobody listens there.
     sqlServerPort: 1,
-    sqlServerDatabase: 'EmpresaDB',
+    sqlServerDatabase: texts.base ?? 'EmpresaDB',
     sqlServerUser: 'sync_user',
     sqlServerPassword: 'Clave_SQL_9',
-    configuracionTablas: { tablasSubida: [{ nombre: 'vista_proveedores', process: { query: 'SELECT 1 AS codigo' } }] },
+    configuracionTablas: {
+      tablasSubida: [{ nombre: texts.tabla ?? 'vista_proveedores', process: { query: 'SELECT 1 AS codigo' } }],
+    },
     version: 4,
     ultimaModificacion: '2024-01-15T10:30:00Z',
   };
@@ -72,6 +74,9 @@ async function startBackend(): Promise<string> {
     // It is of a version that knows no agents' keys.
     if (request.url?.startsWith('/api/sync/agents/')) return answer(404, { code: 'RUTA_DESCONOCIDA', detail: 'No.' });
     if (request.url === '/api/sync/logs/acme-corp-001') return answer(200, { success: true, logsInsertados: 1 });
+    if (request.url?.startsWith('/api/sync/status/') && texts.detail !== undefined) {
+      return answer(400, { success: false, code: 'CUERPO_INVALIDO', detail: texts.detail });
+    }
     if (request.headers['if-none-match'] === '"4"') return response.writeHead(304).end();
     return answer(200, config);
   });
@@ -88,6 +93,48 @@ test('--version and --help', async () => {
   expect(output).toContain('--upload-only');
   expect(output).toContain('Solo subir');
   expect(output).not.toMatch(/Show help|Options:|\[boolean\]|\[default/);
+});
+
+/** What a terminal obeys, what reorders or hides text, and what is a line end to some. */
+const HOSTILE = 'a\u001b[2Kb\u009b31mc\u202ed\u2066e\u2028f\u200bg\u0007h\u007fi\u{e0041}j\ufeffk\rl';
+const obeyedIn = (text: string) => text.replace(/[\n\t]/g, '').match(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu);
+
+test('what the centre says reaches terminal, log and report by its code, and forges no line of them', async () => {
+  const forged = '2026-01-01 00:00:00.000 INFO  todo en orden';
+  const url = await startBackend({
+    base: HOSTILE,
+    tabla: `t${HOSTILE.replace(/\p{Cc}/gu, (found) => (found < ' ' ? '' : found))}`,
+    detail: `${HOSTILE}\n${forged}\n\u001b[1A✔ Backend: responde`,
+  });
+  const outputs: string[] = [];
+  for (const args of [
+    initArgs(url),
+    ['status'],
+    ['status', '--json'],
+    ['test'],
+    ['sync', '--json'],
+    ['logs'],
+    ['doctor'],
+  ]) {
+    const { output } = await run(args);
+    expect(obeyedIn(output), args.join(' ')).toBeNull();
+    const lines = output.split('\n');
+    expect(lines.filter((line) => line.startsWith(forged) || line.startsWith('✔ Backend: responde'))).toEqual([]);
+    if (args.includes('--json')) for (const line of lines) if (line.startsWith('{')) JSON.parse(line);
+    outputs.push(output);
+  }
+  const [init, status, json] = outputs;
+  expect(init).toContain(
+    '127.0.0.1:1/a\\u{1b}[2Kb\\u{9b}31mc\\u{202e}d\\u{2066}e\\u{2028}f\\u{200b}g\\u{7}h\\u{7f}i\\u{e0041}j\\u{feff}k\\u{d}l',
+  );
+  expect(status).toContain('ta[2Kb\\u{9b}31mc\\u{202e}d');
+  expect(JSON.parse(json!).conexiones[0].servidor).toContain(HOSTILE);
+  for (const name of await readdir(join(folder, 'logs'))) {
+    const text = await readFile(join(folder, 'logs', name), 'utf8');
+    expect(obeyedIn(text), name).toBeNull();
+    expect(text.split('\n').filter((line) => line.startsWith(forged))).toEqual([]);
+  }
+  expect(obeyedIn(await readFile(join(folder, 'diagnostico.txt'), 'utf8'))).toBeNull();
 });
 
 test('an unknown option fails and says which one was meant', async () => {

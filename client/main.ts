@@ -1,4 +1,5 @@
 #!/usr/bin/env bun
+import { visibleEntry, visibleJson } from '../protocol/visible.ts';
 import { AgentError, agentError } from './agent-error.ts';
 import { buildCommandLine } from './cli/command-line.ts';
 import type { Session } from './cli/shared.ts';
@@ -13,7 +14,10 @@ const stop = () => controller.abort(new DOMException('interrupted', 'AbortError'
 // SIGBREAK and SIGHUP: what Windows makes of Ctrl-Break and of a console or session that closes.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGBREAK', 'SIGHUP'] as const) process.once(name, stop);
 
-const printJson = (value: object) => console.log(JSON.stringify(value));
+// What is printed is in part of the backend and of SQL Server.
+const printJson = (value: object) => console.log(visibleJson(value));
+const printError = (message: string, action: string) =>
+  console.error(`${visibleEntry(message)}\n${visibleEntry(action)}`);
 
 /** An error becomes two lines for the operator, or with `json` the last event: `fin` with `mensaje`. */
 const finish: Session['finish'] = async (command, { json = false } = {}) => {
@@ -23,14 +27,14 @@ const finish: Session['finish'] = async (command, { json = false } = {}) => {
     const { code: codigo, message, action, kind } = describeError(error);
     const resultado = signal.aborted ? 'interrumpido' : kind;
     if (json) printJson({ evento: 'fin', resultado, codigo, mensaje: message, accion: action });
-    else console.error(`${message}\n${action}`);
+    else printError(message, action);
     process.exitCode = exitCodes[resultado];
   }
 };
 
 const session: Session = {
   ...{ signal, printJson, finish },
-  print: (line) => console.log(line),
+  print: (line) => console.log(visibleEntry(line)),
   run: (command) =>
     finish(async () => {
       await command();
@@ -47,6 +51,6 @@ try {
   const { message, action, kind } = describeError(
     isUsage ? agentError('USO', { motivo: (error as Error).message }) : error,
   );
-  console.error(`${message}\n${action}`);
+  printError(message, action);
   process.exitCode = exitCodes[kind];
 }

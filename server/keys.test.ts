@@ -473,7 +473,7 @@ describe('commands', () => {
     expect(lines[1]).toMatch(new RegExp(`^${first.id} +${tenant} +prueba +\\d.* - +en vigor +-$`));
     expect(lines[2]).toMatch(
       new RegExp(
-        `^${second.id} .*caja�\\[2J .*${day(new Date())} \\d\\d:\\d\\dZ +en vigor hasta ${day(second.expiresAt)} `,
+        `^${second.id} .*caja\\\\u\\{1b\\}\\[2J .*${day(new Date())} \\d\\d:\\d\\dZ +en vigor hasta ${day(second.expiresAt)} `,
       ),
     );
     expect(lines[3]).toMatch(new RegExp(`^${third.id} .* ${second.id}$`));

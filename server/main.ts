@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { hideBin } from 'yargs/helpers';
 import { SyncError } from '../protocol/errors.ts';
+import { visible } from '../protocol/visible.ts';
 import { buildCommandLine, UsageError } from './command-line.ts';
 import { CommandError } from './commands/with-database.ts';
 import { ConfigError, loadConfig } from './config.ts';
@@ -10,7 +11,7 @@ import { RolesError } from './postgres/tenant.ts';
 const USAGE = 2;
 
 const print = (line: string): void => {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${visible(line)}\n`);
 };
 
 try {
@@ -18,10 +19,10 @@ try {
   process.exit(0);
 } catch (error) {
   if (error instanceof UsageError) {
-    process.stderr.write(`${error.message}\nVea ax-sync-server --help\n`);
+    process.stderr.write(`${visible(error.message)}\nVea ax-sync-server --help\n`);
     process.exit(USAGE);
   }
-  process.stderr.write(`ax-sync-server: ${describe(error)}\n`);
+  process.stderr.write(`ax-sync-server: ${visible(describe(error))}\n`);
   process.exit(1);
 }
 

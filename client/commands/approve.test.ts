@@ -81,7 +81,7 @@ test('without it, what changed is told in the log of the next run and in test', 
   await world.setTables(tablesWith('UPDATE productos SET codigo = codigo WHERE 1 = 1'));
   const lines: string[] = [];
   await runTest({ folder: world.folder, print: (line) => lines.push(line), signal });
-  expect(lines.join('\n')).toMatch(/cambió desde la última vez:\nsubida vista_precios, pre_process/);
+  expect(lines.join('\n')).toMatch(/cambió desde la última vez:\n {4}subida vista_precios, pre_process/);
   const { log, reason } = await world.sync();
   expect(reason).toBe('exitoso');
   expect(log).toMatch(/AVISO Cambió el SQL .*huella [0-9a-f]{16}/);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ConfiguracionTablas } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
+import { visible, visibleJson } from '../../protocol/visible.ts';
 import { connectBackend } from '../agent.ts';
 import { Checklist, describeOutcome, type Finding } from '../checks/checklist.ts';
 import { checkAgent, checkDisk, checkFolder, checkName, describeClock } from '../checks/machine.ts';
@@ -59,11 +60,11 @@ export async function runDoctor({ folder, json, print, signal }: DoctorOptions):
   const path = join(folder, REPORT);
   const report = await describeReport(list, summary, folder);
   const written = await list.check('Informe', async () => {
-    await writeFileAtomically(path, secrets.scrub(report));
+    await writeFileAtomically(path, report.map((line) => `${visible(secrets.scrub(line))}\n`).join(''));
     return { value: true, note: `escrito en ${path}, sin claves ni contraseñas` };
   });
   if (json) {
-    print(JSON.stringify({ comprobaciones: list.outcomes, informe: written === true ? path : null }));
+    print(visibleJson({ comprobaciones: list.outcomes, informe: written === true ? path : null }));
   } else print(`${summary}.`);
   return list.count('falla') === 0 ? 'exitoso' : 'error';
 }
@@ -181,7 +182,7 @@ async function describeLastRun(folder: string): Promise<Finding<void>> {
   return { value: undefined, note, advice: 'Mire logs --nivel error, y status.' };
 }
 
-async function describeReport(list: Checklist, summary: string, folder: string): Promise<string> {
+async function describeReport(list: Checklist, summary: string, folder: string): Promise<string[]> {
   const now = new Date();
   const log: string[] = [];
   for await (const { hora, nivel, texto } of readBackwards(await findLogFiles(join(folder, 'logs'), 'sync-combined'))) {
@@ -196,6 +197,5 @@ async function describeReport(list: Checklist, summary: string, folder: string):
     '',
     `Últimos avisos y errores del registro: ${log.length}`,
     ...log.reverse(),
-    '',
-  ].join('\n');
+  ];
 }

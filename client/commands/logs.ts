@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { visibleJson } from '../../protocol/visible.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import { readHistory } from '../log/history.ts';
 import { findLogFiles } from '../log/rotation.ts';
@@ -38,7 +39,7 @@ export async function runLogs(options: LogsOptions): Promise<ExitReason> {
     else {
       const tabla = tableOf(texto, [...tablas, ...known]);
       const rest = tabla === undefined ? texto : texto.slice(tabla.length + 2);
-      print(JSON.stringify({ hora, nivel, tabla: tabla ?? null, texto: rest }));
+      print(visibleJson({ hora, nivel, tabla: tabla ?? null, texto: rest }));
     }
   }
   if (found.length === 0 && !json) print(`No hay registros así en ${logs}.`);

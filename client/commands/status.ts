@@ -1,5 +1,6 @@
 import type { BajasRetenidas, StatusResponse } from '../../protocol/api.ts';
 import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
+import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import { connectBackend } from '../agent.ts';
 import { titleOfConnection } from '../checks/tables.ts';
 import { type LocalConfig, readLocalConfig } from '../config/local.ts';
@@ -64,8 +65,8 @@ interface TableStatus {
  */
 export async function runStatus({ folder, json, print, signal }: StatusOptions): Promise<ExitReason> {
   const status = await findStatus(folder, signal);
-  if (json) print(JSON.stringify(status));
-  else for (const line of describeStatus(status)) print(line);
+  if (json) print(visibleJson(status));
+  else for (const line of describeStatus(status)) print(visibleLine(line));
   return 'exitoso';
 }
 

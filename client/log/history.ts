@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Direccion } from '../../protocol/config.ts';
+import { visibleJson } from '../../protocol/visible.ts';
 import { makePrivateFolder, writeFileAtomically } from '../config/files.ts';
 import { assertFormat, type FileStamp, isNewerFile, stampOf } from '../config/format.ts';
 
@@ -92,7 +93,7 @@ export async function writeHistory(
     tablas: [...byTable.values()].slice(-MAX_TABLES),
   };
   await makePrivateFolder(join(folder, 'logs'));
-  await writeFileAtomically(pathOf(folder), `${JSON.stringify(next)}\n`);
+  await writeFileAtomically(pathOf(folder), `${visibleJson(next)}\n`);
 }
 
 /** Rows of the table's last good run. */

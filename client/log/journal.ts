@@ -6,6 +6,7 @@ import { Compile } from 'typebox/compile';
 import { type LogEntry, LogEntrySchema } from '../../protocol/api.ts';
 import { limits } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import { visibleJson } from '../../protocol/visible.ts';
 import { endsAmidLine, isMissingFile, writeFileAtomically } from '../config/files.ts';
 import { assertFormat, stampOf } from '../config/format.ts';
 import { isCredentialCode } from '../describe-error.ts';
@@ -185,7 +186,7 @@ function parseOrUndefined(line: string): unknown {
 }
 
 function lineOf(value: object): string {
-  return `${JSON.stringify(value)}\n`;
+  return `${visibleJson(value)}\n`;
 }
 
 /** The lines of the newest entries that a file may keep. */

@@ -52,6 +52,22 @@ test('lines a person can read: everything in one file, errors in the other, secr
   expect(`${echoed.join('\n')}\n`).toBe(combined);
 });
 
+test('what a database or the backend says keeps to its entry, and is shown by its code', async () => {
+  const echoed: string[] = [];
+  await withLog(
+    folder,
+    new Secrets(),
+    (line) => echoed.push(line),
+    async (log) =>
+      log.info('SQL Server: uno\r\n2026-01-01 00:00:00.000 INFO  falso\u001b[2J\u009b1m\u202e', 'vista\u0085_x\n'),
+  );
+  const combined = await readLog('sync-combined.log');
+  expect(combined.replace(/^\S+ \S+/, '@')).toBe(
+    '@ INFO  vista\\u{85}_x\\u{a}: SQL Server: uno\n  2026-01-01 00:00:00.000 INFO  falso\\u{1b}[2J\\u{9b}1m\\u{202e}\n',
+  );
+  expect(`${echoed.join('\n')}\n`).toBe(combined);
+});
+
 test('the files are appended to by the next run and closed when they are large', async () => {
   const write = (text: string) =>
     withLog(

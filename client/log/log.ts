@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
+import { visibleEntry, visibleLine } from '../../protocol/visible.ts';
 import { endsAmidLine, makePrivateFolder } from '../config/files.ts';
 import { type LogName, logFileName, pruneLog, ROTATION } from './rotation.ts';
 import type { Secrets } from './secrets.ts';
@@ -44,9 +45,10 @@ export async function withLog<T>(
     {
       write(entry: string) {
         const { level, time, msg, tabla } = JSON.parse(entry) as Record<string, string> & { level: number };
-        const place = tabla === undefined ? '' : `${tabla}: `;
-        const texto = cut(secrets.scrub(msg!), MAX_TEXT);
-        const line = `${time} ${levelNames[level] ?? String(level)} ${secrets.scrub(place)}${texto}`;
+        const place = tabla === undefined ? '' : visibleLine(secrets.scrub(`${tabla}: `));
+        // Of the backend or of SQL Server, in part; set in, no line of it looks like an entry.
+        const texto = cut(visibleEntry(secrets.scrub(msg!)), MAX_TEXT);
+        const line = `${time} ${levelNames[level] ?? String(level)} ${place}${texto}`;
         files?.combined.write(`${line}\n`);
         if (level >= 50) files?.errors.write(`${line}\n`);
         const name = level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info';

@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress';
+import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import type { LogEcho } from './log.ts';
 import { createProgress, describeProgress, joinStates, type Progress, type ProgressState } from './progress.ts';
 
@@ -24,7 +25,7 @@ export function openOutput({ json }: { json: boolean }, streams: Streams = proce
 
 /** One object a line: `registro` for each line of the log, `avance` of each table once a second. The command adds `fin`. */
 function openJson({ stdout }: Streams): Output {
-  const print = (event: object) => stdout.write(`${JSON.stringify(event)}\n`);
+  const print = (event: object) => stdout.write(`${visibleJson(event)}\n`);
   const show = ({ segundos, total, espera, ...state }: ProgressState) => {
     const filasPorSegundo = Math.round(state.filas / Math.max(segundos, 0.001));
     const rest = { total: total?.filas ?? null, totalExacto: total?.exacto ?? null, espera: espera ?? null };
@@ -42,7 +43,7 @@ function openLines({ stdout, stderr }: Streams): Output {
     progress: createProgress({
       everyMs: LINES_EVERY_MS,
       show: (states) => {
-        for (const state of states) stdout.write(`${describeProgress(state)}\n`);
+        for (const state of states) stdout.write(`${visibleLine(describeProgress(state))}\n`);
       },
       clear: () => {},
     }),
@@ -57,15 +58,16 @@ function openTerminal({ stdout, stderr }: Streams): Output {
   const show = (states: readonly ProgressState[]) => {
     const state = joinStates(states);
     const total = state.total?.filas ?? 0;
+    const text = visibleLine(describeProgress(state));
     const format = (_: unknown, { value }: { value: number }, { text }: { text: string }) =>
       (total > 0 ? `${drawBar(value / total)} ${text}` : text).slice(0, (stdout.columns ?? 80) - 1);
     if (bar === undefined) {
       // Its own clock would write behind a line of the log: this one's does.
       bar = new SingleBar({ format, clearOnComplete: true, hideCursor: null, stream: stdout, fps: 1000 });
-      bar.start(Math.max(total, 1), 0, { text: describeProgress(state) });
+      bar.start(Math.max(total, 1), 0, { text });
     }
     bar.setTotal(Math.max(total, state.filas, 1));
-    bar.update(state.filas, { text: describeProgress(state) });
+    bar.update(state.filas, { text });
   };
   const clear = () => {
     bar?.stop();

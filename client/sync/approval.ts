@@ -9,6 +9,7 @@ import {
   type TablaSubida,
 } from '../../protocol/config.ts';
 import { describeServer } from '../../protocol/sql-server-name.ts';
+import { visibleLine } from '../../protocol/visible.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import type { SqlServerSettings } from '../sqlserver/connection.ts';
 import { sensitiveByPlace } from './sensitive-pins.ts';
@@ -99,18 +100,12 @@ export function describeChanges(before: SqlByPlace, after: SqlByPlace, maxLines 
     const shown = lines.slice(0, maxLines);
     if (lines.length > shown.length) shown.push(`    … y ${lines.length - shown.length} líneas más`);
     const what = before[place] === undefined ? 'nuevo' : after[place] === undefined ? 'ya no está' : 'cambió';
-    return [`${showSafely(place)} (${what}):`, ...shown.map(showSafely)];
+    return [`${visibleLine(place)} (${what}):`, ...shown.map(visibleLine)];
   });
 }
 
 function linesOf(sql: string | undefined): string[] {
   return sql === undefined ? [] : sql.split(/\r?\n/);
-}
-
-function showSafely(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (found) =>
-    found === '\t' ? found : `\\u{${found.codePointAt(0)!.toString(16)}}`,
-  );
 }
 
 /** Throws AgentError `configuracion` where a person has not approved the server of this connection. */

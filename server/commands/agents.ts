@@ -1,6 +1,7 @@
+import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { listAgents, setAuthorised } from '../data/agents.ts';
-import { CommandError, printable, withDatabase } from './with-database.ts';
+import { CommandError, withDatabase } from './with-database.ts';
 
 /** One line an agent, of one tenant or of all: id, whether it is authorised, since when it is known, what it runs. */
 export async function agentList(config: Config, tenant: string | undefined): Promise<string> {
@@ -12,7 +13,7 @@ export async function agentList(config: Config, tenant: string | undefined): Pro
     .map(({ tenantId, id, autorizado, createdAt, version, versionDesde }) => {
       const state = autorizado ? 'autorizado   ' : 'sin autorizar';
       const runs = version === null ? 'versión desconocida' : `versión ${version} desde ${versionDesde!.toISOString()}`;
-      const whose = tenant === undefined ? `  ${printable(tenantId)}` : '';
+      const whose = tenant === undefined ? `  ${visibleLine(tenantId)}` : '';
       return `${id}  ${state}  desde ${createdAt.toISOString()}  ${runs}${whose}`;
     })
     .join('\n');

@@ -1,6 +1,7 @@
+import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { type AuditEntry, findAuditEntries, findAuditGaps } from '../data/audit.ts';
-import { CommandError, printable, withDatabase } from './with-database.ts';
+import { CommandError, withDatabase } from './with-database.ts';
 
 const LIMIT_MAX = 10_000;
 /** A value longer than this is cut in the text for a person; `--json` has all of it. */
@@ -24,13 +25,13 @@ export async function audit(config: Config, options: AuditOptions, print: (line:
   }
   const since = desde === undefined ? undefined : new Date(desde);
   if (since !== undefined && Number.isNaN(since.getTime())) {
-    throw new CommandError(`--desde «${printable(desde!)}» no es una fecha, por ejemplo 2026-01-31`);
+    throw new CommandError(`--desde «${visibleLine(desde!)}» no es una fecha, por ejemplo 2026-01-31`);
   }
   const { entries, gaps } = await withDatabase(config, async (connection) => ({
     entries: await findAuditEntries(connection, { tenant, since, limit: limite }),
     gaps: await findAuditGaps(connection),
   }));
-  for (const entry of entries) for (const line of json ? [JSON.stringify(entry)] : linesOf(entry)) print(line);
+  for (const entry of entries) for (const line of json ? [visibleJson(entry)] : linesOf(entry)) print(line);
   if (entries.length === 0 && !json) print('No hay cambios anotados.');
   if (gaps.length > 0) {
     throw new CommandError(
@@ -44,15 +45,15 @@ function linesOf(entry: AuditEntry): string[] {
   const whose = tenantId === null ? '' : ` de «${tenantId}»`;
   const session = `${login}@${direccion ?? 'local'}`;
   return [
-    printable(
+    visibleLine(
       `${createdAt.toISOString()} ${operacion} ${tabla} ${registro}${whose}, por ${actor} desde ${origen} (${session})`,
     ),
-    ...cambios.map(({ campo, antes, despues }) => `    ${printable(campo)}: ${show(antes)} → ${show(despues)}`),
+    ...cambios.map(({ campo, antes, despues }) => `    ${visibleLine(campo)}: ${show(antes)} → ${show(despues)}`),
   ];
 }
 
 function show(value: unknown): string {
   if (value === null || value === undefined) return '∅';
-  const text = printable(JSON.stringify(value));
+  const text = visibleJson(value);
   return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH - 1)}…` : text;
 }

@@ -1,6 +1,7 @@
+import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { type AdministeredBajas, findAllBajas, resolveBajas } from '../data/bajas.ts';
-import { CommandError, printable, withDatabase } from './with-database.ts';
+import { CommandError, withDatabase } from './with-database.ts';
 
 const SENTIDO = { upload: 'subida', download: 'bajada' } as const;
 
@@ -15,14 +16,16 @@ export async function bajasList(config: Config, tenant: string | undefined): Pro
 
 function describe(one: AdministeredBajas, withTenant: boolean): string[] {
   const { id, tenantId, direccion, tabla, agente, bajas, total, altas, estado, desde, hasta, resueltaPor } = one;
-  const whose = withTenant ? `  ${printable(tenantId)}` : '';
+  const whose = withTenant ? `  ${visibleLine(tenantId)}` : '';
   const target = agente === '' ? '' : `, agente ${agente}`;
   const until = hasta === null ? '' : `  hasta ${hasta}`;
-  const by = resueltaPor === null ? '' : ` por ${printable(resueltaPor)}`;
+  const by = resueltaPor === null ? '' : ` por ${visibleLine(resueltaPor)}`;
   const keys = (title: string, sample: string[], count: number) =>
-    sample.length === 0 ? [] : [`  ${title}: ${sample.map(printable).join(', ')}${sample.length < count ? ', …' : ''}`];
+    sample.length === 0
+      ? []
+      : [`  ${title}: ${sample.map(visibleLine).join(', ')}${sample.length < count ? ', …' : ''}`];
   return [
-    `${id}  ${estado}${by}  ${printable(tabla)} (${SENTIDO[direccion]}${target})${whose}  desde ${desde}${until}`,
+    `${id}  ${estado}${by}  ${visibleLine(tabla)} (${SENTIDO[direccion]}${target})${whose}  desde ${desde}${until}`,
     `  ${bajas} bajas de ${total} filas; ${altas} altas en la misma ejecución`,
     ...keys('bajas', one.muestra, bajas),
     ...keys('altas', one.muestraAltas, altas),
@@ -32,13 +35,13 @@ function describe(one: AdministeredBajas, withTenant: boolean): string[] {
 /** Throws CommandError when nothing of this id waits. */
 export async function bajasApprove(config: Config, tenant: string, id: string): Promise<string> {
   const { bajas, tabla } = await resolve(config, tenant, id, 'aprobada');
-  return `Aprobadas ${bajas} bajas de «${printable(tabla)}»: la próxima ejecución las aplica, si siguen siendo las mismas.`;
+  return `Aprobadas ${bajas} bajas de «${visibleLine(tabla)}»: la próxima ejecución las aplica, si siguen siendo las mismas.`;
 }
 
 /** Throws CommandError when nothing of this id waits. */
 export async function bajasDiscard(config: Config, tenant: string, id: string): Promise<string> {
   const { bajas, tabla } = await resolve(config, tenant, id, 'descartada');
-  return `Descartadas ${bajas} bajas de «${printable(tabla)}»: esas filas quedan como están, y no se pregunta más por ellas.`;
+  return `Descartadas ${bajas} bajas de «${visibleLine(tabla)}»: esas filas quedan como están, y no se pregunta más por ellas.`;
 }
 
 async function resolve(

@@ -1,3 +1,4 @@
+import { visibleJson } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { findConfiguration } from '../data/configurations.ts';
 import { mapPasswords, readConnections } from '../data/connections.ts';
@@ -14,5 +15,5 @@ export async function configShow(config: Config, tenant: string): Promise<string
   const found = await withDatabase(config, (connection) => findConfiguration(connection, tenant));
   if (found === undefined) throw new CommandError(`el tenant «${tenant}» no existe`);
   const sqlServerConexiones = mapPasswords(readConnections(found), () => MASK);
-  return JSON.stringify({ ...found, sqlServerPassword: MASK, sqlServerConexiones }, null, 2);
+  return visibleJson({ ...found, sqlServerPassword: MASK, sqlServerConexiones }, 2);
 }

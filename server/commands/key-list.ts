@@ -1,6 +1,7 @@
+import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { type ApiKey, findApiKeys } from '../data/api-keys.ts';
-import { printable, withDatabase } from './with-database.ts';
+import { withDatabase } from './with-database.ts';
 
 /** The keys of a tenant, or of all, as a table. */
 export async function keyList(config: Config, tenant: string | undefined): Promise<string> {
@@ -22,7 +23,7 @@ export async function keyList(config: Config, tenant: string | undefined): Promi
 function cellsOf(key: ApiKey): string[] {
   const { id, tenantId, nombre, createdAt, lastUsedAt, rotatedFrom } = key;
   return [id, tenantId, nombre ?? '-', minute(createdAt), minute(lastUsedAt), stateOf(key), rotatedFrom ?? '-'].map(
-    printable,
+    visibleLine,
   );
 }
 

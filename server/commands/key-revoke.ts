@@ -1,7 +1,8 @@
+import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { revokeApiKey } from '../data/api-keys.ts';
 import { stateOf } from './key-list.ts';
-import { CommandError, printable, withDatabase } from './with-database.ts';
+import { CommandError, withDatabase } from './with-database.ts';
 
 /** As long as a month: a key that somebody else may have should not live longer. */
 const GRACE_MAX_HOURS = 720;
@@ -25,13 +26,13 @@ export async function keyRevoke(
   );
   if (revoked.length === 0) {
     const where = left.length === 0 ? '' : `; siguen en vigor las que salieron de ella: ${idsOf(left)} (--derivadas)`;
-    throw new CommandError(`no hay una clave «${printable(id)}» en vigor${where}`);
+    throw new CommandError(`no hay una clave «${visibleLine(id)}» en vigor${where}`);
   }
-  const lines = revoked.map((key) => `Clave ${key.id} de «${printable(key.tenantId)}»: ${stateOf(key)}.`);
+  const lines = revoked.map((key) => `Clave ${key.id} de «${visibleLine(key.tenantId)}»: ${stateOf(key)}.`);
   if (left.length > 0) lines.push(`AVISO: siguen en vigor las que salieron de ella por rotación: ${idsOf(left)}.`);
   return lines.join('\n');
 }
 
 function idsOf(keys: readonly { id: string }[]): string {
-  return keys.map(({ id }) => printable(id)).join(', ');
+  return keys.map(({ id }) => visibleLine(id)).join(', ');
 }

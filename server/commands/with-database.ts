@@ -19,8 +19,3 @@ export async function withDatabase<T>(config: Config, fn: (connection: Connectio
 export class CommandError extends Error {
   override readonly name = 'CommandError';
 }
-
-/** `text` from the database without what a terminal would obey. */
-export function printable(text: string): string {
-  return text.replace(/\p{C}/gu, '�');
-}
