@@ -22,6 +22,7 @@ import { metrics } from './plugins/metrics.ts';
 import { sealPasswords } from './plugins/passwords.ts';
 import { answerBadHttp, answerBadUrl, EXPECTS_SOMETHING, problems } from './plugins/problems.ts';
 import { openDatabase, SHORT_REQUESTS } from './postgres/pool.ts';
+import { assertRevoked } from './postgres/revoked.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { agentsRoutes } from './routes/agents.ts';
 import { bajasRoutes } from './routes/bajas.ts';
@@ -85,6 +86,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
   const context: Context = { config, database, masterKeys, log: app.log };
   try {
     await database.withConnection(assertRoles);
+    await database.withConnection((connection) => assertRevoked(connection, config, app.log));
     const gaps = await database.withConnection(findAuditGaps);
     if (gaps.length > 0)
       app.log.error({ tablas: gaps }, 'la auditoría no está completa: hay disparadores desactivados');

@@ -33,6 +33,11 @@ const ConfigSchema = Type.Object(
     TENANT_TRANSFERS_MAX: Type.Integer({ minimum: 1, maximum: 500, default: 6 }),
     /** What a phase, and the query of a download, may take of PostgreSQL's time. That of a slow reader does not count. */
     SQL_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 86_400_000, default: 600_000 }),
+    /**
+     * Starts although the tenants' SQL may call functions that stop other tenants: where PostgreSQL is somebody else's service and
+     * nobody is its superuser.
+     */
+    ACCEPT_UNREVOKED_FUNCTIONS: Type.Boolean({ default: false }),
     /** Rows of one download. */
     DOWNLOAD_MAX_ROWS: Type.Integer({ minimum: 1, default: 50_000_000 }),
     /** How long a transaction waits for a lock, such as another commit of the same table. */

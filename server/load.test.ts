@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -150,4 +151,44 @@ test('two tenants together do not hold all connections, neither those that run n
     download(signal, 30, { tenant: ACCOMPLICE });
     await sleep(500);
   });
+});
+
+test('a tenant takes no lock that others wait for: no advisory lock, neither to hold one nor to fill the table of locks', async () => {
+  // The lock that node-pg-migrate takes, one by the victim's name, and as many as there is room for.
+  await attackWith(
+    `SELECT count(pg_advisory_lock(n)) AS x, pg_sleep(60) IS NULL AS y
+     FROM (SELECT 7241865325823964 AS n UNION ALL SELECT hashtext('sync_agents ${VICTIM}') UNION ALL SELECT generate_series(1, 20000)) locks`,
+  );
+  await whileRunning(async (signal) => {
+    download(signal, 6);
+    await sleep(1500);
+    // As an agent of the victim that registers, and a server that starts.
+    const { publicKey } = generateKeyPairSync('x25519');
+    const json = { clavePublica: publicKey.export({ format: 'jwk' }).x };
+    const registered = await server.call(VICTIM, '/agents/{}', {
+      method: 'POST',
+      json,
+      signal: AbortSignal.timeout(3000),
+    });
+    expect(registered.status).toBe(200);
+    await server.sql.query('DELETE FROM sync_agents');
+    await server.migrate(AbortSignal.timeout(5000));
+  });
+  const refused = await server.call(ATTACKER, '/download/{}?tabla=bajada');
+  expect(await refused.text()).toMatch(/42501/);
+});
+
+test.each([
+  ['raises its memory', `SELECT set_config('work_mem', '2000GB', false) AS x`],
+  ['seeds what is random in a connection of the pool', 'SELECT setseed(0.5) IS NULL AS x'],
+  [
+    'fills a folder of PostgreSQL with snapshots',
+    'SELECT count(pg_export_snapshot()) AS x FROM generate_series(1, 100000)',
+  ],
+  ['queues the commits of all by notifications', `SELECT pg_notify('x', 'x') IS NULL AS x`],
+  ['fills the WAL', `SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000)) AS x`],
+])('a tenant that %s is refused', async (_what, query) => {
+  await attackWith(query);
+  const refused = await server.call(ATTACKER, '/download/{}?tabla=bajada');
+  expect(`${refused.status} ${await refused.text()}`).toMatch(/^422 .*42501/);
 });

@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
+import { REVOKE } from './revoked.ts';
 
 /**
  * Brings the database to this version, under an advisory lock: processes that start together do it once, the others
  * wait. Returns the names of the migrations that ran.
  *
- * Run by a superuser, it hands everything to the owner of the database, as whom the server connects.
+ * Run by a superuser, it hands everything to the owner of the database, as whom the server connects, and takes from the
+ * tenants' roles what only a superuser can take (revoked.ts).
  */
 export async function migrate(databaseUrl: string, onMessage: (message: string) => void = () => {}): Promise<string[]> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'ax-sync-server migrate' });
@@ -22,6 +24,8 @@ export async function migrate(databaseUrl: string, onMessage: (message: string) 
       log: onMessage,
     });
     await client.query(HAND_OVER);
+    const { rows } = await client.query('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
+    if (rows[0]?.rolsuper === true) await client.query(REVOKE);
     return done.map(({ name }) => name);
   } finally {
     await client.end();

@@ -84,6 +84,43 @@ test.each([
   await start();
 });
 
+test('serve refuses roles that may call what stops other tenants, unless that is accepted; migrate by an administrator mends it', async () => {
+  await admin.query('GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO PUBLIC');
+  await expect(start()).rejects.toThrow(
+    /puede llamar a pg_advisory_lock\(bigint\).*ax-sync-server migrate como administrador/,
+  );
+  const env = { DATABASE_URL: scratch.url, LOG_LEVEL: 'silent', ACCEPT_UNREVOKED_FUNCTIONS: 'true' };
+  await (await buildApp(loadConfig(env))).close();
+  await migrate(scratch.adminUrl);
+  await start();
+});
+
+/**
+ * What PostgreSQL itself lets everybody call that is more than a computation, and why a tenant may: it looks at what the catalogue
+ * shows everybody; it needs a right on an object; it is checked within (own role, superuser); it holds the tenant's own connection.
+ */
+const HARMLESS = [
+  /^(amvalidate|array_(sample|shuffle)|random(_normal)?|gen_random_uuid|uuidv[47]|clock_timestamp|timeofday|current_query|statement_timestamp)$/,
+  /^pg_(sleep|sleep_for|sleep_until|jit_available|is_in_recovery|get_wal_resource_managers|available_wal_summaries)$/,
+  /^pg_(stat_|control_|current_|last_|get_wal_|get_wait_events|get_multixact|wal_summary|collation_actual|database_collation)/,
+  /^pg_(is_wal_replay_paused|lock_status|prepared_xact|xact_|xact_status|notification_queue_usage|get_aios|get_loaded_modules)/,
+  /^pg_((database|tablespace|relation|table|indexes|total_relation)_size|partition_(tree|ancestors)|(safe_snapshot_)?blocking_pids|isolation_test_session_is_blocked)$/,
+  /^(nextval|setval|currval|lastval|currtid2?|pg_sequence_last_value|pg_get_sequence_data|brin_|gin_clean|pg_(clear|restore)_(relation|attribute)_stats)/,
+  /^(pg_(cancel|terminate)_backend|pg_extension_config_dump|pg_nextoid|pg_import_system_collations|pg_stop_making_pinned_objects|binary_upgrade_.*)$/,
+  /^pg_(create|drop|copy)_.*replication_slot$|^pg_(logical_slot_|replication_slot_advance|sync_replication_slots|ls_|log_standby)/,
+  /^(query|cursor)_to_xml|^ts_(stat|rewrite)$|^txid_status$|^plpgsql_/,
+];
+
+test('what a tenant may call of PostgreSQL, beyond computations, has been looked at', async () => {
+  const { rows } = await admin.query<{ proname: string }>(`
+    SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND provolatile = 'v'
+      AND prokind IN ('f', 'p') AND prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype, 'internal'::regtype)
+      AND NOT 'internal'::regtype = ANY (proargtypes)
+      AND (has_function_privilege('ax_sync_tenant', oid, 'EXECUTE') OR has_function_privilege('ax_sync_consulta', oid, 'EXECUTE'))`);
+  const unknown = rows.map(({ proname }) => proname).filter((name) => !HARMLESS.some((names) => names.test(name)));
+  expect(unknown.sort()).toEqual([]);
+});
+
 test.each([
   'ALTER FUNCTION sync_ejecutar(text) SECURITY INVOKER',
   'GRANT EXECUTE ON FUNCTION sync_ejecutar(text) TO ax_sync_tenant',

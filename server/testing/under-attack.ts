@@ -23,6 +23,8 @@ export interface ServerUnderAttack {
   /** Runs `attack`, and meanwhile the victim's requests. */
   measure(victim: string, attack: (signal: AbortSignal) => Promise<unknown>): Promise<Measured>;
   restart(): Promise<void>;
+  /** What a server does when it starts: rejects when that takes longer than `signal` lets it. */
+  migrate(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -135,6 +137,12 @@ export async function startServerUnderAttack(
       } finally {
         over.abort();
       }
+    },
+    migrate: async (signal) => {
+      const late = once(signal, 'abort').then(() => {
+        throw new Error('the migration waits');
+      });
+      await Promise.race([migrate(scratch.url), late]);
     },
     restart: async () => {
       await stop(running.child);
