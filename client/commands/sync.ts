@@ -11,7 +11,7 @@ import { describeError } from '../describe-error.ts';
 import type { ExitReason } from '../exit-codes.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
 import { Bandwidth } from '../http/bandwidth.ts';
-import { type History, lastRows, type RunRecord, readHistory, writeHistory } from '../log/history.ts';
+import { type History, lastRetained, lastRows, type RunRecord, readHistory, writeHistory } from '../log/history.ts';
 import { Journal } from '../log/journal.ts';
 import { type Log, type LogEcho, withLog } from '../log/log.ts';
 import type { Progress } from '../log/progress.ts';
@@ -162,6 +162,7 @@ async function runLocked(
     },
     ...{ journal, log, progress, policy, signal },
     lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
+    lastRetained: (direccion: Direccion, tabla: string) => lastRetained(history, direccion, tabla),
   };
   const summary = await runTables(context, tables, options).finally(() => pool.close());
   await keepPins({ folder, password }, context.sensitivePins, sensitivePins, log);

@@ -246,7 +246,10 @@ export class Backend {
    * does no harm. Throws SyncError RUTA_DESCONOCIDA: a backend that knows no bajas retenidas.
    */
   async reportBajas(report: ReportBajas, signal: AbortSignal): Promise<ReportBajasResponse> {
-    return (await this.#postJson(paths.bajas(this.#options.tenant), report, { signal })) as ReportBajasResponse;
+    return (await this.#postJson(paths.bajas(this.#options.tenant), report, {
+      signal,
+      headers: this.#agent(),
+    })) as ReportBajasResponse;
   }
 
   async fetchStatus(signal: AbortSignal): Promise<StatusResponse> {

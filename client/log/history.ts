@@ -101,6 +101,12 @@ export function lastRows({ tablas }: History, direccion: Direccion, tabla: strin
   return tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla)?.exitosa?.filas;
 }
 
+/** Whether the table's last run left bajas retenidas. */
+export function lastRetained({ tablas }: History, direccion: Direccion, tabla: string): boolean {
+  const last = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla);
+  return (last?.ultima.bajasRetenidas ?? 0) > 0;
+}
+
 function keyOf({ direccion, tabla }: TableRun): string {
   return `${direccion} ${tabla}`;
 }

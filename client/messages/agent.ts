@@ -189,6 +189,13 @@ export const agentMessages = {
       'La columna «{columna}» de {tabla} es {tipo} en la descarga y {destino} en la tabla: SQL Server haría de ella otra cosa.',
     action: 'Iguale los tipos en schema.columns, en la consulta o en la tabla. No se ha cambiado nada.',
   },
+  GUARDA_SIN_EFECTO: {
+    kind: 'configuracion',
+    message:
+      'El post_process de {tabla} quitó o desactivó {bajas} de {total} filas y las confirmó él mismo (COMMIT): no se pudieron retener.',
+    action:
+      'Revise la tabla de destino, y quite COMMIT y ROLLBACK de post_process: se ejecuta en una transacción del agente.',
+  },
   CLAVES_IGUALES: {
     kind: 'configuracion',
     message: 'Dos filas de la descarga tienen la misma clave ({clave}) para {tabla}: «{una}» y «{otra}».',

@@ -49,6 +49,8 @@ export interface RunContext {
   progress: Progress;
   /** Rows of the table's last good run, where there was one. */
   lastRows(direccion: Direccion, tabla: string): number | undefined;
+  /** Whether the table's last run left bajas retenidas. */
+  lastRetained(direccion: Direccion, tabla: string): boolean;
   /** How patient this run is. */
   policy: RetryPolicy;
   signal: AbortSignal;

@@ -1,4 +1,5 @@
 import { isPhaseAt, type TablaBajada } from '../../protocol/config.ts';
+import { agentError } from '../agent-error.ts';
 import { describeError } from '../describe-error.ts';
 import { isRetryable, withRetries } from '../retry.ts';
 import { type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
@@ -17,9 +18,11 @@ import {
   runPhaseAtBackend,
   runPhaseAtSqlServer,
 } from './phases.ts';
+import { isApproved, tellApplied, tellNone } from './retained-download.ts';
 import { decryptRows, sensitiveColumnsOf } from './sensitive.ts';
 import { Origins } from './sensitive-pins.ts';
 import { builtInUpdate, columnsOf, fillNames, keyNames, makeTempName } from './target.ts';
+import { RetainedBajas, TargetGuard } from './target-guard.ts';
 
 /**
  * Downloads one table: pre_process, its rows into `#temp_<tabla>_<n>`, post_process (or the built-in update) in one
@@ -52,7 +55,7 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
       { direccion: 'download', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'destino' },
       () => loadRows(context, db, tabla),
     );
-    await updateTarget(context, db, tabla, loaded);
+    if (!(await updateTarget(context, db, tabla, loaded))) return loaded.rows;
     context.learn((pins) => loaded.origins.learnInto(pins));
     if (loaded.origins.old > 0) {
       log.warn(
@@ -71,6 +74,8 @@ interface LoadedRows {
   columns: readonly BulkColumn[];
   /** Of the primaryKey. */
   keys: readonly KeyColumn[];
+  target: TableColumns | undefined;
+  builtIn: boolean;
   rows: number;
   /** Of sensitive values. */
   origins: Origins;
@@ -134,7 +139,7 @@ async function loadOnce(
       // Of two rows with one key the update would take either. SQL of the customer's own may well choose.
       const equal = builtIn ? await findEqualKeys(db, { tabla: tabla.nombre, temp, keys }, { signal }) : undefined;
       if (equal !== undefined) throw equal;
-      return { temp, columns, keys, rows, bytes, origins };
+      return { temp, columns, keys, target, builtIn, rows, bytes, origins };
     } catch (error) {
       await db.execute(`DROP TABLE ${temp}`, { signal }).catch(() => {
         // It goes with the connection; the first error is the one to tell.
@@ -177,16 +182,19 @@ async function createTargetIfMissing(
 /** A unique index, a unique constraint, and MERGE, which were given one key twice. */
 const DUPLICATES = new Set([2601, 2627, 8672]);
 
-/** Of the built-in update, whatever a pre_process left: what does not fit is an error, and no statement stops halfway. */
-const UPDATE_OPTIONS = 'SET ANSI_WARNINGS ON; SET ROWCOUNT 0';
+/** Of the built-in update, whatever a pre_process left: what does not fit is an error. */
+const UPDATE_OPTIONS = 'SET ANSI_WARNINGS ON';
 
-/** Runs post_process, or the built-in update where none is configured at SQL Server, in one transaction. */
+/**
+ * Runs post_process, or the built-in update where none is configured at SQL Server, in one transaction. Answers whether the target is
+ * updated: false where the guard holds the update back.
+ */
 async function updateTarget(
   context: SyncContext,
   db: SqlServer,
   tabla: TablaBajada,
   loaded: LoadedRows,
-): Promise<void> {
+): Promise<boolean> {
   const { signal } = context;
   const configured = tabla.post_process;
   const statements = isPhaseAt(configured, 'download', 'destino')
@@ -194,7 +202,7 @@ async function updateTarget(
     : [UPDATE_OPTIONS, ...builtInUpdate(tabla, loaded.columns, loaded.temp)];
   const place = { direccion: 'download', tabla: tabla.nombre, fase: 'post_process', ejecutadoEn: 'destino' } as const;
   context.progress.waiting(() => 'post_process en SQL Server');
-  await recordPhase(context, place, async () => {
+  return recordPhase(context, place, async () => {
     // An error in the middle of the SQL rolls the whole of it back.
     await db.execute('SET XACT_ABORT ON', { signal });
     const update = async () => {
@@ -202,11 +210,36 @@ async function updateTarget(
       for (const sql of statements) affected += (await db.execute(sql, { signal })).rowsAffected;
       return affected;
     };
-    const rows = await retryDeadlocks(context, tabla.nombre, () => db.transaction(update)).catch(async (cause) => {
-      if (!(cause instanceof SqlServerError && DUPLICATES.has(cause.number ?? 0))) throw cause;
-      throw (await findEqualKeys(db, { tabla: tabla.nombre, ...loaded }, { signal, cause })) ?? cause;
+    const guard = await TargetGuard.open(db, { tabla, ...loaded }, signal);
+    const attempt = (approved?: number) =>
+      retryDeadlocks(context, tabla.nombre, () => db.transaction(() => guard.watch(update, approved))).catch(
+        async (cause) => {
+          if (!(cause instanceof SqlServerError && DUPLICATES.has(cause.number ?? 0))) throw cause;
+          throw (await findEqualKeys(db, { ...loaded, tabla: tabla.nombre }, { signal, cause })) ?? cause;
+        },
+      );
+    const updated = (rows: number) => ({
+      value: true,
+      rows,
+      message: `Tabla destino actualizada, ${rows} registros afectados`,
     });
-    return { value: undefined, rows, message: `Tabla destino actualizada, ${rows} registros afectados` };
+    try {
+      const done = updated(await attempt());
+      if (context.lastRetained('download', tabla.nombre)) await tellNone(context, tabla.nombre);
+      return done;
+    } catch (error) {
+      if (!(error instanceof RetainedBajas)) throw error;
+      const { bajas, total } = error.found;
+      if (!(await guard.isAsBefore())) throw agentError('GUARDA_SIN_EFECTO', { tabla: tabla.nombre, bajas, total });
+      const report = await guard.describe(error.found);
+      if (await isApproved(context, report)) {
+        const done = updated(await attempt(bajas));
+        await tellApplied(context, report);
+        return done;
+      }
+      const message = `Tabla destino sin cambios: ${bajas} bajas retenidas de ${total} filas`;
+      return { value: false, rows: 0, message, estado: 'parcial', metadata: { bajasRetenidas: bajas } };
+    }
   });
 }
 
