@@ -277,7 +277,7 @@ test('a reader that goes, or that stops reading, gives its connection back', asy
   idle.destroy();
 });
 
-describe.concurrent('where PostgreSQL has a second and a half for a query', () => {
+describe.concurrent('where PostgreSQL has three seconds for a query', () => {
   let hurried: TestServer;
   beforeAll(async () => {
     const query = "SELECT g AS x, pg_sleep(0.01) IS NULL AS y, repeat('x', 20000) AS z FROM generate_series(1, 1000) g";
@@ -286,13 +286,18 @@ describe.concurrent('where PostgreSQL has a second and a half for a query', () =
       tables: {
         tablasBajada: [...tables.tablasBajada, sql('lenta', query), sql('lenta_tambien', query), sql('anchas', wide)],
       },
-      settings: { SQL_TIMEOUT_MS: 1500 },
+      settings: { SQL_TIMEOUT_MS: 3000, TRANSFER_IDLE_MS: 3000 },
     });
   });
   afterAll(() => hurried?.close());
 
-  /** The body, as much of it as comes, a mebibyte every 200 ms. */
-  async function readSlowly(tabla: string, accept: string): Promise<string> {
+  /** The body, as much of it as comes, `pauseMs` after each `bytes`; after `fastAfterMs` as fast as it comes. */
+  async function readSlowly(
+    tabla: string,
+    accept: string,
+    { bytes = 1024 * 1024, pauseMs = 400, fastAfterMs = Infinity } = {},
+  ): Promise<string> {
+    const started = performance.now();
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const request = httpRequest(`${hurried.url}${API_PREFIX}/download/acme-001?tabla=${tabla}`, {
         headers: { [headers.tenant]: hurried.tenant, [headers.apiKey]: hurried.key, accept },
@@ -304,9 +309,9 @@ describe.concurrent('where PostgreSQL has a second and a half for a query', () =
     for await (const piece of answer as AsyncIterable<Buffer>) {
       pieces.push(piece);
       unpaid += piece.length;
-      if (unpaid < 1024 * 1024) continue;
+      if (unpaid < bytes || performance.now() - started > fastAfterMs) continue;
       unpaid = 0;
-      await sleep(200);
+      await sleep(pauseMs);
     }
     return Buffer.concat(pieces).toString();
   }
@@ -316,11 +321,16 @@ describe.concurrent('where PostgreSQL has a second and a half for a query', () =
     async (accept) => {
       const started = performance.now();
       const text = await readSlowly('anchas', accept);
-      expect(performance.now() - started).toBeGreaterThan(2000);
+      expect(performance.now() - started).toBeGreaterThan(4000);
       if (accept === 'application/json') expect(JSON.parse(text).data).toHaveLength(1000);
       else expect(text.trimEnd().split('\n').at(-1)).toBe('{"$fin":{"filas":1000}}');
     },
   );
+
+  test('a reader that takes a little at a time is not one that takes nothing, whatever the kernel holds of it', async () => {
+    const text = await readSlowly('anchas', mediaTypes.framedNdjson, { bytes: 1, pauseMs: 260, fastAfterMs: 8000 });
+    expect(text.trimEnd().split('\n').at(-1)).toBe('{"$fin":{"filas":1000}}');
+  });
 
   test.each([
     ['lenta', mediaTypes.framedNdjson],

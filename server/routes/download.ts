@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { Type } from '@fastify/type-provider-typebox';
@@ -6,6 +7,7 @@ import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
 import { findDownloadTable } from '../data/configurations.ts';
 import { chooseFormat, openDownload } from '../sync/send.ts';
+import { countUnsent } from '../sync/unsent.ts';
 import { TenantParams } from './params.ts';
 
 const DownloadQuery = Type.Object({ tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }) });
@@ -42,7 +44,7 @@ export const downloadRoutes: Routes = async (app, context) => {
       const download = await openDownload(context, request.tenant, table, format, gone.signal);
       const encoder = makeEncoder(request.headers['accept-encoding']);
       const rows = Readable.from(
-        watchReader(download, context.config.TRANSFER_IDLE_MS, () => reply.raw.destroy()),
+        watchReader(download, context.config.TRANSFER_IDLE_MS, socket, () => reply.raw.destroy()),
         { objectMode: false, highWaterMark: READ_AHEAD_BYTES },
       );
       reply.header('vary', 'accept, accept-encoding').type(mediaTypeOf[format]);
@@ -60,16 +62,44 @@ export const downloadRoutes: Routes = async (app, context) => {
 /** What is read before it is compressed, so that PostgreSQL works on while that is done. */
 const READ_AHEAD_BYTES = 1024 * 1024;
 
-/** Cuts a download that nobody reads: it holds a connection and a snapshot of the database. */
-async function* watchReader<T>(source: AsyncIterable<T>, idleMs: number, cut: () => void): AsyncGenerator<T> {
+/** Cuts a download whose reader takes nothing for `idleMs`: it holds a connection and a snapshot of the database. */
+async function* watchReader<T>(
+  source: AsyncIterable<T>,
+  idleMs: number,
+  socket: Socket,
+  cut: () => void,
+): AsyncGenerator<T> {
   for await (const item of source) {
-    const timer = setTimeout(cut, idleMs);
+    const stop = watchTaking(socket, idleMs, cut);
     try {
       yield item;
     } finally {
-      clearTimeout(timer);
+      stop();
     }
   }
+}
+
+/** Calls `cut` once the peer of `socket` has taken nothing for `idleMs`, or a quarter longer. */
+function watchTaking(socket: Socket, idleMs: number, cut: () => void): () => void {
+  let unsent: number | undefined;
+  let since = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = () => {
+    timer = setTimeout(async () => {
+      const now = await countUnsent(socket);
+      if (timer === undefined) return;
+      if (now !== unsent) {
+        unsent = now;
+        since = performance.now();
+      } else if (performance.now() - since >= idleMs) return cut();
+      arm();
+    }, idleMs / 4);
+  };
+  arm();
+  return () => {
+    clearTimeout(timer);
+    timer = undefined;
+  };
 }
 
 /** Speed over size: the answer is made as it is sent. */
