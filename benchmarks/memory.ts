@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 
 /** Resident memory of a process while it works, and a drawing of several of them. */
 
@@ -31,6 +32,18 @@ export function sampleMemory(pid: number | undefined): { stop(): number[] } {
       return samples;
     },
   };
+}
+
+/** The highest resident memory of a process since `resetPeak`, in bytes; undefined where this is no Linux. */
+export async function readPeak(pid: number | undefined): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const kilobytes = /VmHWM:\s+(\d+) kB/.exec(status)?.[1];
+  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+}
+
+/** Forgets the peak so far; without the right to, it goes on counting. */
+export async function resetPeak(pid: number | undefined): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => {});
 }
 
 const WIDTH = 460;
