@@ -151,6 +151,8 @@ export const ConfigResponseSchema = Type.Object({
   configuracionTablas: Type.Unknown(),
   version: Type.Integer(),
   ultimaModificacion: Type.String(),
+  /** Upload tables whose key is still that of earlier versions (SPEC.md, R2); missing where there are none. */
+  clavesAnteriores: Type.Optional(Type.Array(Type.String())),
 });
 
 export type Fase = Type.Static<typeof FaseSchema>;

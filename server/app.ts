@@ -12,6 +12,7 @@ import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
 import type { Config } from './config.ts';
 import { findAuditGaps } from './data/audit.ts';
+import { listFormerKeys } from './data/former-keys.ts';
 import { readMasterKeys } from './data/master-keys.ts';
 import { agentVersion } from './plugins/agent-version.ts';
 import { auth } from './plugins/auth.ts';
@@ -90,6 +91,10 @@ export async function buildApp(config: Config, destination?: DestinationStream):
     const gaps = await database.withConnection(findAuditGaps);
     if (gaps.length > 0)
       app.log.error({ tablas: gaps }, 'la auditoría no está completa: hay disparadores desactivados');
+    const former = await database.withConnection(listFormerKeys);
+    if (former.length > 0) {
+      app.log.warn({ tablas: former }, 'estas tablas conservan su clave de antes (codigo): config set --claves-nuevas');
+    }
     await sealPasswords(context, app.log);
     await app.register(problems);
     await app.register(metrics, context);

@@ -198,13 +198,25 @@ export function buildCommandLine(args: string[], { loadConfig, print }: Session)
                   requiresArg: true,
                   describe: 'Archivo con las conexiones por su nombre (host, port, database, user, password)',
                 },
+                'claves-nuevas': {
+                  type: 'boolean',
+                  default: false,
+                  describe: 'Las tablas que conservan la clave de una versión anterior pasan a la de primaryKey',
+                },
               })
               .example([
                 ['$0 config set --tenant acme-corp-001 --file tablas.json', 'La comprueba antes de guardarla'],
                 ['$0 config set --tenant acme-corp-001 --conexiones conexiones.json', 'Otras bases de SQL Server'],
               ]),
-          async ({ tenant, file, conexiones }) =>
-            print(await configSet(loadConfig(), tenant, { tables: file, connections: conexiones })),
+          async ({ tenant, file, conexiones, clavesNuevas }) =>
+            print(
+              await configSet(
+                loadConfig(),
+                tenant,
+                { tables: file, connections: conexiones },
+                { newKeys: clavesNuevas },
+              ),
+            ),
         )
         .command(
           'show',

@@ -77,7 +77,11 @@ test('tenant create, key create, config set and config show', async () => {
   const file = join(folder, 'tablas.json');
   await writeFile(file, JSON.stringify(tables));
   const set = await runServer(['config', 'set', '--tenant', tenant, '--file', file], env);
-  expect(set).toMatchObject({ code: 0, stdout: 'Configuración de «acme-001» guardada (versión 2).\n' });
+  expect(set).toMatchObject({
+    code: 0,
+    stdout:
+      'Configuración de «acme-001» guardada (versión 2).\n  «clientes»: la clave es id, o codigo si la consulta lo da en su lugar.\n',
+  });
 
   const shown = await runServer(['config', 'show', '--tenant', tenant], env);
   expect(JSON.parse(shown.stdout)).toMatchObject({ tenantId: tenant, configuracionTablas: tables, version: 2 });

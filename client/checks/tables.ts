@@ -25,6 +25,7 @@ import { assertPinned, guardedNames, pinnedByPlace, settlePins } from '../sync/s
 import { columnsOf, keyNames } from '../sync/target.ts';
 import type { Checklist, Finding } from './checklist.ts';
 import { checkName, describeClock } from './machine.ts';
+import { describeKey } from './row-key.ts';
 
 /** What a run needs of SQL Server and of each table; nothing is changed. */
 
@@ -95,8 +96,9 @@ async function checkSqlServer(
     // A connection for each: a query that is left halfway must not disturb the next check.
     await list.check(`Subida ${tabla.nombre}`, async () => {
       assertPinned(pins, 'upload', tabla, requiresApproval);
-      const sensitive = { dataKey: local.dataKey, guarded: guardedNames(pins, tabla) };
-      return use((db) => checkUpload(db, tabla, sensitive, signal));
+      const former = config.clavesAnteriores?.includes(tabla.nombre) === true;
+      const options = { dataKey: local.dataKey, guarded: guardedNames(pins, tabla), former };
+      return use((db) => checkUpload(db, tabla, options, signal));
     });
     if (thorough) await list.check(`Índices de ${tabla.nombre}`, () => use((db) => checkIndexes(db, tabla, signal)));
   }
@@ -173,7 +175,7 @@ async function checkServerClock(db: SqlServer, signal: AbortSignal): Promise<Fin
 async function checkUpload(
   db: SqlServer,
   tabla: TablaSubida,
-  { dataKey, guarded }: { dataKey: string | undefined; guarded: ReadonlySet<string> },
+  { dataKey, guarded, former }: { dataKey: string | undefined; guarded: ReadonlySet<string>; former: boolean },
   signal: AbortSignal,
 ): Promise<Finding<void>> {
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
@@ -191,9 +193,10 @@ async function checkUpload(
     break;
   }
   const note = columns.length === 0 ? 'la consulta funciona y no da filas' : `la consulta da ${columns.join(', ')}`;
+  const key = await describeKey(db, tabla, columns, { former, parameters, signal });
   const ranges = particion === undefined ? '' : `; se lee por rangos de ${particion.columna}`;
   const encrypted = sensitive === undefined ? '' : `; salen cifradas ${sensitive.names.join(', ')}`;
-  return { value: undefined, note: `${note}${ranges}${encrypted}` };
+  return { value: undefined, note: `${note}${key}${ranges}${encrypted}` };
 }
 
 async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal) {

@@ -48,6 +48,36 @@ test('all in order: a line for each check, and nothing is changed', async () => 
   );
 });
 
+test('which columns are the key is said where it is not plainly codigo; what is ambiguous is refused', async () => {
+  await world.execute(
+    'CREATE TABLE socios (id int NOT NULL PRIMARY KEY, codigo varchar(20) NULL, empresa int NOT NULL)',
+  );
+  const socios = (nombre: string, primaryKey: string | string[], columns: string) => ({
+    ...{ nombre, primaryKey, process: { query: `SELECT ${columns} FROM socios` } },
+  });
+  await world.setTables({
+    tablasSubida: [
+      socios('compuesta', ['empresa', 'codigo'], 'empresa, codigo'),
+      socios('en_su_lugar', 'id', 'id AS codigo, empresa'),
+      socios('propia', 'id', 'id, empresa'),
+      // Without a row SQL Server is asked which columns there are.
+      socios('dudosa', 'id', 'id, Codigo'),
+    ],
+  });
+  const { reason, lines } = await check();
+  expect(reason).toBe('error');
+  expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida compuesta: .*; clave: empresa, codigo$/));
+  expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida en_su_lugar: .*; clave: codigo, en el lugar de id$/));
+  expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida propia: .*; clave: id$/));
+  expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida dudosa: .*«codigo» y además «id».*\[CLAVE_DUDOSA\]/));
+  await world.execute("INSERT INTO socios VALUES (1, 'a', 1)");
+  expect((await check()).lines).toContainEqual(expect.stringMatching(/^✖ Subida dudosa: .*\[CLAVE_DUDOSA\]/));
+  await world.backend.sql.query(`INSERT INTO sync_claves_anteriores VALUES ('acme-001', 'dudosa', '"id"')`);
+  expect((await check()).lines).toContainEqual(
+    expect.stringMatching(/^✔ Subida dudosa: .*; clave: la de antes, codigo/),
+  );
+});
+
 test('each fault is a line with what to do, and the other checks still run', async () => {
   await world.execute('CREATE TABLE cuentas_viejas (codigo varchar(20) NOT NULL)');
   const wider = [...cuentas.schema.columns, { name: 'nombre', type: 'VARCHAR(200)' }];

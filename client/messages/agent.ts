@@ -133,6 +133,13 @@ export const agentMessages = {
     message: 'La configuración del tenant «{tenant}» en el backend no es válida:\n{campos}',
     action: 'Pida al administrador que corrija esos campos.',
   },
+  CLAVE_DUDOSA: {
+    kind: 'configuracion',
+    message:
+      'La consulta de «{tabla}» da «codigo» y además «{columna}», que es su primaryKey: no se sabe cuál es la clave.',
+    action:
+      'Pida al administrador que ponga primaryKey: "codigo", si esa es la clave, o que dé a la columna «codigo» otro nombre en la consulta.',
+  },
   CONEXION_DESCONOCIDA: {
     kind: 'configuracion',
     message: 'La conexión «{nombre}» no está en la configuración del tenant «{tenant}».',

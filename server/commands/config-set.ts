@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Conexiones, ConfiguracionTablas } from '../../protocol/config.ts';
+import { type Conexiones, type ConfiguracionTablas, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
 import {
   type ConfigProblem,
   findConfigProblems,
@@ -7,9 +7,11 @@ import {
   findUnknownConnections,
 } from '../../protocol/config-problems.ts';
 import type { Config } from '../config.ts';
-import { readTables, updateConfiguration } from '../data/configurations.ts';
+import { type Configuration, readTables, updateConfiguration } from '../data/configurations.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../data/connections.ts';
+import { findFormerKeys, isCodigo, keepFormerKeys } from '../data/former-keys.ts';
 import { readMasterKeys } from '../data/master-keys.ts';
+import type { Connection } from '../postgres/pool.ts';
 import { MASK } from './config-show.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
@@ -21,6 +23,7 @@ export async function configSet(
   config: Config,
   tenant: string,
   files: { tables?: string | undefined; connections?: string | undefined },
+  { newKeys = false }: { newKeys?: boolean } = {},
 ): Promise<string> {
   if (files.tables === undefined && files.connections === undefined) {
     throw new CommandError('falta --file, --conexiones o ambos');
@@ -28,8 +31,9 @@ export async function configSet(
   const tables = files.tables && ((await readJson(files.tables, findConfigProblems)) as ConfiguracionTablas);
   const given = files.connections && ((await readJson(files.connections, findConnectionProblems)) as Conexiones);
   const keys = readMasterKeys(config);
-  const version = await withDatabase(config, (connection) =>
-    updateConfiguration(connection, tenant, (current) => {
+  let keyLines: string[] = [];
+  const version = await withDatabase(config, (connection) => {
+    const change = (current: Configuration) => {
       const stored = readConnections(current);
       const connections = given
         ? mapPasswords(given, (password, name) => {
@@ -44,10 +48,36 @@ export async function configSet(
       const names = Object.keys(connections ?? stored);
       refuse(findUnknownConnections(tables || readTables(current), names), files.tables ?? files.connections!);
       return { ...(tables && { tables }), ...(connections && { connections }) };
-    }),
-  );
+    };
+    return updateConfiguration(connection, tenant, change, async (stored) => {
+      if (stored !== undefined) keyLines = await settleKeys(connection, tenant, stored.tablasSubida ?? [], newKeys);
+    });
+  });
   if (version === undefined) throw new CommandError(`el tenant «${tenant}» no existe`);
-  return `Configuración de «${tenant}» guardada (versión ${version}).`;
+  return [`Configuración de «${tenant}» guardada (versión ${version}).`, ...keyLines].join('\n');
+}
+
+/** Says of each upload table whose key is not plainly `codigo` what it is; with `newKeys` none keeps that of earlier versions. */
+async function settleKeys(
+  connection: Connection,
+  tenant: string,
+  tablas: readonly TablaSubida[],
+  newKeys: boolean,
+): Promise<string[]> {
+  const former = await findFormerKeys(connection, tenant, tablas);
+  await keepFormerKeys(connection, tenant, newKeys ? [] : former, newKeys ? former : []);
+  return tablas.flatMap((tabla) => {
+    const columns = primaryKeyOf(tabla);
+    if (isCodigo(columns)) return [];
+    const named = columns.join(', ');
+    const now =
+      columns.length > 1 ? `la clave son ${named}` : `la clave es ${named}, o codigo si la consulta lo da en su lugar`;
+    if (!former.includes(tabla.nombre)) return [`  «${tabla.nombre}»: ${now}.`];
+    if (newKeys) return [`  «${tabla.nombre}»: desde ahora ${now}. Sube entera, y las claves de antes son bajas.`];
+    return [
+      `  «${tabla.nombre}»: conserva la clave de antes, codigo donde la fila lo tenga. Con --claves-nuevas, ${now}.`,
+    ];
+  });
 }
 
 async function readJson(file: string, findProblems: (value: unknown) => ConfigProblem[]): Promise<unknown> {

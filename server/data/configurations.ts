@@ -71,12 +71,14 @@ export async function createConfiguration(connection: Connection, tenant: NewTen
 
 /**
  * Replaces the tables of a tenant, its connections or both, by what `change` makes of what there is; nobody changes them
- * meanwhile. The new version, or undefined when there is no such tenant. Throws what `change` throws.
+ * meanwhile; `finish` does what belongs to it, in the same transaction. The new version, or undefined when there is no such tenant.
+ * Throws what `change` and `finish` throw.
  */
 export function updateConfiguration(
   connection: Connection,
   tenant: string,
   change: (current: Configuration) => { tables?: ConfiguracionTablas; connections?: Conexiones },
+  finish: (tables: ConfiguracionTablas | undefined) => Promise<void> = async () => {},
 ): Promise<number | undefined> {
   return inTransaction(connection, async () => {
     await connection.query('SELECT FROM sync_configurations WHERE "tenantId" = $1 FOR UPDATE', [tenant]);
@@ -89,6 +91,7 @@ export function updateConfiguration(
        WHERE "tenantId" = $1 RETURNING version`,
       [tenant, tables && JSON.stringify(tables), connections && JSON.stringify(connections)],
     );
+    await finish(tables);
     return rows[0]?.version;
   });
 }

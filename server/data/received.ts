@@ -3,6 +3,7 @@ import { SyncError } from '../../protocol/errors.ts';
 import { quoteLiteral, quoteName } from '../postgres/copy.ts';
 import { keyAmbiguous, keyMissing } from '../postgres/errors.ts';
 import type { Connection } from '../postgres/pool.ts';
+import { isCodigo, keepsFormerKey } from './former-keys.ts';
 
 /**
  * Where received lines wait for their merge: `doc jsonb`, in a table that only one upload writes.
@@ -53,23 +54,9 @@ export function rowKeyOf(tabla: TablaSubida, { former = false } = {}): RowKey {
   return { key: codigoFirst, ambiguous: { campo, when }, dropped: asCodigo };
 }
 
-function isCodigo(columns: readonly string[]): boolean {
-  return columns.length === 0 || (columns.length === 1 && columns[0] === 'codigo');
-}
-
 /** The same, as it is for this tenant: a table that had rows under the former rule keeps it (sync_claves_anteriores). */
 export async function findRowKey(connection: Connection, tenant: string, tabla: TablaSubida): Promise<RowKey> {
   return rowKeyOf(tabla, { former: await keepsFormerKey(connection, tenant, tabla) });
-}
-
-/** Whether `codigo` wins over the table's primaryKey, as in earlier versions. */
-export async function keepsFormerKey(connection: Connection, tenant: string, tabla: TablaSubida): Promise<boolean> {
-  if (isCodigo(primaryKeyOf(tabla))) return false;
-  const { rowCount } = await connection.query(
-    'SELECT FROM sync_claves_anteriores WHERE "tenantId" = $1 AND tabla = $2 AND "primaryKey" = $3',
-    [tenant, tabla.nombre, JSON.stringify(tabla.primaryKey)],
-  );
-  return rowCount === 1;
 }
 
 /** The connection's temporary table, empty, its line numbers set to 1. */

@@ -1,0 +1,46 @@
+import { primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
+import { agentError } from '../agent-error.ts';
+import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
+import { describeResult } from '../sqlserver/range-key.ts';
+
+/**
+ * Which columns the key of an upload's rows is (protocol/SPEC.md, R2), said where it is not plainly `codigo`; where the query gave no
+ * row (no `columns`) SQL Server is asked which it has. `former`: the table keeps the key of earlier versions.
+ *
+ * Throws AgentError CLAVE_DUDOSA for a query that gives two, SqlServerError.
+ */
+export async function describeKey(
+  db: SqlServer,
+  tabla: TablaSubida,
+  columns: readonly string[],
+  { former, parameters, signal }: { former: boolean; parameters: SqlParameter[]; signal: AbortSignal },
+): Promise<string> {
+  const key = primaryKeyOf(tabla);
+  const [column = 'codigo'] = key;
+  if (key.length < 2 && column === 'codigo') return '';
+  if (former) return '; clave: la de antes, codigo donde la fila lo tenga';
+  if (key.length > 1) return `; clave: ${key.join(', ')}`;
+  const known = columns.length > 0 ? columns : await columnsOf(db, tabla.process.query, parameters, signal);
+  const has = (name: string) => known.some((one) => one.toLowerCase() === name.toLowerCase());
+  if (!has('codigo')) return `; clave: ${column}`;
+  if (column.toLowerCase() !== 'codigo' && has(column)) {
+    throw agentError('CLAVE_DUDOSA', { tabla: tabla.nombre, columna: column });
+  }
+  return `; clave: codigo, en el lugar de ${column}`;
+}
+
+/** None where SQL Server does not describe the query (#temp tables, several statements). */
+async function columnsOf(
+  db: SqlServer,
+  query: string,
+  parameters: SqlParameter[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  try {
+    const described = await describeResult(db, query, parameters, signal);
+    return described.flatMap(({ name, is_hidden }) => (is_hidden || name === null ? [] : [name]));
+  } catch (error) {
+    if (error instanceof SqlServerError && !error.retryable) return [];
+    throw error;
+  }
+}
