@@ -20,6 +20,11 @@ export interface ExecuteOptions {
   signal?: AbortSignal;
 }
 
+export interface QueryOptions extends ExecuteOptions {
+  /** It may work in silence as long as a batch (executeTimeoutMs): it goes through all rows of a table. */
+  isLong?: boolean;
+}
+
 const QUERY_MAX_ROWS = 10_000;
 
 /**
@@ -79,7 +84,10 @@ export class SqlServer {
    * The rows of a small result, as tedious gives their values: no use for decimals, dates or anything that must be
    * exact. Of several result sets all rows. Over 10,000 rows it throws RESULTADO_GRANDE.
    */
-  async query(sql: string, { parameters = [], signal }: ExecuteOptions = {}): Promise<Record<string, unknown>[]> {
+  async query(
+    sql: string,
+    { parameters = [], signal, isLong = false }: QueryOptions = {},
+  ): Promise<Record<string, unknown>[]> {
     const session = this.#session;
     const rows: Record<string, unknown>[] = [];
     let tooMany = false;
@@ -94,7 +102,10 @@ export class SqlServer {
       return sendRequest(session.connection, request);
     };
     try {
-      await session.perform(start, { signal, watch: session.watch(session.stallTimeoutMs) });
+      await session.perform(start, {
+        signal,
+        watch: session.watch(isLong ? session.executeTimeoutMs : session.stallTimeoutMs),
+      });
     } catch (error) {
       if (!tooMany) throw error;
       throw sqlServerError('RESULTADO_GRANDE', { filas: QUERY_MAX_ROWS });

@@ -1,4 +1,4 @@
-import { isPhaseAt, type TablaBajada } from '../../protocol/config.ts';
+import { isPhaseAt, primaryKeyOf, type TablaBajada } from '../../protocol/config.ts';
 import { agentError } from '../agent-error.ts';
 import { describeError } from '../describe-error.ts';
 import { isRetryable, withRetries } from '../retry.ts';
@@ -114,11 +114,7 @@ async function loadOnce(
     const builtIn = !isPhaseAt(tabla.post_process, 'download', 'destino');
     const target = await describeTarget(context, db, tabla);
     const columns = landingColumns(tabla, wanted, target, { builtIn, databasePage: db.databasePage });
-    const keys = keyNames(tabla, columns).map((name) => {
-      const { type } = columns.find((column) => column.name === name)!;
-      // What is ours lies in #temp with the target's collation already.
-      return { name, type, collation: builtIn ? undefined : target?.get(name.toLowerCase())?.collation };
-    });
+    const keys = keyColumnsOf(tabla, columns, target, { builtIn });
     const temp = makeTempName(tabla.nombre);
     await db.execute(createTempTableSql(temp, columns), { signal });
     let bytes = 0;
@@ -149,6 +145,21 @@ async function loadOnce(
   } finally {
     await lines.return(undefined);
   }
+}
+
+/** The key's columns in `#temp`; none where a post_process is given a primaryKey that the download has not got. */
+function keyColumnsOf(
+  tabla: TablaBajada,
+  columns: readonly BulkColumn[],
+  target: TableColumns | undefined,
+  { builtIn }: { builtIn: boolean },
+): KeyColumn[] {
+  const found = primaryKeyOf(tabla).map((key) => columns.find(({ name }) => name.toLowerCase() === key.toLowerCase()));
+  if (!found.every((column) => column !== undefined)) return [];
+  return found.map(({ name, type }) => {
+    // What is ours lies in #temp with the target's collation already.
+    return { name, type, collation: builtIn ? undefined : target?.get(name.toLowerCase())?.collation };
+  });
 }
 
 /** Undefined where SQL of the customer's own does the update and this login may not read the target. */

@@ -28,7 +28,7 @@ export async function findEqualKeys(
   const shown = keys.map((key, index) => `${textOf(key)} AS v${index}`).join(', ');
   const same = compared.map((key, index) => `s.${key} = d.k${index}`).join(' AND ');
   const sql = `SELECT TOP (2) ${shown} FROM ${temp} AS s INNER JOIN (${twice}) AS d ON ${same}`;
-  const rows = await db.query(sql, { signal });
+  const rows = await db.query(sql, { signal, isLong: true });
   if (rows.length < 2) return undefined;
   const [una, otra] = rows.map((row) => keys.map((_, index) => String(row[`v${index}`])).join(', '));
   const clave = keys.map(({ name }) => name).join(', ');

@@ -1,6 +1,7 @@
 import type { TablaBajada } from '../../protocol/config.ts';
 import { formatSqlType, type SqlTypeName, type SqlTypeSpec } from '../../protocol/sql-types.ts';
 import { agentError } from '../agent-error.ts';
+import { isMultiByte } from '../sqlserver/bulk/column-codec.ts';
 import type { BulkColumn } from '../sqlserver/ddl.ts';
 import type { TableColumn, TableColumns } from '../sqlserver/table-columns.ts';
 import { keyNames } from './target.ts';
@@ -54,9 +55,8 @@ function hasCodePage({ name }: SqlTypeSpec): boolean {
 
 /** As the schema says it, for SQL of the customer's own. */
 function checked(column: BulkColumn, { type, codePage }: TableColumn): BulkColumn {
-  if (type === undefined || families[type.name] !== families[column.type.name] || holds(type, column.type)) {
-    return withPage(column, codePage);
-  }
+  if (type === undefined || families[type.name] !== families[column.type.name]) return withPage(column, codePage);
+  if (holds(type, column.type) && !isMultiByte(codePage)) return withPage(column, codePage);
   return withPage({ ...column, also: type, target: type }, codePage);
 }
 

@@ -145,13 +145,13 @@ export class TargetGuard {
   async #count(): Promise<Counts> {
     const active = this.#active === undefined ? '*' : `CASE WHEN ${this.#active} THEN 1 END`;
     const sql = `SELECT COUNT_BIG(*) AS total, COUNT_BIG(${active}) AS activas FROM ${this.#table} AS t`;
-    const [row] = await this.#db.query(sql, { signal: this.#signal });
+    const [row] = await this.#db.query(sql, { signal: this.#signal, isLong: true });
     return { total: Number(row?.total), active: Number(row?.activas) };
   }
 
   async #countAbsent(absent: string): Promise<number> {
     const sql = `SELECT COUNT_BIG(*) AS n FROM ${this.#table} AS t WHERE ${absent}`;
-    const [row] = await this.#db.query(sql, { signal: this.#signal });
+    const [row] = await this.#db.query(sql, { signal: this.#signal, isLong: true });
     return Number(row?.n);
   }
 

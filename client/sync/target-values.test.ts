@@ -234,3 +234,11 @@ test.each([
     expect(rows.map(({ v }) => v)).toEqual(['1.5', '12345678901234567890.123456', 'texto']);
   },
 );
+
+test('a post_process may be given a primaryKey that the download has not got', async () => {
+  await world.execute('CREATE TABLE destino (id INT NULL, codigo VARCHAR(20), valor NVARCHAR(50))');
+  await world.setTables({ tablasBajada: [conTexto({ ...own, primaryKey: 'id' })] });
+  await store('cosa', [['a', '{"valor": "x"}']]);
+  const { reason, log } = await world.sync();
+  expect(reason, log).toBe('exitoso');
+});

@@ -29,8 +29,7 @@ type Check = (value: string | boolean) => void;
 /** Of char and varchar `length` counts bytes: as many as characters, but for the pages with characters of several. */
 function byteCheck({ name, length }: SqlTypeSpec, codePage: string | undefined): Check | undefined {
   if ((name !== 'char' && name !== 'varchar') || typeof length !== 'number' || codePage === undefined) return undefined;
-  if (/^(CP125\d|CP874|CP\d{3})$/.test(codePage) && !/^CP9(32|36|49|50)$/.test(codePage)) return undefined;
-  if (!iconv.encodingExists(codePage)) return undefined;
+  if (!isMultiByte(codePage)) return undefined;
   return (value) => {
     const text = String(value);
     if (text.length * 4 <= length) return;
@@ -38,6 +37,11 @@ function byteCheck({ name, length }: SqlTypeSpec, codePage: string | undefined):
     if (bytes > length)
       throw new UnfitValue(`ocupa ${bytes} bytes en la página de códigos ${codePage} y caben ${length}`);
   };
+}
+
+/** Whether a code page, as tedious names it, has characters of several bytes. */
+export function isMultiByte(codePage: string | undefined): boolean {
+  return codePage === 'utf-8' || /^CP9(32|36|49|50)$/.test(codePage ?? '');
 }
 
 /** What a value becomes once more: SQL Server adds a date to a time of day. */
