@@ -23,8 +23,14 @@ export class AgentError extends Error {
   /** Whether the same thing may succeed when it is done again, unchanged. */
   readonly retryable: boolean;
 
-  constructor(code: MessageCode, values: Readonly<Record<string, string | number>>, cause?: unknown) {
-    const { kind, message, action, retryable = false }: Message = messages[code];
+  /** `retryable`: in the place of what the catalogue says. */
+  constructor(
+    code: MessageCode,
+    values: Readonly<Record<string, string | number>>,
+    cause?: unknown,
+    retryable: boolean = (messages[code] as Message).retryable ?? false,
+  ) {
+    const { kind, message, action }: Message = messages[code];
     super(fill(message, values), cause === undefined ? {} : { cause });
     this.name = 'AgentError';
     this.code = code;

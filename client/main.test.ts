@@ -77,7 +77,7 @@ async function startBackend(texts: { base?: string; tabla?: string; detail?: str
     if (request.url?.startsWith('/api/sync/status/') && texts.detail !== undefined) {
       return answer(400, { success: false, code: 'CUERPO_INVALIDO', detail: texts.detail });
     }
-    if (request.headers['if-none-match'] === '"4"') return response.writeHead(304).end();
+    if (request.headers['if-none-match'] === '"4"') return response.writeHead(304, { etag: '"4"' }).end();
     return answer(200, config);
   });
   await new Promise<void>((done) => server!.listen(0, '127.0.0.1', done));

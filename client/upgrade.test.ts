@@ -287,7 +287,7 @@ test('a backend that wants a newer agent, before a run or amid it: not asked aga
 test('a backend that is newer: fields in its answers that the agent does not know are passed over, and a code is no crash', async () => {
   const answers: Record<string, [number, object]> = {
     '/api/sync/health': [200, { success: true, status: 'ok', region: 'sur' }],
-    '/api/sync/logs/t': [200, { success: true, guardados: 0, cola: 'rápida' }],
+    '/api/sync/logs/t': [200, { success: true, logsInsertados: 0, cola: 'rápida' }],
     '/api/sync/config/t': [409, { success: false, code: 'CODIGO_DE_MANANA', detail: 'Otra cosa.', status: 409 }],
   };
   const server = createServer((request, answer) => {

@@ -8,6 +8,8 @@ import { MUESTRA_MAX } from './guard.ts';
  */
 
 const Count = Type.Integer({ minimum: 0 });
+/** What alone says that it was done: every answer has it, and no error. */
+const Done = Type.Literal(true);
 /** A count that PostgreSQL keeps as an integer. */
 const Many = Type.Integer({ minimum: 0, maximum: 2_147_483_647 });
 const Timestamp = Type.String({
@@ -41,36 +43,36 @@ export const OpenUploadSchema = Type.Object({
   ...lecturaProperties,
 });
 
-export interface OpenUploadResponse {
-  success: true;
-  id: string;
-  tabla: string;
-  modo: 'completo' | 'incremental';
-  limites: { chunkBodyMaxBytes: number; chunkMaxBytes: number; lineMaxBytes: number; chunksMaxCount: number };
+export const OpenUploadResponseSchema = Type.Object({
+  success: Done,
+  id: Type.String(),
+  tabla: Type.String(),
+  modo: ModoSchema,
+  limites: Type.Object({ chunkBodyMaxBytes: Count, chunkMaxBytes: Count, lineMaxBytes: Count, chunksMaxCount: Count }),
   /** When the server forgets the upload unless a chunk arrives before (each chunk moves it on). */
-  expira: string;
-}
+  expira: Type.String(),
+});
 
 /** PUT …/chunks/:n */
-export interface ChunkResponse {
-  success: true;
-  trozo: number;
-  filas: number;
+export const ChunkResponseSchema = Type.Object({
+  success: Done,
+  trozo: Count,
+  filas: Count,
   /** Whether the same chunk had been stored before (nothing was stored now). */
-  repetido: boolean;
-}
+  repetido: Type.Boolean(),
+});
 
 /** GET /uploads/:tenantId/:id */
-export interface UploadStateResponse {
-  success: true;
-  id: string;
-  tabla: string;
-  modo: 'completo' | 'incremental';
-  estado: 'abierta' | 'confirmada';
+export const UploadStateResponseSchema = Type.Object({
+  success: Done,
+  id: Type.String(),
+  tabla: Type.String(),
+  modo: ModoSchema,
+  estado: Type.Union([Type.Literal('abierta'), Type.Literal('confirmada')]),
   /** In order of `trozo`. */
-  trozos: { trozo: number; filas: number; digest: string }[];
-  expira: string;
-}
+  trozos: Type.Array(Type.Object({ trozo: Count, filas: Count, digest: Type.String() })),
+  expira: Type.String(),
+});
 
 /** POST …/commit */
 export const CommitSchema = Type.Object({
@@ -79,30 +81,47 @@ export const CommitSchema = Type.Object({
   digest: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }),
 });
 
+/** What an upload holds back. */
+const RetencionSchema = Type.Object({
+  id: Type.String(),
+  estado: Type.Union([Type.Literal('pendiente'), Type.Literal('descartada')]),
+  /** Whether nobody was told of this set before. */
+  nueva: Type.Boolean(),
+  bajas: Count,
+  /** Active rows before the run. */
+  total: Count,
+  muestra: Type.Array(Type.String()),
+  /** What the same run inserted. */
+  altas: Count,
+  muestraAltas: Type.Array(Type.String()),
+});
+
 /** What an upload did: the answer of a commit and of a one-shot NDJSON upload. */
-export interface UploadResult {
-  success: true;
-  tabla: string;
-  tipoCampo: string;
+export const UploadResultSchema = Type.Object({
+  success: Done,
+  tabla: Type.String(),
+  tipoCampo: Type.String(),
   /** Lines received. */
-  filas: number;
-  registrosInsertados: number;
-  registrosActualizados: number;
-  registrosSinCambios: number;
+  filas: Count,
+  registrosInsertados: Count,
+  registrosActualizados: Count,
+  registrosSinCambios: Count,
   /** Rows set to `activo = false` because the source no longer has them. */
-  registrosDesactivados: number;
+  registrosDesactivados: Count,
   /** Lines whose key came again later in the same upload: the last one won (`clavesRepetidas: "ultima"`). */
-  clavesRepetidas: number;
-  /** Bajas that wait for an administrator; 0 too where he has discarded them. */
-  bajasRetenidas: number;
+  clavesRepetidas: Count,
+  /** Bajas that wait for an administrator; 0 too where he has discarded them. Not from servers of an earlier version. */
+  bajasRetenidas: Type.Optional(Count),
   /** Of those, or of the discarded ones. */
-  retencion?: Retencion;
+  retencion: Type.Optional(RetencionSchema),
   /** Keys inserted now that SQL Server, by the collation that is its usual one, takes for another one that is here. */
-  clavesParecidas?: { pares: number; muestra: [string, string][] };
+  clavesParecidas: Type.Optional(
+    Type.Object({ pares: Count, muestra: Type.Array(Type.Tuple([Type.String(), Type.String()])) }),
+  ),
   /** The generation that it made; not there where it has no name, and of an older server. */
-  generacion?: string;
-  timestamp: string;
-}
+  generacion: Type.Optional(Type.String()),
+  timestamp: Type.String(),
+});
 
 /** POST /generaciones/:tenantId: what an agent's marks stand on; null: a mark from before there were generations. */
 export const GeneracionesSchema = Type.Object({
@@ -113,11 +132,11 @@ export const GeneracionesSchema = Type.Object({
   ),
 });
 
-export interface GeneracionesResponse {
-  success: true;
+export const GeneracionesResponseSchema = Type.Object({
+  success: Done,
   /** The generation to go on with; null: the mark stands on nothing that the server has. Tables it does not know are left out. */
-  tablas: Record<string, string | null>;
-}
+  tablas: Type.Record(Type.String(), Type.Union([GeneracionSchema, Type.Null()])),
+});
 
 /** The answer to the JSON envelope: the specification's fields and no others. */
 export interface UploadEnvelopeResponse {
@@ -133,12 +152,11 @@ export const RunPhaseSchema = Type.Object({
   fase: Type.Union([Type.Literal('pre_process'), Type.Literal('post_process')]),
 });
 
-export interface RunPhaseResponse {
-  success: true;
-  tabla: string;
-  fase: 'pre_process' | 'post_process';
-  registrosAfectados: number;
-}
+export const RunPhaseResponseSchema = Type.Object({
+  success: Done,
+  ...RunPhaseSchema.properties,
+  registrosAfectados: Count,
+});
 
 /** POST /keys/:tenantId: puts a key that the agent has made in the place of the one that the request brings. */
 export const RotateKeySchema = Type.Object({
@@ -146,15 +164,15 @@ export const RotateKeySchema = Type.Object({
   huella: Type.String({ pattern: '^[A-Za-z0-9+/]{43}=$' }),
 });
 
-export interface RotateKeyResponse {
-  success: true;
+export const RotateKeyResponseSchema = Type.Object({
+  success: Done,
   /** Of the new key. */
-  id: string;
+  id: Type.String(),
   /** When it ends; null: never. */
-  expira: string | null;
+  expira: Type.Union([Type.String(), Type.Null()]),
   /** How long the old one is in force after the first use of the new one. */
-  graciaHoras: number;
-}
+  graciaHoras: Type.Number(),
+});
 
 /** First line of a framed download. */
 export interface DownloadStart {
@@ -173,13 +191,13 @@ export interface DownloadEnd {
 /** POST /agents/:tenantId: the public half of an agent's key pair (agent-key.ts). */
 export const RegisterAgentSchema = Type.Object({ clavePublica: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }) });
 
-export interface RegisterAgentResponse {
-  success: true;
+export const RegisterAgentResponseSchema = Type.Object({
+  success: Done,
   /** agentIdOf the key: what the agent names itself by in X-Sync-Agent. */
-  agente: string;
+  agente: Type.String(),
   /** Otherwise an administrator has to authorise it before it is told secrets. */
-  autorizado: boolean;
-}
+  autorizado: Type.Boolean(),
+});
 
 export const LogEntrySchema = Type.Object({
   /** The client's own random name for it: what is sent again, after a lost answer, is stored once. */
@@ -203,34 +221,7 @@ export const LogEntrySchema = Type.Object({
 /** POST /logs/:tenantId */
 export const LogsSchema = Type.Object({ logs: Type.Array(LogEntrySchema, { maxItems: limits.logsMaxCount }) });
 
-export interface LogsResponse {
-  success: true;
-  logsInsertados: number;
-}
-
-/** GET /status/:tenantId: what the backend knows of a tenant's agent. */
-export interface StatusResponse {
-  success: true;
-  /** The backend's clock. */
-  hora: string;
-  version: number;
-  ultimaModificacion: string;
-  /** The last reading or loading of each table, or what failed since. Of the tenant's newest log entries alone. */
-  tablas: {
-    direccion: 'upload' | 'download';
-    tabla: string;
-    fase: string | null;
-    estado: string;
-    registrosAfectados: number | null;
-    mensaje: string | null;
-    fechaInicio: string;
-    fechaFin: string | null;
-  }[];
-  /** Uploads that wait for their commit. */
-  subidasAbiertas: { id: string; tabla: string; trozos: number; filas: number; expira: string }[];
-  /** Most first; not from servers of an earlier version. */
-  bajasRetenidas?: BajasRetenidas[];
-}
+export const LogsResponseSchema = Type.Object({ success: Done, logsInsertados: Count });
 
 /** POST /bajas/:tenantId: bajas that an agent holds back at its SQL Server (guard.ts), or that none are any more. */
 export const ReportBajasSchema = Type.Object({
@@ -251,48 +242,67 @@ export const ReportBajasSchema = Type.Object({
   aplicada: Type.Optional(Type.Boolean()),
 });
 
-export type EstadoBajas = 'pendiente' | 'aprobada' | 'descartada';
+const EstadoBajasSchema = Type.Union([Type.Literal('pendiente'), Type.Literal('aprobada'), Type.Literal('descartada')]);
 
-export interface ReportBajasResponse {
-  success: true;
+export const ReportBajasResponseSchema = Type.Object({
+  success: Done,
   /** `ninguna` and `aplicada` answer `bajas: 0` and `aplicada`. */
-  estado: EstadoBajas | 'ninguna' | 'aplicada';
+  estado: Type.Union([...EstadoBajasSchema.anyOf, Type.Literal('ninguna'), Type.Literal('aplicada')]),
   /** Whether this set is told of for the first time. */
-  nueva: boolean;
-}
+  nueva: Type.Boolean(),
+});
 
-/** What an upload holds back. */
-export interface Retencion {
-  id: string;
-  estado: 'pendiente' | 'descartada';
-  /** Whether nobody was told of this set before. */
-  nueva: boolean;
-  bajas: number;
-  /** Active rows before the run. */
-  total: number;
-  muestra: string[];
-  /** What the same run inserted. */
-  altas: number;
-  muestraAltas: string[];
-}
+const DireccionSchema = Type.Union([Type.Literal('upload'), Type.Literal('download')]);
+const TextOrNull = Type.Union([Type.String(), Type.Null()]);
 
 /** Bajas that wait for an administrator, or of which he has decided. */
-export interface BajasRetenidas {
-  id: string;
-  direccion: 'upload' | 'download';
-  tabla: string;
+const BajasRetenidasSchema = Type.Object({
+  id: Type.String(),
+  direccion: DireccionSchema,
+  tabla: Type.String(),
   /** Of a download: whose target it is, where the agent said so. */
-  agente: string;
-  bajas: number;
-  total: number;
-  muestra: string[];
-  altas: number;
-  muestraAltas: string[];
-  estado: EstadoBajas;
-  desde: string;
+  agente: Type.String(),
+  bajas: Count,
+  total: Count,
+  muestra: Type.Array(Type.String()),
+  altas: Count,
+  muestraAltas: Type.Array(Type.String()),
+  estado: EstadoBajasSchema,
+  desde: Type.String(),
   /** When they are forgotten, and asked for again if they are still there; null: discarded. */
-  hasta: string | null;
-}
+  hasta: TextOrNull,
+});
+
+/** GET /status/:tenantId: what the backend knows of a tenant's agent. */
+export const StatusResponseSchema = Type.Object({
+  success: Done,
+  /** The backend's clock. */
+  hora: Type.String(),
+  version: Count,
+  ultimaModificacion: Type.String(),
+  /** The last reading or loading of each table, or what failed since. Of the tenant's newest log entries alone. */
+  tablas: Type.Array(
+    Type.Object({
+      direccion: DireccionSchema,
+      tabla: Type.String(),
+      fase: TextOrNull,
+      estado: Type.String(),
+      registrosAfectados: Type.Union([Count, Type.Null()]),
+      mensaje: TextOrNull,
+      fechaInicio: Type.String(),
+      fechaFin: TextOrNull,
+    }),
+  ),
+  /** Uploads that wait for their commit. */
+  subidasAbiertas: Type.Array(
+    Type.Object({ id: Type.String(), tabla: Type.String(), trozos: Count, filas: Count, expira: Type.String() }),
+  ),
+  /** Most first; not from servers of an earlier version. */
+  bajasRetenidas: Type.Optional(Type.Array(BajasRetenidasSchema)),
+});
+
+/** GET /health. */
+export const HealthResponseSchema = Type.Object({ success: Done });
 
 export type Modo = Type.Static<typeof ModoSchema>;
 export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
@@ -301,3 +311,17 @@ export type RunPhase = Type.Static<typeof RunPhaseSchema>;
 export type RotateKey = Type.Static<typeof RotateKeySchema>;
 export type ReportBajas = Type.Static<typeof ReportBajasSchema>;
 export type LogEntry = Type.Static<typeof LogEntrySchema>;
+export type OpenUploadResponse = Type.Static<typeof OpenUploadResponseSchema>;
+export type ChunkResponse = Type.Static<typeof ChunkResponseSchema>;
+export type UploadStateResponse = Type.Static<typeof UploadStateResponseSchema>;
+export type UploadResult = Type.Static<typeof UploadResultSchema>;
+export type GeneracionesResponse = Type.Static<typeof GeneracionesResponseSchema>;
+export type RunPhaseResponse = Type.Static<typeof RunPhaseResponseSchema>;
+export type RotateKeyResponse = Type.Static<typeof RotateKeyResponseSchema>;
+export type RegisterAgentResponse = Type.Static<typeof RegisterAgentResponseSchema>;
+export type LogsResponse = Type.Static<typeof LogsResponseSchema>;
+export type ReportBajasResponse = Type.Static<typeof ReportBajasResponseSchema>;
+export type StatusResponse = Type.Static<typeof StatusResponseSchema>;
+export type EstadoBajas = Type.Static<typeof EstadoBajasSchema>;
+export type BajasRetenidas = Type.Static<typeof BajasRetenidasSchema>;
+export type Retencion = Type.Static<typeof RetencionSchema>;

@@ -1,3 +1,4 @@
+import { agentIdOf } from '../../protocol/agent-key.ts';
 import type {
   Commit,
   GeneracionesResponse,
@@ -22,8 +23,9 @@ import { API_PREFIX, headers, mediaTypes, paths } from '../../protocol/constants
 import { formatContentDigest } from '../../protocol/digest.ts';
 import { isRefusal, type RetryOptions, type RetryPolicy, withRetries } from '../retry.ts';
 import { userAgent } from '../version.ts';
+import { type AnswerKind, type AnswerOf, checkAnswer, checkFramed, type Expected, isUnchanged } from './answers.ts';
 import type { Bandwidth } from './bandwidth.ts';
-import { backendError, credentialHeaders, exchangeJson, exchangeStream, type HttpRequest } from './client.ts';
+import { type Answer, credentialHeaders, exchangeJson, exchangeStream, type HttpRequest } from './client.ts';
 import type { HttpProxy } from './proxy.ts';
 import { MAX_TRANSFERS, Turns } from './turns.ts';
 
@@ -92,20 +94,13 @@ export class Backend {
   }
 
   async checkHealth(signal: AbortSignal): Promise<void> {
-    const { body } = await this.#json('GET', paths.health(), { timeoutMs: QUICK_MS, signal });
-    if ((body as { success?: unknown } | undefined)?.success !== true) {
-      throw backendError('RESPUESTA_AJENA', {
-        url: `${this.#base}${paths.health()}`,
-        estado: 200,
-        texto: 'no dice «success»',
-      });
-    }
+    await this.#get('health', paths.health(), { signal });
   }
 
   /** Registers the public half of the agent's key pair. Throws SyncError RUTA_DESCONOCIDA: a backend that knows none. */
   async registerAgent(clavePublica: string, signal: AbortSignal): Promise<RegisterAgentResponse> {
-    const path = paths.agents(this.#options.tenant);
-    return (await this.#postJson(path, { clavePublica }, { signal })) as RegisterAgentResponse;
+    const echo = { agente: agentIdOf(clavePublica) };
+    return this.#post('agents', paths.agents(this.#options.tenant), { clavePublica }, { signal, echo });
   }
 
   /**
@@ -117,27 +112,34 @@ export class Backend {
     signal: AbortSignal,
     agentId?: string,
   ): Promise<{ key: KeyState; changed?: { etag: string; config: ConfigResponse } }> {
-    const answer = await this.#json('GET', paths.config(this.#options.tenant), {
+    const { tenant } = this.#options;
+    const path = paths.config(tenant);
+    const request = {
       timeoutMs: QUICK_MS,
       signal,
       headers: {
         ...(etag === undefined || etag === '' ? {} : { 'if-none-match': etag }),
         ...(agentId === undefined ? {} : { [headers.agent]: agentId }),
       },
+    };
+    return this.#ask('GET', path, request, (answer) => {
+      const key = keyStateOf(answer.headers);
+      const url = this.#base + path;
+      if (isUnchanged(url, answer, etag)) return { key };
+      // Its tables are checked field by field by whoever is told of their faults (config/remote.ts).
+      const config = checkAnswer('config', url, answer, { echo: { tenantId: tenant } }) as ConfigResponse;
+      return { key, changed: { etag: answer.headers.get('etag') ?? '', config } };
     });
-    const key = keyStateOf(answer.headers);
-    if (answer.status === 304) return { key };
-    return { key, changed: { etag: answer.headers.get('etag') ?? '', config: answer.body as ConfigResponse } };
   }
 
   /** One request, all or nothing. `idempotencyKey` makes its repetition harmless. */
   async uploadOnce(
     { relojAtrasado, ...upload }: UploadDescription,
-    { body, digest }: SealedChunk,
+    { body, digest, rows }: SealedChunk,
     { idempotencyKey, signal }: { idempotencyKey: string; signal: AbortSignal },
   ): Promise<UploadResult> {
     const query = new URLSearchParams({ ...upload, ...(relojAtrasado === true ? { relojAtrasado: 'true' } : {}) });
-    const answer = await this.#json('POST', `${paths.upload(this.#options.tenant)}?${query}`, {
+    const request = {
       headers: {
         'content-type': mediaTypes.ndjson,
         'content-encoding': 'gzip',
@@ -149,24 +151,25 @@ export class Backend {
       timeoutMs: SQL_MS,
       signal,
       isTransfer: true,
-    });
-    return answer.body as UploadResult;
+    };
+    const echo = { tabla: upload.tabla, filas: rows, generacion: idempotencyKey };
+    return this.#checked('POST', `${paths.upload(this.#options.tenant)}?${query}`, request, 'result', { echo });
   }
 
   /** `id`: 32 random hexadecimal digits, so that opening it again after a lost answer opens no second one. */
   async openUpload(upload: UploadDescription & { id: string }, signal: AbortSignal): Promise<OpenUploadResponse> {
-    const options = { signal, headers: this.#agent() };
-    return (await this.#postJson(paths.uploads(this.#options.tenant), upload, options)) as OpenUploadResponse;
+    const { id, tabla, modo } = upload;
+    const options = { signal, headers: this.#agent(), status: 201, echo: { id, tabla, modo } };
+    return this.#post('opened', paths.uploads(this.#options.tenant), upload, options);
   }
 
   /** Which chunks the backend has. Throws SyncError SUBIDA_DESCONOCIDA when it has forgotten the upload. */
   async findUpload(id: string, signal: AbortSignal): Promise<UploadStateResponse> {
-    const path = paths.uploadById(this.#options.tenant, id);
-    return (await this.#json('GET', path, { timeoutMs: QUICK_MS, signal })).body as UploadStateResponse;
+    return this.#get('state', paths.uploadById(this.#options.tenant, id), { signal, echo: { id } });
   }
 
   async putChunk(id: string, chunk: SealedChunk, signal: AbortSignal): Promise<void> {
-    await this.#json('PUT', paths.chunk(this.#options.tenant, id, chunk.n), {
+    const request = {
       headers: {
         'content-type': mediaTypes.gzip,
         [headers.contentDigest]: formatContentDigest(chunk.digest),
@@ -175,13 +178,15 @@ export class Backend {
       timeoutMs: BODY_MS,
       signal,
       isTransfer: true,
-    });
+    };
+    const echo = { trozo: chunk.n, filas: chunk.rows };
+    await this.#checked('PUT', paths.chunk(this.#options.tenant, id, chunk.n), request, 'chunk', { echo });
   }
 
   async commitUpload(id: string, totals: Commit, signal: AbortSignal): Promise<UploadResult> {
     const path = paths.commit(this.#options.tenant, id);
     const options = { signal, timeoutMs: SQL_MS, isTransfer: true, headers: this.#agent() };
-    return (await this.#postJson(path, totals, options)) as UploadResult;
+    return this.#post('result', path, totals, { ...options, echo: { filas: totals.filas, generacion: id } });
   }
 
   /**
@@ -193,8 +198,14 @@ export class Backend {
     signal: AbortSignal,
   ): Promise<GeneracionesResponse['tablas']> {
     const path = paths.generaciones(this.#options.tenant);
-    const answer = await this.#postJson(path, { tablas }, { signal, headers: this.#agent() });
-    return (answer as GeneracionesResponse).tablas;
+    const objection = ({ tablas: answered }: GeneracionesResponse) => {
+      const other = Object.entries(answered).find(([tabla, generacion]) => {
+        const asked = Object.hasOwn(tablas, tabla) ? tablas[tabla] : undefined;
+        return asked === undefined || (asked !== null && generacion !== null && generacion !== asked);
+      });
+      return other && `dice otra cosa de «${other[0].slice(0, 60)}»`;
+    };
+    return (await this.#post('generations', path, { tablas }, { signal, headers: this.#agent(), objection })).tablas;
   }
 
   /** One attempt: the backend forgets an abandoned upload by itself in the end. */
@@ -218,15 +229,22 @@ export class Backend {
     const query = new URLSearchParams({ tabla });
     const giveBack = await this.#turns.take(signal);
     try {
-      const { body } = await exchangeStream({
+      const url = `${this.#base}${paths.download(this.#options.tenant)}?${query}`;
+      const { body, ...answer } = await exchangeStream({
         method: 'GET',
-        url: `${this.#base}${paths.download(this.#options.tenant)}?${query}`,
+        url,
         headers: { ...this.#credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
         timeoutMs: SQL_MS,
         stallTimeoutMs: STALL_MS,
         signal,
         ...this.#way,
       });
+      try {
+        checkFramed(url, answer);
+      } catch (error) {
+        await body.return(undefined);
+        throw error;
+      }
       return endingWith(body, giveBack);
     } catch (error) {
       giveBack();
@@ -237,8 +255,9 @@ export class Backend {
   /** A phase at PostgreSQL is SQL of the tenant's own, maybe not repeatable: again only where it did not begin. */
   async runPhase(phase: RunPhase, signal: AbortSignal): Promise<RunPhaseResponse> {
     const path = paths.phases(this.#options.tenant);
-    const options = { signal, timeoutMs: SQL_MS, isTransfer: true, when: isRefusal };
-    return (await this.#postJson(path, phase, options)) as RunPhaseResponse;
+    const { tabla, fase } = phase;
+    const options = { signal, timeoutMs: SQL_MS, isTransfer: true, when: isRefusal, echo: { tabla, fase } };
+    return this.#post('phase', path, phase, options);
   }
 
   /**
@@ -246,27 +265,24 @@ export class Backend {
    * does no harm. Throws SyncError RUTA_DESCONOCIDA: a backend that knows no bajas retenidas.
    */
   async reportBajas(report: ReportBajas, signal: AbortSignal): Promise<ReportBajasResponse> {
-    return (await this.#postJson(paths.bajas(this.#options.tenant), report, {
-      signal,
-      headers: this.#agent(),
-    })) as ReportBajasResponse;
+    return this.#post('bajas', paths.bajas(this.#options.tenant), report, { signal, headers: this.#agent() });
   }
 
   async fetchStatus(signal: AbortSignal): Promise<StatusResponse> {
-    const path = paths.status(this.#options.tenant);
-    return (await this.#json('GET', path, { timeoutMs: QUICK_MS, signal })).body as StatusResponse;
+    return this.#get('status', paths.status(this.#options.tenant), { signal });
   }
 
   /** Each entry has an id of its own, so that a lost answer makes none of them twice. */
   async sendLogs(logs: LogEntry[], signal: AbortSignal): Promise<LogsResponse> {
-    const path = paths.logs(this.#options.tenant);
-    return (await this.#postJson(path, { logs }, { signal })) as LogsResponse;
+    const objection = ({ logsInsertados }: LogsResponse) =>
+      logsInsertados > logs.length ? `dice ${logsInsertados} registros y se enviaron ${logs.length}` : undefined;
+    return this.#post('logs', paths.logs(this.#options.tenant), { logs }, { signal, objection });
   }
 
   /** Puts `next`, of which only the hash is sent, in the place of this backend's key. Repeating it does no harm. */
   async rotateKey(next: string, signal: AbortSignal): Promise<RotateKeyResponse> {
     const body: RotateKey = { huella: hashApiKey(next).toString('base64') };
-    return (await this.#postJson(paths.keys(this.#options.tenant), body, { signal })) as RotateKeyResponse;
+    return this.#post('keys', paths.keys(this.#options.tenant), body, { signal });
   }
 
   #agent(): Record<string, string> {
@@ -278,21 +294,46 @@ export class Backend {
     return credentialHeaders(this.#options.tenant, this.#options.key, userAgent);
   }
 
-  async #postJson(
+  #get<Kind extends AnswerKind>(
+    kind: Kind,
     path: string,
-    body: unknown,
-    {
-      timeoutMs = QUICK_MS,
-      headers: own,
-      ...rest
-    }: Pick<JsonOptions, 'signal' | 'isTransfer' | 'when' | 'headers'> & { timeoutMs?: number },
-  ): Promise<unknown> {
-    const sent = { ...own, 'content-type': mediaTypes.json };
-    const request = { headers: sent, body: JSON.stringify(body), timeoutMs, ...rest };
-    return (await this.#json('POST', path, request)).body;
+    { signal, ...expected }: Pick<JsonOptions, 'signal'> & Expected,
+  ): Promise<AnswerOf<Kind>> {
+    return this.#checked('GET', path, { timeoutMs: QUICK_MS, signal }, kind, expected);
   }
 
-  #json(method: 'GET' | 'POST' | 'PUT', path: string, options: JsonOptions): ReturnType<typeof exchangeJson> {
+  #post<Kind extends AnswerKind>(
+    kind: Kind,
+    path: string,
+    body: unknown,
+    { status, echo, objection, headers: own, ...options }: Omit<JsonOptions, 'body' | 'timeoutMs'> & PostOptions,
+  ): Promise<AnswerOf<Kind>> {
+    const request = {
+      timeoutMs: QUICK_MS,
+      ...options,
+      headers: { ...own, 'content-type': mediaTypes.json },
+      body: JSON.stringify(body),
+    };
+    const expected = {
+      ...(status === undefined ? {} : { status }),
+      ...(echo === undefined ? {} : { echo }),
+      ...(objection === undefined ? {} : { objection }),
+    };
+    return this.#checked('POST', path, request, kind, expected);
+  }
+
+  #checked<Kind extends AnswerKind>(
+    method: Method,
+    path: string,
+    options: JsonOptions,
+    kind: Kind,
+    expected: Expected,
+  ): Promise<AnswerOf<Kind>> {
+    return this.#ask(method, path, options, (answer) => checkAnswer(kind, this.#base + path, answer, expected));
+  }
+
+  /** `check` belongs to the attempt: an answer that is not the backend's is asked for again, as one that did not come. */
+  #ask<T>(method: Method, path: string, options: JsonOptions, check: (answer: Answer) => T): Promise<T> {
     const { when, isTransfer = false, headers: own, ...request } = options;
     const { retryPolicy, onRetry } = this.#options;
     const retry: RetryOptions = {
@@ -310,12 +351,16 @@ export class Backend {
         headers: { ...this.#credentials(), ...own },
       });
     return withRetries(async () => {
-      if (!isTransfer) return exchange();
+      if (!isTransfer) return check(await exchange());
       const giveBack = await this.#turns.take(options.signal);
-      return exchange().finally(giveBack);
+      return check(await exchange().finally(giveBack));
     }, retry);
   }
 }
+
+type Method = 'GET' | 'POST' | 'PUT';
+
+type PostOptions = Expected & { timeoutMs?: number };
 
 interface JsonOptions {
   headers?: Record<string, string>;

@@ -37,7 +37,8 @@ test('two chunks at a time keep to the limit together, arrive whole, and say the
     for await (const part of request) parts.push(part as Buffer);
     const body = Buffer.concat(parts);
     seen.push(`${request.headers['content-length']} ${createHash('sha256').update(body).digest('base64')}`);
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{"success":true}');
+    const answer = { success: true, trozo: Number(request.url!.split('/').at(-1)), filas: 1, repetido: false };
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   });
   const backend = new Backend({ url, tenant: 't', key: 'k', bandwidth: new Bandwidth(KBPS) });
   const chunks = [0, 1].map((n) => {
@@ -94,7 +95,7 @@ test('a compressed answer that is cut fails, and a refusal is understood', async
 test('giving up ends the wait; time limits give way to a slow limit', async () => {
   const url = await listen(async (request, response) => {
     request.resume();
-    request.on('end', () => response.writeHead(200).end('{}'));
+    request.on('end', () => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'));
   });
   const controller = new AbortController();
   const body = new Uint8Array(1_000_000);

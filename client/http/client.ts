@@ -16,7 +16,7 @@ export class BackendError extends AgentError {
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined;
   constructor(code: BackendCode, values: Readonly<Record<string, string | number>>, details: BackendDetails = {}) {
-    super(code, values, details.cause);
+    super(code, values, details.cause, details.retryable);
     this.name = 'BackendError';
     this.status = details.status;
     this.retryAfter = details.retryAfter;
@@ -28,6 +28,8 @@ export type BackendCode = keyof typeof backendMessages;
 interface BackendDetails {
   status?: number;
   retryAfter?: number;
+  /** In the place of what the catalogue says. */
+  retryable?: boolean;
   cause?: unknown;
 }
 
@@ -59,29 +61,43 @@ export interface HttpRequest {
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const RETRYABLE_STATUS = new Set([408, 425, 429]);
 
+/** An answer that said that all went well. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** Undefined for 204 and 304. */
+  body: unknown;
+}
+
 /**
- * Sends a request and reads the JSON of the answer (undefined for 204 and 304).
+ * Sends a request and reads the JSON of the answer.
  *
- * Throws SyncError for an answer that is one of the protocol's problems, BackendError for anything else that is not a
- * 2xx or 304, the signal's reason when the caller gave up.
+ * Throws SyncError for an answer that is one of the protocol's problems, BackendError for anything else that is not JSON with
+ * a 2xx, a 204 or a 304, the signal's reason when the caller gave up. Whether it is the backend's is for the caller to check.
  */
-export async function exchangeJson(request: HttpRequest): Promise<{ status: number; headers: Headers; body: unknown }> {
+export async function exchangeJson(request: HttpRequest): Promise<Answer> {
   return withTimeLimit(request, async (signal) => {
     const response = await send(request, signal);
+    const { status, headers } = response;
     const text = await readBounded(response, request.url);
-    if (response.status === 304 || response.status === 204)
-      return { status: response.status, headers: response.headers, body: undefined };
+    if (status === 304 || status === 204) return { status, headers, body: undefined };
     if (!response.ok) throw failureOf(request, response, text);
-    try {
-      return { status: response.status, headers: response.headers, body: JSON.parse(text) as unknown };
-    } catch (cause) {
-      throw backendError(
-        'RESPUESTA_AJENA',
-        { url: request.url, estado: response.status, texto: excerpt(text) },
-        { status: response.status, cause },
-      );
-    }
+    const body = mediaTypeIn(headers) === mediaTypes.json ? parseOrUndefined(text) : undefined;
+    if (body === undefined) throw foreignAnswer(request.url, status, excerpt(text));
+    return { status, headers, body };
   });
+}
+
+/**
+ * RESPUESTA_AJENA: what looks as if it had gone well, and is not the backend's word. Retryable: a gateway that answers so in its
+ * place does so for a while.
+ */
+export function foreignAnswer(url: string, status: number, text: string): BackendError {
+  return backendError('RESPUESTA_AJENA', { url, estado: status, texto: text }, { status, retryable: true });
+}
+
+function mediaTypeIn(headers: Headers): string {
+  return (headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase();
 }
 
 /**
@@ -90,7 +106,7 @@ export async function exchangeJson(request: HttpRequest): Promise<{ status: numb
  */
 export async function exchangeStream(
   request: HttpRequest & { stallTimeoutMs: number },
-): Promise<{ headers: Headers; body: AsyncGenerator<Uint8Array> }> {
+): Promise<{ status: number; headers: Headers; body: AsyncGenerator<Uint8Array> }> {
   const controller = new AbortController();
   const stop = () => controller.abort(request.signal.reason);
   request.signal.addEventListener('abort', stop, { once: true });
@@ -102,7 +118,8 @@ export async function exchangeStream(
       return answer;
     });
     const body = readBody(response, request, controller, release);
-    return { headers: response.headers, body: arrivesDeflated(request, response) ? inflate(body, request.url) : body };
+    const { status, headers } = response;
+    return { status, headers, body: arrivesDeflated(request, response) ? inflate(body, request.url) : body };
   } catch (error) {
     release();
     controller.abort();
@@ -271,6 +288,7 @@ function failureOf(request: HttpRequest, response: Response, text: string): Erro
   if (status === 407) {
     return backendError('PROXY_PIDE_USUARIO', { url: request.url, proxy: request.proxy?.name ?? '' }, { status });
   }
+  if (status === 304) return foreignAnswer(request.url, status, 'nadie preguntó si había cambiado');
   if (status >= 300 && status < 400) {
     const target = response.headers.get('location') ?? '(sin Location)';
     return backendError('REDIRECCION', { url: request.url, destino: target }, { status });

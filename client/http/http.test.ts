@@ -124,15 +124,12 @@ test("a proxy's page is not taken for the backend's word", async () => {
   expect(error.retryable).toBe(true);
 });
 
-test('an answer that is not the backend of synchronisation, or has no end, is refused once', async () => {
+test('an answer that is not the backend of synchronisation, or has no end, is refused', async () => {
   let text = '{"hola":1}';
   const url = await serve((_, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(text);
   });
-  expect(await failureOf(backendAt(url).checkHealth(never))).toMatchObject({
-    code: 'RESPUESTA_AJENA',
-    retryable: false,
-  });
+  expect(await failureOf(backendAt(url).checkHealth(never))).toMatchObject({ code: 'RESPUESTA_AJENA' });
   text = `"${'x'.repeat(17 * 1024 * 1024)}"`;
   expect(await failureOf(backendAt(url).checkHealth(never))).toMatchObject({
     code: 'RESPUESTA_GRANDE',
@@ -192,9 +189,13 @@ test('a phase is not repeated when the connection breaks, for it may have run', 
 });
 
 test('If-None-Match is sent and 304 means unchanged', async () => {
+  const config = {
+    ...{ success: true, id: 'c1', tenantId: 'acme', sqlServerHost: 'h', sqlServerPort: 1433, sqlServerDatabase: 'd' },
+    ...{ sqlServerUser: 'u', sqlServerPassword: 'p', configuracionTablas: {}, version: 7, ultimaModificacion: 'x' },
+  };
   const url = await serve((request, response) => {
-    if (request.headers['if-none-match'] === '"7"') response.writeHead(304).end();
-    else response.writeHead(200, { etag: '"7"', 'content-type': 'application/json' }).end('{"success":true}');
+    if (request.headers['if-none-match'] === '"7"') response.writeHead(304, { etag: '"7"' }).end();
+    else response.writeHead(200, { etag: '"7"', 'content-type': 'application/json' }).end(JSON.stringify(config));
   });
   const backend = backendAt(url);
   expect(await backend.fetchConfig(undefined, never)).toMatchObject({ changed: { etag: '"7"' } });

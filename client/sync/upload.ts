@@ -331,12 +331,13 @@ function countsOf({
 function messageOf(sent: SentUpload | undefined): string {
   if (sent === undefined) return 'Sin novedades: no hay filas que subir';
   const counts = countsOf(sent.result);
+  const retenidas = sent.result.bajasRetenidas ?? 0;
   const resumed = sent.alreadyThere > 0 ? ` (${sent.alreadyThere} de ${sent.chunks} trozos ya estaban)` : '';
   return (
     `${sent.rows} filas subidas${resumed}: ${counts.registrosInsertados} nuevas, ` +
     `${counts.registrosActualizados} actualizadas, ${counts.registrosSinCambios} sin cambios, ` +
     `${counts.registrosDesactivados} desactivadas` +
-    (sent.result.bajasRetenidas > 0 ? `, ${sent.result.bajasRetenidas} bajas retenidas` : '')
+    (retenidas > 0 ? `, ${retenidas} bajas retenidas` : '')
   );
 }
 

@@ -344,7 +344,7 @@ async function applyReceived(
     ].join('; '),
     metadatos: { ...result, modo, ...(aprobadasPor === undefined ? {} : { aprobadasPor }) },
   });
-  const estado = result.bajasRetenidas > 0 ? 'parcial' : 'exitoso';
+  const estado = (result.bajasRetenidas ?? 0) > 0 ? 'parcial' : 'exitoso';
   await insertLogs(connection, logOwner(configuration), [{ ...entry, estado }]);
   if (retencion?.nueva === true) {
     context.log.warn({ tenant, tabla: tabla.nombre, ...retencion }, describeRetention(tenant, retencion)[0]!);
