@@ -67,7 +67,16 @@ test('everything that support would ask for, a line each, in a report without se
     ...['DNS de SQL Server', 'Cifrado de SQL Server'],
     ...[`SQL Server 127.0.0.1:${world.settings.port}`, 'Versión de SQL Server', 'Reloj de SQL Server'],
     ...['Subida vista_cambio', 'Índices de vista_cambio', 'Bajada cuentas', 'Destino cuentas', 'Permisos en cuentas'],
-    ...['Disco', 'Marcas', 'Spool', 'Registros por enviar', 'Última ejecución', 'Programación', 'Informe'],
+    ...[
+      'Disco',
+      'Contraseña',
+      'Marcas',
+      'Spool',
+      'Registros por enviar',
+      'Última ejecución',
+      'Programación',
+      'Informe',
+    ],
   ]);
   expect(lines).toContainEqual(
     expect.stringMatching(
@@ -112,6 +121,17 @@ test('each fault is named with what to do, and the rest is checked all the same'
   expect(lines.at(-1)).toMatch(/^\d+ bien, \d+ avisos, 1 fallas\.$/);
   // The report ends with what the log says of it.
   expect(report).toMatch(/Últimos avisos y errores del registro: \d+\n.*ERROR vista_mala: .*no_existe/s);
+});
+
+test('a password in plain beside sync-config.enc, as an earlier version left it, is told', async () => {
+  const told = async () => (await doctor()).lines.filter((line) => line.includes(' Contraseña: '));
+  expect(await told()).toEqual(['✔ Contraseña: no está en claro en la carpeta']);
+  const file = join(world.folder, 'sync-password.key');
+  await writeFile(file, process.env.SYNC_CONFIG_PASSWORD!);
+  expect(await told()).toEqual([
+    expect.stringMatching(/^⚠ Contraseña: sync-password\.key.* en claro .*\n {2}→ .*schedule install otra vez/),
+  ]);
+  await rm(file);
 });
 
 test('without a password that opens the configuration the machine is checked all the same', async () => {

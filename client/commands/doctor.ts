@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConfiguracionTablas } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
@@ -26,7 +27,7 @@ import { describeSpool } from '../spool/spool.ts';
 import { findRunning } from '../sync/lock.ts';
 import { readMarks } from '../sync/marks.ts';
 import { findQuietHours } from '../sync/quiet-hours.ts';
-import { findSchedule } from './schedule.ts';
+import { findSchedule, PLAIN_PASSWORD_FILE } from './schedule.ts';
 
 export interface DoctorOptions {
   folder: string;
@@ -142,6 +143,14 @@ async function checkHere(
 ): Promise<void> {
   const { spoolMaxMb = limits.spoolMaxMb, limiteKbps } = tables;
   await list.check('Disco', () => checkDisk(folder, spoolMaxMb * 1e6));
+  await list.check('Contraseña', async () => {
+    const plain = existsSync(join(folder, PLAIN_PASSWORD_FILE));
+    if (!plain) return { value: undefined, note: 'no está en claro en la carpeta' };
+    const note = `${PLAIN_PASSWORD_FILE}, de una versión anterior, la tiene en claro junto a sync-config.enc`;
+    const advice =
+      'Una copia de la carpeta se abre con ella. Ejecute schedule install otra vez: la guarda en otro sitio.';
+    return { value: undefined, note, advice };
+  });
   await list.check('Marcas', async () => {
     const marks = await readMarks(folder);
     if (marks !== 'damaged') return { value: undefined, note: `${marks.size} tablas en last-sync.json` };

@@ -1,11 +1,12 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { agentError } from '../agent-error.ts';
+import { protectForMachine } from '../config/dpapi.ts';
 import { ownCommand } from '../config/environment.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { type ExitReason, exitCodes, exitMeanings } from '../exit-codes.ts';
-import { programRunner } from '../schedule/run-program.ts';
+import { programRunner, type RunProgram } from '../schedule/run-program.ts';
 import * as systemd from '../schedule/systemd.ts';
 import { assertTaskName, parseMinutes, type ScheduledTask } from '../schedule/task.ts';
 import * as windows from '../schedule/windows.ts';
@@ -18,13 +19,16 @@ export interface ScheduleOptions {
   signal: AbortSignal;
 }
 
-/** Where the task reads the password of `sync-config.enc`. */
-const PASSWORD_FILE = 'sync-password.key';
+/** Where a task of an earlier version reads the password of `sync-config.enc`, in plain: a copy of the folder opens. */
+export const PLAIN_PASSWORD_FILE = 'sync-password.key';
+/** Where a task of Windows reads it, sealed for this machine (config/dpapi.ts). */
+const SEALED_PASSWORD_FILE = 'sync-task-password.dpapi';
 const onWindows = process.platform === 'win32';
 
 /**
- * `schedule install`: a task that runs `sync` in this folder, and a file with the password that the task's account alone
- * may read. The password has to open `sync-config.enc`. Nothing is changed when a step fails. Throws AgentError.
+ * `schedule install`: a task that runs `sync` in this folder, and its password where the task's account alone may read it: sealed
+ * by Windows or by systemd for this machine, and on Linux outside the folder, so that a copy of the folder does not open.
+ * The password has to open `sync-config.enc`. Nothing is changed when a step fails. Throws AgentError.
  *
  * @param every as `5m`, `1h`
  * @param limit as `12h`; a run that takes longer is ended
@@ -42,31 +46,47 @@ export async function runScheduleInstall({
   const limitMinutes = parseMinutes('--limite', limit);
   const password = await readConfigPassword(folder);
   await readLocalConfig(folder, password);
-  const secret = join(folder, PASSWORD_FILE);
   const task: ScheduledTask = {
     ...{ name, folder, everyMinutes, limitMinutes },
-    command: [...ownCommand(), 'sync', '--carpeta', folder, '--archivo-password', secret],
+    command: [...ownCommand(), 'sync', '--carpeta', folder],
     offsetSeconds: Math.floor(Math.random() * Math.min(everyMinutes, 60) * 60),
   };
   const run = programRunner(signal);
+  const told = onWindows
+    ? await installOnWindows(task, password, account ?? 'SYSTEM', run)
+    : await installOnLinux(task, password, await findOwner(folder, account), run);
+  await rm(join(folder, PLAIN_PASSWORD_FILE), { force: true });
+  print(`Tarea «${name}»: sync cada ${every}, en ${folder}; una ejecución que pase de ${limit} se termina.`);
+  print(told);
+  if (onWindows) print(windows.folderAdvice(folder, account ?? 'SYSTEM'));
+  return 'exitoso';
+}
+
+async function installOnWindows(
+  task: ScheduledTask,
+  password: string,
+  account: string,
+  run: RunProgram,
+): Promise<string> {
+  const secret = join(task.folder, SEALED_PASSWORD_FILE);
   const fresh = `${secret}.${process.pid}.tmp`;
+  const command: ScheduledTask['command'] = [...task.command, '--archivo-password', secret];
   try {
-    if (onWindows) {
-      await windows.writeSecretFile(fresh, password, account ?? 'SYSTEM', run);
-      await windows.installTask(task, account ?? 'SYSTEM', run);
-    } else {
-      const uid = await findOwner(folder, account);
-      await systemd.writeSecretFile(fresh, password, uid);
-      await systemd.installTask(task, uid, run);
-    }
+    await windows.writeSecretFile(fresh, await protectForMachine(password), account, run);
+    await windows.installTask({ ...task, command }, account, run);
     await rename(fresh, secret);
   } finally {
     await rm(fresh, { force: true });
   }
-  print(`Tarea «${name}»: sync cada ${every}, en ${folder}; una ejecución que pase de ${limit} se termina.`);
-  print(`La contraseña está en ${secret}, que solo la cuenta de la tarea puede leer.`);
-  if (onWindows) print(windows.folderAdvice(folder, account ?? 'SYSTEM'));
-  return 'exitoso';
+  return `La contraseña está en ${secret}: la abre solo este Windows, y solo la cuenta de la tarea puede leerla.`;
+}
+
+async function installOnLinux(task: ScheduledTask, password: string, uid: number, run: RunProgram): Promise<string> {
+  const { path, sealed } = await systemd.withStoredPassword(task.name, password, { uid, run }, (stored) =>
+    systemd.installTask(task, uid, stored, run),
+  );
+  if (sealed) return `La contraseña está en ${path}: la abre solo el systemd de este equipo, para la tarea.`;
+  return `La contraseña está en ${path}, sin cifrar (systemd-creds no está o falló): solo la cuenta de la tarea puede leerla.`;
 }
 
 /** `schedule status`. Throws AgentError, also when there is no such task. */
@@ -94,11 +114,12 @@ export async function findSchedule(signal: AbortSignal, name = DEFAULT_TASK): Pr
   }
 }
 
-/** `schedule remove`: the task and the file with its password; a run at work goes on. Throws AgentError. */
+/** `schedule remove`: the task and its password; a run at work goes on. Throws AgentError. */
 export async function runScheduleRemove({ folder, name, print, signal }: ScheduleOptions): Promise<ExitReason> {
   assertTaskName(name);
   await (onWindows ? windows : systemd).removeTask(name, programRunner(signal));
-  await rm(join(folder, PASSWORD_FILE), { force: true });
+  for (const file of [PLAIN_PASSWORD_FILE, SEALED_PASSWORD_FILE]) await rm(join(folder, file), { force: true });
+  if (!onWindows) await systemd.removePassword(name);
   print(`Quitada la tarea «${name}».`);
   return 'exitoso';
 }

@@ -1,12 +1,20 @@
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { agentError } from '../agent-error.ts';
 
 /** The only place that reads the environment and the place of the program. */
 
+/** What systemd gives the service of `schedule install` (schedule/systemd.ts): the password, opened for its run alone. */
+export const CREDENTIAL = 'ax-sync-password';
+
 /** Where the password of `sync-config.enc` comes from (password.ts); empty ones count as missing. */
-export function readPasswordSettings(): { password: string | undefined; file: string | undefined } {
+export function readPasswordSettings(): Record<'password' | 'file' | 'credential', string | undefined> {
   const given = (text: string | undefined) => (text === '' ? undefined : text);
-  return { password: given(process.env.SYNC_CONFIG_PASSWORD), file: given(process.env.SYNC_CONFIG_PASSWORD_FILE) };
+  const credentials = given(process.env.CREDENTIALS_DIRECTORY);
+  return {
+    password: given(process.env.SYNC_CONFIG_PASSWORD),
+    file: given(process.env.SYNC_CONFIG_PASSWORD_FILE),
+    credential: credentials === undefined ? undefined : join(credentials, CREDENTIAL),
+  };
 }
 
 /** `--archivo-password` stands for `SYNC_CONFIG_PASSWORD_FILE` and wins over both variables. */

@@ -36,6 +36,19 @@ test('the variable wins over the file, the file over nothing', async () => {
   });
 });
 
+test('in a service of systemd it is the credential that schedule install made, if there is one', async () => {
+  process.env.CREDENTIALS_DIRECTORY = folder;
+  try {
+    await expect(readConfigPassword(folder)).rejects.toMatchObject({ code: 'CONTRASENA_AUSENTE' });
+    await writeFile(join(folder, 'ax-sync-password'), 'de systemd ñ');
+    expect(await readConfigPassword(folder)).toBe('de systemd ñ');
+    await useFile('del archivo');
+    expect(await readConfigPassword(folder)).toBe('del archivo');
+  } finally {
+    delete process.env.CREDENTIALS_DIRECTORY;
+  }
+});
+
 test('a file that is missing, empty, of several lines or in UTF-16 is named, and nothing of it is shown', async () => {
   process.env.SYNC_CONFIG_PASSWORD_FILE = join(folder, 'no-hay.txt');
   await expect(readConfigPassword(folder)).rejects.toMatchObject({
@@ -71,6 +84,14 @@ test('DPAPI is asked through PowerShell: for the machine, the secret through sta
   );
   expect(lines[9]).toContain('::Unprotect(');
   expect(lines.join('\n')).not.toContain(Buffer.from('Clave ñ').toString('base64'));
+});
+
+test('the file of a task of Windows is opened by DPAPI', async () => {
+  const file = join(folder, 'sync-task-password.dpapi');
+  await writeFile(file, `${Buffer.from('Clave ñ').toString('base64')}\n`);
+  process.env.SYNC_CONFIG_PASSWORD_FILE = file;
+  expect(await readConfigPassword(folder, await fakePowerShell())).toBe('Clave ñ');
+  await expect(readConfigPassword(folder, await fakePowerShell(1))).rejects.toMatchObject({ code: 'DPAPI_FALLO' });
 });
 
 test('what another machine sealed, and no PowerShell at all, say what to do', async () => {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AgentError, agentError } from '../agent-error.ts';
@@ -12,15 +13,21 @@ const FILE_NAME = 'sync-password.dpapi';
 const MAX_FILE_BYTES = 4096;
 
 /**
- * `SYNC_CONFIG_PASSWORD`, else what `SYNC_CONFIG_PASSWORD_FILE` holds (without its last line end), else what `init --dpapi`
- * left in the install folder. Throws AgentError `configuracion`: none of them, or one that cannot be read.
+ * `SYNC_CONFIG_PASSWORD`, else what `SYNC_CONFIG_PASSWORD_FILE` holds (without its last line end; a `.dpapi` is opened by Windows),
+ * else what systemd gives the service, else what `init --dpapi` left in the install folder. Throws AgentError `configuracion`:
+ * none of them, or one that cannot be read.
+ *
+ * `command`: PowerShell (dpapi.ts).
  */
-export async function readConfigPassword(folder: string): Promise<string> {
-  const { password, file } = readPasswordSettings();
+export async function readConfigPassword(folder: string, command?: string): Promise<string> {
+  const { password, file, credential } = readPasswordSettings();
   if (password !== undefined) return password;
+  if (file?.endsWith('.dpapi')) return unprotectForMachine(await readPasswordFile(file), command);
   if (file !== undefined) return readPasswordFile(file);
+  // Another service may run the agent, with credentials of its own.
+  if (credential !== undefined && existsSync(credential)) return readPasswordFile(credential);
   const sealed = await readSealed(folder);
-  if (sealed !== undefined) return unprotectForMachine(sealed);
+  if (sealed !== undefined) return unprotectForMachine(sealed, command);
   throw agentError('CONTRASENA_AUSENTE', {});
 }
 

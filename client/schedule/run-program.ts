@@ -8,14 +8,14 @@ export interface ProgramResult {
   output: string;
 }
 
-/** Runs a program of the system to its end. Throws AgentError when it is not there. */
-export type RunProgram = (program: string, args: string[]) => Promise<ProgramResult>;
+/** Runs a program of the system to its end; it reads `input`. Throws AgentError when it is not there. */
+export type RunProgram = (program: string, args: string[], input?: string) => Promise<ProgramResult>;
 
 const TIMEOUT_MS = 60_000;
 
 /** The real one: at most a minute, at most a megabyte of output; ended when `signal` is aborted. */
 export function programRunner(signal: AbortSignal): RunProgram {
-  return (program, args) =>
+  return (program, args, input) =>
     new Promise((done, fail) => {
       const options = { signal, timeout: TIMEOUT_MS, maxBuffer: 1e6, windowsHide: true, encoding: 'buffer' as const };
       const child = execFile(program, args, options, (error, stdout, stderr) => {
@@ -26,6 +26,10 @@ export function programRunner(signal: AbortSignal): RunProgram {
         const reason = child.killed ? `no terminó en ${TIMEOUT_MS / 1000} s` : error.message;
         fail(agentError('PROGRAMA_AUSENTE', { programa: program, motivo: reason }, error));
       });
+      if (input === undefined) return;
+      // It may have ended before it read: its exit code says why.
+      child.stdin?.on('error', () => {});
+      child.stdin?.end(input);
     });
 }
 

@@ -1,6 +1,7 @@
-import { chown, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError, agentError } from '../agent-error.ts';
+import { CREDENTIAL } from '../config/environment.ts';
 import { isMissingFile } from '../config/files.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { assertDone, type ProgramResult, type RunProgram } from './run-program.ts';
@@ -9,6 +10,8 @@ import type { ScheduledTask, TaskStatus } from './task.ts';
 /** A systemd timer and its service, in place of the Task Scheduler. */
 
 const UNITS = '/etc/systemd/system';
+/** Of the passwords: not in the install folders, of which there are copies. */
+const CREDENTIALS = '/etc/ax-sync';
 const KINDS = ['service', 'timer'] as const;
 
 /** Of a task: `AX Sync` is `ax-sync.timer` and `ax-sync.service`. */
@@ -21,8 +24,14 @@ export function unitName(taskName: string): string {
  * comes when the timer starts, so one missed while the machine was off is caught up.
  *
  * @param uid of the account that runs it
+ * @param password where that of `sync-config.enc` is
  */
-export function renderUnits(task: ScheduledTask, uid: number): { service: string; timer: string } {
+export function renderUnits(
+  task: ScheduledTask,
+  uid: number,
+  password: StoredPassword,
+): { service: string; timer: string } {
+  const { line, args } = wayTo(password);
   const service = `[Unit]
 Description=AX Sync: ${literal(task.folder)}
 Wants=network-online.target
@@ -32,8 +41,8 @@ After=network-online.target
 Type=oneshot
 User=${uid}
 WorkingDirectory=${literal(task.folder)}
-ExecStart=${task.command.map(quote).join(' ')}
-TimeoutStartSec=${task.limitMinutes}min
+ExecStart=${[...task.command, ...args].map(quote).join(' ')}
+${line}TimeoutStartSec=${task.limitMinutes}min
 # ${exitCodes.ocupado}: another run is at work, which is no fault.
 SuccessExitStatus=${exitCodes.ocupado}
 NoNewPrivileges=yes
@@ -56,12 +65,18 @@ WantedBy=timers.target
 }
 
 /** Writes the units to `folder` and starts the timer. Throws AgentError; then the units are what they were. */
-export async function installTask(task: ScheduledTask, uid: number, run: RunProgram, folder = UNITS): Promise<void> {
+export async function installTask(
+  task: ScheduledTask,
+  uid: number,
+  password: StoredPassword,
+  run: RunProgram,
+  folder = UNITS,
+): Promise<void> {
   const name = unitName(task.name);
   const paths = unitPaths(folder, name);
   await assertOwn(task, paths.service);
   const before = { service: await readOrUndefined(paths.service), timer: await readOrUndefined(paths.timer) };
-  const units = renderUnits(task, uid);
+  const units = renderUnits(task, uid, password);
   try {
     for (const kind of KINDS) await writeFile(paths[kind], units[kind], { mode: 0o644 });
     await systemctl(run, ['daemon-reload']);
@@ -72,6 +87,62 @@ export async function installTask(task: ScheduledTask, uid: number, run: RunProg
     for (const kind of KINDS) await restore(paths[kind], before[kind]);
     if (cause instanceof AgentError) throw cause;
     throw agentError('UNIDADES_NO_ESCRITAS', { carpeta: folder, motivo: (cause as Error).message }, cause);
+  }
+}
+
+/** A password outside the install folder: sealed by systemd for this machine, or as it is, for the account alone. */
+export interface StoredPassword {
+  path: string;
+  sealed: boolean;
+}
+
+/** The service gets a sealed one from systemd, as a credential (systemd.exec(5)); another it reads itself. */
+function wayTo({ path, sealed }: StoredPassword): { line: string; args: string[] } {
+  if (!sealed) return { line: '', args: ['--archivo-password', path] };
+  return { line: `LoadCredentialEncrypted=${CREDENTIAL}:${literal(path)}\n`, args: [] };
+}
+
+/**
+ * Lends `use` the place of the password of a task while it is not yet there; it is put there when `use` ends well, and what was
+ * there of an earlier install goes. Sealed by `systemd-creds` (systemd 250), which needs this machine's key (and its TPM, if it
+ * has one) to open it; where that fails, a file that `uid` alone may read. Throws AgentError.
+ */
+export async function withStoredPassword(
+  taskName: string,
+  content: string,
+  { uid, run, folder = CREDENTIALS }: { uid: number; run: RunProgram; folder?: string },
+  use: (stored: StoredPassword) => Promise<void>,
+): Promise<StoredPassword> {
+  const base = join(folder, unitName(taskName));
+  const fresh = `${base}.${process.pid}.tmp`;
+  try {
+    await onDisk(folder, () => mkdir(folder, { recursive: true, mode: 0o711 }));
+    const args = ['encrypt', `--name=${CREDENTIAL}`, '-', fresh];
+    const sealed = await run('systemd-creds', args, content).then(
+      ({ code }) => code === 0,
+      () => false,
+    );
+    await onDisk(fresh, () => (sealed ? chmod(fresh, 0o600) : writeSecretFile(fresh, content, uid)));
+    const stored = { path: `${base}.${sealed ? 'cred' : 'key'}`, sealed };
+    await use(stored);
+    await onDisk(stored.path, () => rename(fresh, stored.path));
+    await rm(`${base}.${sealed ? 'key' : 'cred'}`, { force: true });
+    return stored;
+  } finally {
+    await rm(fresh, { force: true });
+  }
+}
+
+/** What withStoredPassword left for that task. */
+export async function removePassword(taskName: string, folder = CREDENTIALS): Promise<void> {
+  for (const end of ['cred', 'key']) await rm(join(folder, `${unitName(taskName)}.${end}`), { force: true });
+}
+
+async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw agentError('UNIDADES_NO_ESCRITAS', { carpeta: path, motivo: (cause as Error).message }, cause);
   }
 }
 
