@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { makeCertificate } from '../fixtures/certificate.ts';
 import { type FaultProxy, startFaultProxy } from '../fixtures/chaos/proxy.ts';
@@ -17,7 +18,7 @@ import { type Aim, expectZero, printAims, releases, runBenchmark, useBuiltProgra
 import { openSource, type Source } from './source.ts';
 
 /**
- * `npm run bench:slow`: peaks of agent and server while one end is slow. A proxy before SQL Server, or before the server, lets
+ * `npm run bench:slow [-- MB/s…]`: peaks of agent and server while one end is slow. A proxy before SQL Server, or before the server, lets
  * so many bytes a second through, each way; with TLS and without. Then sixteen readers, and sixteen senders, of sixteen tenants
  * at once, on one slow line. Rows are fewer where the line is slower, so that it all takes a quarter of an hour.
  */
@@ -39,7 +40,6 @@ const SPEEDS: Speed[] = [
   { speed: 4 * MEGABYTE, sqlRows: 600_000, backendRows: 1_000_000 },
   { speed: 64 * MEGABYTE, sqlRows: 1_000_000, backendRows: 1_000_000 },
 ];
-const SIZES = [...new Set(SPEEDS.flatMap(({ sqlRows, backendRows }) => [sqlRows, backendRows]))];
 
 interface Line {
   slow: 'SQL Server' | 'server';
@@ -48,21 +48,29 @@ interface Line {
   what: string;
   rows?: number;
   seconds: number;
+  /** Over its whole life, and from its first request on, when the key of its configuration (64 MiB) has been made. */
   agent?: number;
+  transfer?: number | undefined;
   server: number | undefined;
 }
 
 if (import.meta.main) {
   useBuiltPrograms();
-  printAims(await runBenchmark(run));
+  const wanted = process.argv.slice(2).map(Number);
+  printAims(
+    await runBenchmark(() =>
+      run(wanted.length === 0 ? SPEEDS : SPEEDS.filter(({ speed }) => wanted.includes(speed / MEGABYTE))),
+    ),
+  );
 }
 
-async function run(): Promise<Aim[]> {
+async function run(speeds: readonly Speed[]): Promise<Aim[]> {
+  const sizes = [...new Set(speeds.flatMap(({ sqlRows, backendRows }) => [sqlRows, backendRows]))];
   const postgres = await startPostgres();
   releases.push(postgres.stop);
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-bench-'));
   releases.push(() => rm(folder, { recursive: true, force: true }));
-  const source = await openSource(postgres.url, Math.max(...SIZES));
+  const source = await openSource(postgres.url, Math.max(...sizes));
   releases.push(source.stop);
   const server = await startServerFixture(postgres.url, { DATABASE_POOL_MAX: '20' });
   releases.push(server.stop);
@@ -78,19 +86,21 @@ async function run(): Promise<Aim[]> {
     printLine(line);
   };
   console.log(`\n${cpus()[0]?.model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB\n`);
-  console.log('| slow line | MB/s | TLS on it | what | rows | s | agent peak MB | server peak MB |');
-  console.log('|---|---:|---|---|---:|---:|---:|---:|');
+  console.log(
+    '| slow line | MB/s | TLS on it | what | rows | s | agent peak MB | after its start MB | server peak MB |',
+  );
+  console.log('|---|---:|---|---|---:|---:|---:|---:|---:|');
   for (const tls of [true, false]) {
     const sql = { ...source.sql, port: sqlProxy.port, encrypt: tls };
     const backend = tls ? secure : { proxy: plain, url: `http://127.0.0.1:${plain.port}`, init: [] };
-    const tenant = await openTenant(server, tls ? 'con-tls' : 'sin-tls', sql, source, backend);
-    for (const rows of SIZES) await expectZero(tenant, ['sync', '--upload-only', '--tabla', `subida_${rows}`]);
-    for (const { speed, sqlRows, backendRows } of SPEEDS) {
+    const tenant = await openTenant(server, tls ? 'con-tls' : 'sin-tls', sql, source, backend, sizes);
+    for (const rows of sizes) await expectZero(tenant, ['sync', '--upload-only', '--tabla', `subida_${rows}`]);
+    for (const { speed, sqlRows, backendRows } of speeds) {
       const measure = async (slow: Line['slow'], rows: number, what: string, args: string[]) => {
         const proxy = slow === 'server' ? backend.proxy : sqlProxy;
         proxy.arm({ kind: 'slow', bytesPerSecond: speed });
         try {
-          add({ slow, speed, tls, what, rows, ...(await measureAgent(server, tenant, args)) });
+          add({ slow, speed, tls, what, rows, ...(await measureAgent(server, backend, tenant, args)) });
         } finally {
           proxy.arm(undefined);
         }
@@ -135,16 +145,17 @@ async function openTenant(
   sql: SqlTarget,
   { table }: Source,
   backend: Backend,
+  sizes: readonly number[],
 ): Promise<TenantFixture> {
   const tenant = await createTenant(server, name, sql);
   const tablas: ConfiguracionTablas = {
-    tablasSubida: SIZES.map((rows) => ({
+    tablasSubida: sizes.map((rows) => ({
       nombre: `subida_${rows}`,
       tipoCampo: `t${rows}`,
       primaryKey: 'codigo',
       process: { query: `SELECT TOP (${rows}) * FROM ${table}` },
     })),
-    tablasBajada: SIZES.map((rows) => ({
+    tablasBajada: sizes.map((rows) => ({
       nombre: `bajada_${rows}`,
       primaryKey: 'codigo',
       schema: downloadSchema,
@@ -161,16 +172,27 @@ async function openTenant(
 
 async function measureAgent(
   server: ServerFixture,
+  { proxy }: Backend,
   { folder, password }: TenantFixture,
   args: string[],
-): Promise<Pick<Line, 'seconds' | 'agent' | 'server'>> {
+): Promise<Pick<Line, 'seconds' | 'agent' | 'transfer' | 'server'>> {
   const { pid } = server.running.child;
   await resetPeak(pid);
   const env = { SYNC_CONFIG_PASSWORD: password };
+  const before = proxy.connections;
   const agent = startAgent(['sync', ...args, '--carpeta', folder], { cwd: folder, env });
-  const { code, seconds, peakRss } = await agent.finished;
+  const ended = agent.finished.then(() => true);
+  const wait = (ms: number) => Promise.race([ended, sleep(ms).then(() => false)]);
+  while (proxy.connections === before && !(await wait(10)));
+  // What the key took is given back a moment later.
+  await wait(300);
+  const start = agent.peakRss();
+  await resetPeak(agent.child.pid);
+  let transfer: number | undefined;
+  while (!(await wait(20))) transfer = (await readPeak(agent.child.pid)) ?? transfer;
+  const { code, seconds } = await agent.finished;
   if (code !== 0) throw new Error(`ax-sync-client ${args.join(' ')}:\n${agent.output()}`);
-  return { seconds, agent: peakRss, server: await readPeak(pid) };
+  return { seconds, agent: Math.max(start, transfer ?? 0), transfer, server: await readPeak(pid) };
 }
 
 const MANY_SECONDS = 15;
@@ -248,7 +270,7 @@ async function measureMany(
   );
 }
 
-function printLine({ slow, speed, tls, what, rows, seconds, agent, server }: Line): void {
+function printLine({ slow, speed, tls, what, rows, seconds, agent, transfer, server }: Line): void {
   const mega = (bytes: number | undefined) => (bytes === undefined ? '' : String(Math.round(bytes / MEGABYTE)));
   const cells = [
     slow,
@@ -258,6 +280,7 @@ function printLine({ slow, speed, tls, what, rows, seconds, agent, server }: Lin
     rows ?? '',
     seconds.toFixed(1),
     mega(agent),
+    mega(transfer),
     mega(server),
   ];
   console.log(`| ${cells.join(' | ')} |`);

@@ -59,6 +59,8 @@ export interface HttpRequest {
 
 /** Bodies of answers that are not streams are bounded: an agent does not swallow what a wrong server sends. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/** What the slowest line carries of one transfer: all of them share 256 kbit/s. A chunk that takes longer counts as lost. */
+const SLOWEST_BYTES_PER_SECOND = (32 * 1024) / MAX_TRANSFERS;
 const RETRYABLE_STATUS = new Set([408, 425, 429]);
 
 /** An answer that said that all went well. */
@@ -223,8 +225,9 @@ async function send(request: HttpRequest & { stallTimeoutMs?: number }, ...signa
 async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { signal, url, body, bandwidth } = request;
   // As long as it takes when all transfers of the run share the line.
-  const extra = body instanceof Uint8Array ? MAX_TRANSFERS * (bandwidth?.timeOf(body.length) ?? 0) : 0;
-  const timeoutMs = request.timeoutMs + extra;
+  const size = body instanceof Uint8Array ? body.length : 0;
+  const extra = Math.max(MAX_TRANSFERS * (bandwidth?.timeOf(size) ?? 0), (size / SLOWEST_BYTES_PER_SECOND) * 1000);
+  const timeoutMs = request.timeoutMs + Math.ceil(extra / 1000) * 1000;
   signal.throwIfAborted();
   const limit = new AbortController();
   let expired = false;
@@ -239,7 +242,11 @@ async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal)
   } catch (cause) {
     signal.throwIfAborted();
     if (!expired) throw cause;
-    throw backendError('BACKEND_SIN_RESPUESTA', { url, motivo: `nada en ${timeoutMs / 1000} s` }, { cause });
+    throw backendError(
+      'BACKEND_SIN_RESPUESTA',
+      { url, motivo: `nada en ${timeoutMs / 1000} s` },
+      { cause },
+    );
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);

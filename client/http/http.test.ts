@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, expect, test } from 'vitest';
+import { startFaultProxy } from '../../fixtures/chaos/proxy.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { type RetryPolicy, withRetries } from '../retry.ts';
 import { Backend, normaliseUrl } from './backend.ts';
@@ -135,6 +136,48 @@ test('an answer that is not the backend of synchronisation, or has no end, is re
     code: 'RESPUESTA_GRANDE',
     retryable: false,
   });
+});
+
+test.each([200, 500])('an answer without an end (%i) is cut at its bound, and the line with it', async (status) => {
+  let sent = 0;
+  const closed = Promise.withResolvers<void>();
+  const url = await serve((_, response) => {
+    const piece = Buffer.alloc(64 * 1024, 'x');
+    response.on('close', closed.resolve);
+    response.writeHead(status, { 'content-type': 'application/json' });
+    const write = () => {
+      while (!response.destroyed) {
+        sent += piece.length;
+        if (!response.write(piece)) return void response.once('drain', write);
+      }
+    };
+    write();
+  });
+  const asked = exchangeJson({ method: 'GET', url, timeoutMs: 20_000, signal: never });
+  expect(await failureOf(asked)).toMatchObject({ code: 'RESPUESTA_GRANDE' });
+  await closed.promise;
+  // The bound, and what the two sockets hold.
+  expect(sent).toBeLessThan(48 * 1024 * 1024);
+});
+
+test('a chunk has the time that it takes on a slow line', async () => {
+  const url = await serve(async (request, response) => {
+    let size = 0;
+    for await (const piece of request) size += (piece as Buffer).length;
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ size }));
+  });
+  const line = await startFaultProxy({ host: '127.0.0.1', port: Number(new URL(url).port) });
+  try {
+    line.arm({ kind: 'slow', direction: 'subida', bytesPerSecond: 64 * 1024 });
+    const request = { method: 'PUT', url: `http://127.0.0.1:${line.port}`, timeoutMs: 200, signal: never } as const;
+    const { body } = await exchangeJson({ ...request, body: new Uint8Array(48 * 1024) });
+    expect(body).toEqual({ size: 48 * 1024 });
+    // What is small has no more time than it says.
+    const small = failureOf(exchangeJson({ ...request, body: ' '.repeat(48 * 1024) }));
+    expect(await small).toMatchObject({ code: 'BACKEND_SIN_RESPUESTA' });
+  } finally {
+    await line.close();
+  }
 });
 
 test('the key does not follow a redirection', async () => {
