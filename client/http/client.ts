@@ -242,11 +242,7 @@ async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal)
   } catch (cause) {
     signal.throwIfAborted();
     if (!expired) throw cause;
-    throw backendError(
-      'BACKEND_SIN_RESPUESTA',
-      { url, motivo: `nada en ${timeoutMs / 1000} s` },
-      { cause },
-    );
+    throw backendError('BACKEND_SIN_RESPUESTA', { url, motivo: `nada en ${timeoutMs / 1000} s` }, { cause });
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
