@@ -189,14 +189,17 @@ function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
     }
   }
   const subidas = config.tablasSubida ?? [];
+  const sharing = new Map<string, typeof subidas>();
+  const tipoOf = ({ tipoCampo, nombre }: (typeof subidas)[number]) => tipoCampo ?? deriveTipoCampo(nombre);
+  for (const tabla of subidas) sharing.set(tipoOf(tabla), [...(sharing.get(tipoOf(tabla)) ?? []).slice(0, 1), tabla]);
   for (const [index, tabla] of subidas.entries()) {
     const at = `configuracionTablas.tablasSubida[${index}]`;
     if (tabla.incremental === true && !/@ultimaSync\b/i.test(tabla.process.query)) {
       const regla = 'una tabla incremental debe filtrar por @ultimaSync';
       problems.push({ campo: `${at}.process.query`, valor: show(tabla.process.query), regla });
     }
-    const tipo = tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
-    const other = subidas.find((o) => o !== tabla && (o.tipoCampo ?? deriveTipoCampo(o.nombre)) === tipo);
+    const tipo = tipoOf(tabla);
+    const other = sharing.get(tipo)!.find((one) => one !== tabla);
     if (other !== undefined && tabla.tipoCampo === undefined) {
       const regla =
         `es el mismo que el de «${other.nombre}», y unas filas pisarían a otras: póngalo en las dos (con una primaryKey que las ` +

@@ -146,6 +146,23 @@ test('what is discarded is neither applied nor asked for again, and that is said
   expect(await lastLog()).toMatchObject({ estado: 'exitoso', mensaje: expect.stringMatching(/10 bajas descartadas/) });
 });
 
+test("a tenant's own SQL can neither see nor decide what waits", async () => {
+  await upload(rows(0, 5));
+  await upload('');
+  for (const sql of ["UPDATE sync_bajas_retenidas SET estado = 'aprobada'", 'DELETE FROM sync_bajas_retenidas']) {
+    const phase = { enabled: true, ejecutarEn: 'destino', sql };
+    await server.setTables({ tablasSubida: [{ ...tables.tablasSubida[0], pre_process: phase }] });
+    const response = await server.call('/upload/acme-001?tabla=vista_productos&modo=completo', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: '',
+    });
+    expect(await response.json()).toMatchObject({ code: 'SQL_FALLO', fase: 'pre_process' });
+  }
+  await server.setTables(tables);
+  expect(await waiting()).toMatchObject([{ estado: 'pendiente' }]);
+});
+
 test('an upload that fails leaves no word of bajas; one that holds none of a tenant touches no other', async () => {
   await upload(rows(0, 10));
   const other = { tenant: 'otro-001', key: otherKey };

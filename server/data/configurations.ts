@@ -113,8 +113,9 @@ export function tipoCampoOf(tabla: TablaSubida): string {
 
 /** The names of the upload tables whose rows have the tipo_campo of `tabla`, its own among them. */
 export function namesSharing(configuration: Configuration, tabla: TablaSubida): string[] {
+  const tipo = tipoCampoOf(tabla);
   const tables = readTables(configuration).tablasSubida ?? [];
-  return tables.filter((one) => tipoCampoOf(one) === tipoCampoOf(tabla)).map(({ nombre }) => nombre);
+  return tables.filter((one) => tipoCampoOf(one) === tipo).map(({ nombre }) => nombre);
 }
 
 /**
