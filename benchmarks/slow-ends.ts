@@ -48,7 +48,7 @@ interface Line {
   what: string;
   rows?: number;
   seconds: number;
-  /** Over its whole life, and from its first request on, when the key of its configuration (64 MiB) has been made. */
+  /** Over its whole life, and from its first request on, when the key of its configuration (32 MiB) has been made. */
   agent?: number;
   transfer?: number | undefined;
   server: number | undefined;

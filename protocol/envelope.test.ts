@@ -32,16 +32,16 @@ test('a change in any part of it is noticed', () => {
   }
 });
 
-test('costs 64 MiB to try a password; a planted header that would cost more than twice that is refused before any work', () => {
+test('costs 32 MiB three times over to try a password; a planted header past 128 MiB or four times is refused before any work', () => {
   const sealed = sealEnvelope(secret, 'clave');
   // log2 N, r, p: 128 · N · r bytes.
-  expect([...sealed.subarray(4, 7)]).toEqual([16, 8, 1]);
+  expect([...sealed.subarray(4, 7)]).toEqual([15, 8, 3]);
   const planted = [
     [18, 8, 1],
     [20, 8, 1],
     [17, 9, 1],
     [20, 16, 4],
-    [16, 8, 3],
+    [16, 8, 5],
     [255, 255, 255],
   ];
   for (const costs of planted) {
@@ -53,8 +53,8 @@ test('costs 64 MiB to try a password; a planted header that would cost more than
   }
 });
 
-test('an envelope that an earlier version sealed at half the cost opens', () => {
-  // sealEnvelope of the first version, with N = 2^15.
+test('an envelope that an earlier version sealed at a third of the cost opens', () => {
+  // sealEnvelope of the first version, with p = 1.
   const old =
     'QVhTMQ8IAVLa+SdRFpQ151kycyHll9QubHSZTU2S5JlIzANNJi9uFjKW2MD+4jVVghz6GjsKr4upStztpZpBByDTaaAzXbqbREvaBZs=';
   expect(openEnvelope(Buffer.from(old, 'base64'), 'contraseña')).toEqual(secret);

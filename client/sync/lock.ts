@@ -155,6 +155,7 @@ const FIRST_NAMESPACE = 'pid:[4026531836]';
  * boot, for names and ids of machines may come from an image.
  */
 async function findPlace(): Promise<string> {
+  if (process.platform === 'win32') return hostname();
   const machine = `${hostname()}/${await textOf('/etc/machine-id')}`;
   const namespace = await readlink('/proc/self/ns/pid').catch(() => FIRST_NAMESPACE);
   if (namespace === FIRST_NAMESPACE) return machine;
