@@ -29,7 +29,7 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
           .option('sin-spool', {
             type: 'boolean',
             default: false,
-            describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee de nuevo',
+            describe: 'No guarda en spool/ lo que se sube: un envío que se corte se lee y se aplica de nuevo',
           })
           .option('aprobar-sql', {
             type: 'boolean',
