@@ -5,6 +5,7 @@ import {
   ConexionesSchema,
   type ConfiguracionTablas,
   ConfiguracionTablasSchema,
+  DURACION,
   HORA,
   primaryKeyOf,
 } from './config.ts';
@@ -131,6 +132,8 @@ function describe(raw: unknown, root: unknown, name: string): ConfigProblem[] {
     case 'pattern':
       if (params.pattern === CONEXION)
         return [{ campo: at(), valor: shown, regla: `debe ser un nombre: ${CONNECTION_RULE}` }];
+      if (params.pattern === DURACION)
+        return [{ campo: at(), valor: shown, regla: 'debe ser un tiempo en horas o días, de 1h a 999d' }];
       if (params.pattern === HORA) return [{ campo: at(), valor: shown, regla: 'debe ser una hora, de 00:00 a 23:59' }];
       return [{ campo: at(), valor: shown, regla: 'no puede contener «/», «\\» ni caracteres de control' }];
     case 'boolean':
@@ -198,6 +201,10 @@ function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
       const regla = 'una tabla incremental debe filtrar por @ultimaSync';
       problems.push({ campo: `${at}.process.query`, valor: show(tabla.process.query), regla });
     }
+    if (tabla.incremental !== true && tabla.completoCada !== undefined) {
+      const regla = 'solo vale para una tabla incremental: las demás se suben enteras cada vez';
+      problems.push({ campo: `${at}.completoCada`, valor: tabla.completoCada, regla });
+    }
     const tipo = tipoOf(tabla);
     const other = sharing.get(tipo)!.find((one) => one !== tabla);
     if (other !== undefined && tabla.tipoCampo === undefined) {
@@ -207,8 +214,8 @@ function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
       problems.push({ campo: `${at}.tipoCampo`, valor: tipo, regla });
     }
     if (tabla.desactivarAusentes !== true) continue;
-    if (tabla.incremental === true) {
-      const regla = 'solo vale para una tabla que se sube entera (incremental: false)';
+    if (tabla.incremental === true && tabla.completoCada === undefined) {
+      const regla = 'solo vale para una tabla que se sube entera: incremental: false, o con completoCada';
       problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
     }
     if (other !== undefined) {

@@ -5,6 +5,8 @@ import { limits } from './constants.ts';
 
 /** Wall clock, to the minute. */
 export const HORA = '^([01]\\d|2[0-3]):[0-5]\\d$';
+/** From an hour to 999 days. */
+export const DURACION = '^[1-9]\\d{0,2}[hd]$';
 /** A name of a connection (CONNECTION_RULE says it in words). */
 export const CONEXION = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
 const Strict = { additionalProperties: false } as const;
@@ -58,7 +60,7 @@ export const TablaSubidaSchema = Type.Object(
     campoFecha: Type.Optional(ColumnName),
     /** The `tipo_campo` of its rows; derived from `nombre` when missing. */
     tipoCampo: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
-    /** Full uploads only: rows of this `tipo_campo` that the source no longer has become `activo = false`. */
+    /** Uploads of everything (also by `completoCada`): rows of this `tipo_campo` that the source no longer has become `activo = false`. */
     desactivarAusentes: Type.Optional(Type.Boolean()),
     guarda: GuardaSchema,
     /** What rows of one upload with one key are: an error (default), or the last of them the one that counts. */
@@ -67,6 +69,8 @@ export const TablaSubidaSchema = Type.Object(
     reloj: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('utc')])),
     /** The mark is set back by this much, for transactions still open while the table is read. Default 60. */
     solapeSegundos: Type.Optional(Type.Integer({ minimum: 0, maximum: 604_800 })),
+    /** Incremental tables: how old the last reading from the beginning may be: `12h`, `7d`. */
+    completoCada: Type.Optional(Type.String({ pattern: DURACION })),
     /** Read in ranges of a unique key, `filas` rows each: a reading that breaks goes on behind the last whole range. */
     particion: Type.Optional(
       Type.Object({ columna: ColumnName, filas: Type.Integer({ minimum: 1, maximum: 100_000_000 }) }, Strict),

@@ -41,6 +41,11 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
             requiresArg: true,
             describe: 'Velocidad máxima, en kilobits por segundo, en vez de limiteKbps (0: sin límite)',
           })
+          .option('desde-cero', {
+            type: 'boolean',
+            default: false,
+            describe: 'Sube esas tablas desde el principio: olvida sus marcas y lo que espere en spool/',
+          })
           .option('ahora', { type: 'boolean', default: false, describe: 'También en horas de silencio' })
           .option('json', jsonOption)
           .conflicts('upload-only', 'download-only')
@@ -49,6 +54,7 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
             ['$0 sync --tabla vista_proveedores', 'Una sola tabla'],
             ['$0 sync --download-only --tabla plan_cuentas', 'Solo bajar, y solo esa'],
             ['$0 sync --ahora --limite-kbps 2000', 'En horas de silencio, sin llenar la línea'],
+            ['$0 sync --desde-cero --tabla vista_proveedores', 'Sube otra vez todas las filas de esa tabla'],
             ['$0 sync --json', 'Para otro programa'],
           ])
           .epilogue(describeExitCodes(Object.keys(exitCodes) as ExitReason[])),
@@ -63,6 +69,7 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
               usesSpool: !args['sin-spool'],
               requiresApproval: args['aprobar-sql'],
               ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: parseLimite(args['limite-kbps']) }),
+              desdeCero: args['desde-cero'],
               ahora: args.ahora,
               ...openOutput(args),
               onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),

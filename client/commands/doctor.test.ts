@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { checkFolder, checkName, describeClock, judgeDisk } from '../checks/machine.ts';
 import { judgePermissions } from '../checks/tables.ts';
 import { checkTls } from '../checks/tls.ts';
+import { withSqlServer } from '../sqlserver/connection.ts';
 import { startWorld, type World } from '../testing/world.ts';
 import { runDoctor } from './doctor.ts';
 
@@ -66,6 +67,7 @@ test('everything that support would ask for, a line each, in a report without se
     ...['Credenciales y configuración', 'Reloj del backend', 'SQL del backend'],
     ...['DNS de SQL Server', 'Cifrado de SQL Server'],
     ...[`SQL Server 127.0.0.1:${world.settings.port}`, 'Versión de SQL Server', 'Reloj de SQL Server'],
+    'Transacciones de SQL Server',
     ...['Subida vista_cambio', 'Índices de vista_cambio', 'Bajada cuentas', 'Destino cuentas', 'Permisos en cuentas'],
     ...[
       'Disco',
@@ -217,4 +219,28 @@ test('--json: one object with every check', async () => {
   const { comprobaciones, informe } = JSON.parse(lines.join('\n')) as { comprobaciones: object[]; informe: string };
   expect(comprobaciones).toContainEqual({ nombre: 'Spool', estado: 'bien', mensaje: expect.any(String), accion: '' });
   expect(await readFile(informe, 'utf8')).toContain('✔ Spool');
+});
+
+test('the oldest open transaction: none, one that is long open, and a login that may not see it', async () => {
+  await world.setTables({ tablasSubida: [subida('vista_cambio', 'cambio')] });
+  const about = async () => (await doctor()).lines.filter((line) => line.includes('Transacciones de SQL Server'));
+  expect(await about()).toEqual(['✔ Transacciones de SQL Server: ninguna abierta que haya escrito']);
+  await withSqlServer(world.settings, { signal }, async (db) => {
+    await db.execute("BEGIN TRAN; INSERT INTO productos (codigo) VALUES ('b')");
+    expect(await about()).toEqual([
+      expect.stringMatching(/^✔ .*: la más antigua que ha escrito está abierta desde 20/),
+    ]);
+    await world.execute('EXEC standin_set_clock @seconds_ahead = 7200');
+    const late = await about();
+    await world.execute('EXEC standin_set_clock');
+    expect(late).toEqual([expect.stringMatching(/^⚠ .* está abierta desde 20.*\n {2}→ Las marcas se quedan ahí/)]);
+  });
+  await world.execute('EXEC standin_deny_server_state @deny = 1');
+  const denied = await about();
+  await world.execute('EXEC standin_deny_server_state');
+  expect(denied).toEqual([
+    expect.stringMatching(
+      /^⚠ .*: sync_user no ve las transacciones abiertas \(error 300\)\n {2}→ Dé a sync_user el permiso VIEW SERVER STATE/,
+    ),
+  ]);
 });

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
 import { limits } from '../../protocol/constants.ts';
+import { describeServer } from '../../protocol/sql-server-name.ts';
 import { connectBackend, isReadableOnTheWay } from '../agent.ts';
 import { registerAgentKey } from '../config/agent-key.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
@@ -145,6 +146,7 @@ async function runLocked(
     if (approvedSql !== undefined) assertConnectionApproved(approvedSql, name, settings);
     return {
       endpoints: [local.url, local.tenant, settings.host.toLowerCase(), settings.database.toLowerCase()],
+      servidor: [describeServer(settings.host, settings.port), settings.user].map((part) => part.toLowerCase()),
       withSqlServer: (options, work) => pool.use({ name: name ?? '', settings }, options, work),
     };
   };
@@ -160,6 +162,7 @@ async function runLocked(
     learn: (change: (pins: SensitivePins) => SensitivePins) => {
       sensitivePins = change(sensitivePins);
     },
+    said: new Set<string>(),
     ...{ journal, log, progress, policy, signal },
     lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
     lastRetained: (direccion: Direccion, tabla: string) => lastRetained(history, direccion, tabla),

@@ -103,3 +103,34 @@ test('each fault is a line with what to do, and the other checks still run', asy
   );
   expect(lines.at(-1)).toBe('Hay comprobaciones que fallan.');
 });
+
+test('a date column that may be NULL is named, with what becomes of such rows', async () => {
+  await world.execute("INSERT INTO productos (codigo, fecha) VALUES ('z', '2001-02-03')");
+  const incremental = (nombre: string, filter: string, more: object = {}) => ({
+    ...subida(nombre, `SELECT codigo, fecha FROM productos WHERE ${filter}`),
+    ...{ tipoCampo: nombre, incremental: true, campoFecha: 'fecha', ...more },
+  });
+  await world.setTables({
+    tablasSubida: [
+      incremental('sola', 'fecha > @ultimaSync'),
+      incremental('semanal', 'fecha > @ultimaSync', { completoCada: '7d' }),
+      incremental('rara', 'fecha > DATEADD(day, 0, @ultimaSync) AND NOT fecha < @ultimaSync'),
+      incremental('escrita', 'NOT fecha <= @ultimaSync OR fecha IS NULL'),
+      incremental('clave', "codigo > 'a' AND @ultimaSync IS NULL", { campoFecha: 'codigo' }),
+    ],
+  });
+  const { reason, lines } = await check();
+  expect(reason).toBe('exitoso');
+  const told =
+    'la consulta da codigo, fecha\n  → «fecha» admite NULL, y una fila sin fecha no es más nueva que ninguna marca';
+  const when = 'sube la primera vez, y después';
+  expect(lines).toContainEqual(expect.stringMatching(`^⚠ Subida sola: ${told}: ${when} con sync --desde-cero`));
+  expect(lines).toContainEqual(expect.stringMatching(`^⚠ Subida semanal: ${told}: ${when} cada 7d`));
+  expect(lines).toContainEqual(
+    expect.stringMatching(
+      `^⚠ Subida rara: ${told}: no sube nunca. Escriba .* fecha > @ultimaSync, o añada OR fecha IS NULL`,
+    ),
+  );
+  expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida escrita:/));
+  expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida clave:/));
+});

@@ -128,6 +128,11 @@ export const sqlServerMessages = {
     message: 'La consulta devuelve más de un conjunto de filas.',
     action: 'Deje uno solo (los demás pasos van en pre_process).',
   },
+  RELOJ_ILEGIBLE: {
+    kind: 'sqlserver',
+    message: 'La hora que da SQL Server, «{hora}», no se puede guardar y volver a leer. No se ha cambiado nada.',
+    action: 'Revise el reloj del equipo de SQL Server: su fecha tiene que estar entre los años 1753 y 9999.',
+  },
   RESULTADO_GRANDE: {
     kind: 'sqlserver',
     message: 'La consulta devuelve más de {filas} filas y se esperaban pocas.',

@@ -5,6 +5,7 @@ import { Compile } from 'typebox/compile';
 import { ModoSchema } from '../../protocol/api.ts';
 import { openBytes, sealBytes } from '../../protocol/sealed.ts';
 import { newerFile } from '../config/format.ts';
+import { AgentClockSchema } from '../sync/clock.ts';
 import { version } from '../version.ts';
 import { deriveEntryKey } from './sealed.ts';
 
@@ -30,8 +31,16 @@ export const UploadHeadSchema = Type.Object({
   modo: ModoSchema,
   /** fingerprintOf the table and its endpoints. */
   huella: Type.String(),
-  /** SQL Server's clock before the reading: the mark, once it is committed. */
+  /** The mark, once it is committed: SQL Server's clock before the reading, or earlier (plan.ts). */
   reloj: Clock,
+  /** All clocks before the reading; agents of before did not say. */
+  leido: Type.Optional(Type.Object({ ...Clock.properties, agente: AgentClockSchema })),
+  /** An incremental table that is read from the beginning. */
+  entera: Type.Optional(Type.Boolean()),
+  /** As of Plan. */
+  revuelto: Type.Optional(Type.String()),
+  retroceso: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
+  retenida: Type.Optional(Type.String()),
   /** What `@ultimaSync` was bound to. */
   ultimaSync: Type.Union([Type.String(), Type.Null()]),
   /** The mark that it was read from. */

@@ -14,6 +14,8 @@ import type { SensitivePins } from './sensitive-pins.ts';
 export interface TableConnection {
   /** Where rows come from and go, as text: marks made with others do not hold (marks.ts). */
   endpoints: readonly string[];
+  /** Which SQL Server that is, with its port or instance, and the login: the same. */
+  servidor: readonly string[];
   /** As SqlServerPool.use. */
   withSqlServer<T>(
     options: { signal: AbortSignal; onMessage: (text: string) => void },
@@ -44,6 +46,8 @@ export interface RunContext {
   learn(change: (pins: SensitivePins) => SensitivePins): void;
   /** What may be run at SQL Server; undefined: whatever the backend says. */
   approvedSql: SqlByPlace | undefined;
+  /** What has been said in this run and is not to be said again for each table. */
+  said: Set<string>;
   journal: Journal;
   log: Log;
   progress: Progress;

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { boundMark, fingerprintOf, Marks, mentionsMark } from './marks.ts';
+import { boundMark, fingerprintsOf, Marks } from './marks.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -10,6 +10,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
+const h1 = { actual: 'h1', anterior: 'v1' };
+const h2 = { actual: 'h2', anterior: 'v2' };
 const plain = { process: { query: 'SELECT * FROM v WHERE fecha > @ultimaSync' } };
 const now = { local: '2024-01-15T07:30:00.5', utc: '2024-01-15T10:30:00.5' };
 const mark = { local: '2024-01-15T07:00:00.1234567', utc: '2024-01-15T10:00:00.1234567' };
@@ -52,9 +54,9 @@ test('a mark is on disk when set, and is found by the next run with the same fin
   const marks = await Marks.open(folder, () => expect.unreachable());
   await marks.set('v', { ...mark, huella: 'h1', ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 });
   const again = await Marks.open(folder, () => expect.unreachable());
-  expect(again.get('v', 'h1')).toMatchObject(mark);
-  expect(again.get('v', 'h2')).toBeUndefined();
-  expect([again.isOutdated('v', 'h1'), again.isOutdated('v', 'h2'), again.isOutdated('w', 'h1')]).toEqual([
+  expect(again.get('v', h1)).toMatchObject(mark);
+  expect(again.get('v', h2)).toBeUndefined();
+  expect([again.isOutdated('v', h1), again.isOutdated('v', h2), again.isOutdated('w', h1)]).toEqual([
     false,
     true,
     false,
@@ -67,11 +69,11 @@ test('marks of tables that end at the same time are all on the disk, each when i
   await Promise.all(
     names.map(async (name) => {
       await marks.set(name, { ...mark, huella: 'h1', ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 });
-      expect((await Marks.open(folder, () => expect.unreachable())).get(name, 'h1')).toBeDefined();
+      expect((await Marks.open(folder, () => expect.unreachable())).get(name, h1)).toBeDefined();
     }),
   );
   const again = await Marks.open(folder, () => expect.unreachable());
-  expect(names.filter((name) => again.get(name, 'h1') === undefined)).toEqual([]);
+  expect(names.filter((name) => again.get(name, h1) === undefined)).toEqual([]);
   expect(await readdir(folder)).toEqual(['last-sync.json']);
 });
 
@@ -80,28 +82,63 @@ test('a damaged file is put aside and everything starts afresh', async () => {
     await writeFile(join(folder, 'last-sync.json'), text);
     const told: string[] = [];
     const marks = await Marks.open(folder, (path) => told.push(path));
-    expect(marks.get('v', 'h1')).toBeUndefined();
+    expect(marks.get('v', h1)).toBeUndefined();
     expect(told).toEqual([join(folder, 'last-sync.json.danado')]);
     expect(await readFile(told[0]!, 'utf8')).toBe(text);
     expect(await readdir(folder)).toEqual(['last-sync.json.danado']);
   }
 });
 
-test('the fingerprint changes with the query, the key, the type, the date column and the place', () => {
+test('the fingerprint changes with whatever makes the mark another one: query, key, type, date, clock, phase, server, port, login', () => {
   const tabla = { nombre: 'vista_productos', primaryKey: 'codigo', process: { query: 'SELECT 1' } };
-  const base = fingerprintOf(tabla, ['https://a']);
-  expect(fingerprintOf({ ...tabla, solapeSegundos: 5 }, ['https://a'])).toBe(base);
-  const others = [
-    fingerprintOf({ ...tabla, process: { query: 'SELECT 2' } }, ['https://a']),
-    fingerprintOf({ ...tabla, primaryKey: ['codigo', 'x'] }, ['https://a']),
-    fingerprintOf({ ...tabla, tipoCampo: 'articulo' }, ['https://a']),
-    fingerprintOf({ ...tabla, campoFecha: 'f' }, ['https://a']),
-    fingerprintOf(tabla, ['https://b']),
+  const place = { endpoints: ['https://a'], servidor: ['sql:1433', 'ana'] };
+  const of = (more: object = {}, where: object = {}) => fingerprintsOf({ ...tabla, ...more }, { ...place, ...where });
+  const same = [
+    of(),
+    of({ solapeSegundos: 5 }),
+    of({ reloj: 'local' }),
+    of({ pre_process: { enabled: false, sql: 'x' } }),
   ];
-  expect(new Set([base, ...others]).size).toBe(6);
+  expect(new Set(same.map(({ actual }) => actual)).size).toBe(1);
+  const known = [
+    of({ process: { query: 'SELECT 2' } }),
+    of({ primaryKey: ['codigo', 'x'] }),
+    of({ tipoCampo: 'articulo' }),
+    of({ campoFecha: 'f' }),
+    of({}, { endpoints: ['https://b'] }),
+  ];
+  const newlyKnown = [
+    of({ reloj: 'utc' }),
+    of({ pre_process: { enabled: true, sql: 'EXEC a' } }),
+    of({ pre_process: { enabled: true, sql: 'EXEC b' } }),
+    of({}, { servidor: ['sql:1434', 'ana'] }),
+    of({}, { servidor: ['sql:1433', 'eva'] }),
+  ];
+  expect(new Set([of(), ...known, ...newlyKnown].map(({ actual }) => actual)).size).toBe(11);
+  expect(new Set([of(), ...known].map(({ anterior }) => anterior)).size).toBe(6);
+  expect(new Set([of(), ...newlyKnown].map(({ anterior }) => anterior)).size).toBe(1);
 });
 
-test('the parameter is found in any case and not inside another name', () => {
-  expect(mentionsMark('x > @ULTIMASYNC')).toBe(true);
-  expect(mentionsMark('x > @ultimaSync2')).toBe(false);
+test('a mark with the fingerprint of an earlier agent holds where nothing differs that it knew', async () => {
+  const marks = await Marks.open(folder, () => expect.unreachable());
+  await marks.set('v', { ...mark, huella: h1.anterior, ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 });
+  expect(marks.get('v', h1)).toMatchObject(mark);
+  expect(marks.isOutdated('v', h1)).toBe(false);
+  expect(marks.get('v', h2)).toBeUndefined();
+});
+
+test('a mark that could not be read back is not stored, and the one before stays', async () => {
+  const marks = await Marks.open(folder, () => expect.unreachable());
+  const common = { huella: 'h1', ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 };
+  await marks.set('v', { ...mark, ...common });
+  for (const wrong of [
+    '10024-01-15T10:00:00',
+    '2024-02-30T10:00:00.0000000',
+    '2024-01-15 10:00:00',
+    '0001-01-01T00:00:00',
+  ]) {
+    const set = marks.set('v', { ...mark, utc: wrong, ...common });
+    await expect(set, wrong).rejects.toMatchObject({ code: 'RELOJ_ILEGIBLE' });
+  }
+  expect((await Marks.open(folder, () => expect.unreachable())).get('v', h1)).toMatchObject(mark);
 });

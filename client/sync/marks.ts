@@ -7,7 +7,19 @@ import { primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
 import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
 import { isMissingFile, writeFileAtomically } from '../config/files.ts';
 import { assertFormat, stampOf } from '../config/format.ts';
-import type { SqlServer } from '../sqlserver/connection.ts';
+import { sqlServerError } from '../sqlserver/errors.ts';
+import {
+  AgentClockSchema,
+  BEFORE_EVERYTHING,
+  formatTicks,
+  isReadable,
+  offsetOf,
+  type ServerClock,
+  TICKS_PER_SECOND,
+  Time,
+  ticksOf,
+} from './clock.ts';
+import type { TableConnection } from './context.ts';
 import type { SensitiveColumns } from './sensitive.ts';
 
 /**
@@ -17,18 +29,17 @@ import type { SensitiveColumns } from './sensitive.ts';
  * each autumn: rows written in the hour that comes twice would be passed over by a local mark alone.
  */
 
-/** A moment of SQL Server on both its clocks, ISO text without zone, up to 7 digits of a second. */
-export interface ServerClock {
-  local: string;
-  utc: string;
-}
-
-const Time = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,7})?$' });
 const MarkSchema = Type.Object({
   local: Time,
   utc: Time,
   /** Of what the mark was made with (fingerprintOf): with another query it says nothing. */
   huella: Type.String(),
+  /** All clocks before that reading. Without it they told `local` and `utc`, and of the agent's nothing is known. */
+  leido: Type.Optional(Type.Object({ local: Time, utc: Time, agente: AgentClockSchema })),
+  /** As of Plan. */
+  revuelto: Type.Optional(Time),
+  /** UTC clock of the last reading from the beginning. */
+  entera: Type.Optional(Time),
   ultimaEjecucion: Type.String(),
   filas: Type.Integer(),
   /** The generation at the centre that it stands on; none of an older server's or agent's. */
@@ -40,11 +51,6 @@ const checker = Compile(Type.Record(Type.String(), MarkSchema));
 /** The first format was the marks alone, by table; since the second they lie in `tablas`. */
 const FORMAT = 2;
 const FILE_NAME = 'last-sync.json';
-
-/** datetime's earliest day: `campoFecha > @ultimaSync` then holds for every row. */
-const BEFORE_EVERYTHING = '1753-01-01T00:00:00.0000000';
-const TICKS_PER_SECOND = 10_000_000n;
-const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
 
 /** What `last-sync.json` says, by table; nothing is changed. Throws ARCHIVO_MAS_NUEVO. */
 export async function readMarks(folder: string): Promise<Map<string, Mark> | 'damaged'> {
@@ -91,16 +97,16 @@ export class Marks {
     return new Marks(path, new Map());
   }
 
-  /** The mark of a table, or undefined when there is none made with `huella`. */
-  get(tabla: string, huella: string): Mark | undefined {
+  /** The mark of a table, or undefined when there is none made with `huellas`. */
+  get(tabla: string, huellas: Fingerprints): Mark | undefined {
     const mark = this.#marks.get(tabla);
-    return mark?.huella === huella ? mark : undefined;
+    return mark !== undefined && isMadeWith(mark.huella, huellas) ? mark : undefined;
   }
 
-  /** Whether there is a mark made with something else than `huella`. */
-  isOutdated(tabla: string, huella: string): boolean {
+  /** Whether there is a mark made with something else than `huellas`. */
+  isOutdated(tabla: string, huellas: Fingerprints): boolean {
     const mark = this.#marks.get(tabla);
-    return mark !== undefined && mark.huella !== huella;
+    return mark !== undefined && !isMadeWith(mark.huella, huellas);
   }
 
   /** The generations that marks stand on, by table; null: none. */
@@ -120,8 +126,14 @@ export class Marks {
     if (this.#marks.delete(tabla)) await this.#write();
   }
 
-  /** Sets a mark and writes the file; it is on disk when this resolves. */
+  /**
+   * Sets a mark and writes the file; it is on disk when this resolves. Throws SqlServerError RELOJ_ILEGIBLE for one that could
+   * not be read back, and then nothing is changed.
+   */
   async set(tabla: string, mark: Mark): Promise<void> {
+    const times = [mark.local, mark.utc, mark.leido?.local, mark.leido?.utc, mark.entera, mark.revuelto];
+    const wrong = times.find((time) => time !== undefined && !isReadable(time));
+    if (wrong !== undefined) throw sqlServerError('RELOJ_ILEGIBLE', { hora: wrong.slice(0, 40) });
     this.#marks.set(tabla, mark);
     await this.#write();
   }
@@ -137,19 +149,23 @@ export class Marks {
   }
 }
 
-/** SQL Server's clock now. Read it before the rows: what is written while they are read then counts as newer. */
-export async function readServerClock(db: SqlServer, signal: AbortSignal): Promise<ServerClock> {
-  const sql =
-    'SELECT CONVERT(varchar(33), SYSDATETIME(), 126) AS hora_local, CONVERT(varchar(33), SYSUTCDATETIME(), 126) AS hora_utc';
-  const [row] = await db.query(sql, { signal });
-  const { hora_local: local, hora_utc: utc } = row ?? {};
-  if (typeof local !== 'string' || typeof utc !== 'string') throw new Error('SQL Server did not tell its time as text');
-  return { local, utc };
+/** What a mark was made with, in today's form and in that of earlier agents. */
+export interface Fingerprints {
+  actual: string;
+  anterior: string;
 }
 
-/** What makes a mark meaningless when it changes: where the rows come from and go, and which rows they are. */
-export function fingerprintOf(tabla: TablaSubida, endpoints: readonly string[], sensitive?: SensitiveColumns): string {
-  const { nombre, tipoCampo, campoFecha, process } = tabla;
+/**
+ * What makes a mark meaningless when it changes: where the rows come from and go, as whom they are read, and which rows they
+ * are. The earlier form knew neither port, login, `reloj` nor `pre_process`: a mark made with it holds as long as nothing differs
+ * that it knew, and the first upload after that names the rest.
+ */
+export function fingerprintsOf(
+  tabla: TablaSubida,
+  { endpoints, servidor }: Pick<TableConnection, 'endpoints' | 'servidor'>,
+  sensitive?: SensitiveColumns,
+): Fingerprints {
+  const { nombre, tipoCampo, campoFecha, pre_process, process, reloj = 'local' } = tabla;
   const parts = [
     endpoints,
     process.query,
@@ -159,7 +175,17 @@ export function fingerprintOf(tabla: TablaSubida, endpoints: readonly string[], 
     // Left out where there is none, so that marks of an earlier version hold.
     ...(sensitive === undefined ? [] : [sensitive.keyId, sensitive.names.toSorted()]),
   ];
+  const before = pre_process?.enabled === true ? [pre_process.ejecutarEn ?? 'origen', pre_process.sql ?? ''] : null;
+  return { actual: `2:${digestOf([parts, servidor, reloj, before])}`, anterior: digestOf(parts) };
+}
+
+function digestOf(parts: unknown): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22);
+}
+
+/** Whether something was made with `huellas`. */
+export function isMadeWith(huella: string, { actual, anterior }: Fingerprints): boolean {
+  return huella === actual || huella === anterior;
 }
 
 /**
@@ -183,40 +209,8 @@ export function boundMark(
   return formatTicks(earlier - overlap);
 }
 
-/** Whether one UTC time of SQL Server is before another; with `Z` or without. */
-export function isEarlier(utc: string, other: string): boolean {
-  return ticksOf(utc.replace('Z', '')) < ticksOf(other.replace('Z', ''));
-}
-
-/** Whether `sql` has the parameter `@ultimaSync` (T-SQL names are case-insensitive). */
-export function mentionsMark(sql: string): boolean {
-  return /@ultimaSync\b/i.test(sql);
-}
-
 function handlesNull(query: string): boolean {
   return /@ultimaSync\s+IS\s+(NOT\s+)?NULL\b/i.test(query) || /\b(ISNULL|COALESCE)\s*\(\s*@ultimaSync\b/i.test(query);
-}
-
-/** SQL Server's distance from UTC in ticks, rounded to a minute: its two clocks are not read in the same instant. */
-function offsetOf({ local, utc }: ServerClock): bigint {
-  const distance = ticksOf(local) - ticksOf(utc);
-  const half = TICKS_PER_MINUTE / 2n;
-  return ((distance + (distance < 0n ? -half : half)) / TICKS_PER_MINUTE) * TICKS_PER_MINUTE;
-}
-
-/** 100 ns since 1970 of an ISO text without zone. */
-function ticksOf(text: string): bigint {
-  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?$/.exec(text);
-  if (match === null) throw new Error(`not a time of SQL Server: ${text.slice(0, 40)}`);
-  const seconds = BigInt(Date.parse(`${match[1]}Z`)) / 1000n;
-  return seconds * TICKS_PER_SECOND + BigInt((match[2] ?? '').padEnd(7, '0'));
-}
-
-function formatTicks(ticks: bigint): string {
-  const fraction = ((ticks % TICKS_PER_SECOND) + TICKS_PER_SECOND) % TICKS_PER_SECOND;
-  const seconds = (ticks - fraction) / TICKS_PER_SECOND;
-  const whole = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
-  return `${whole}.${String(fraction).padStart(7, '0')}`;
 }
 
 function parseOrUndefined(text: string): unknown {

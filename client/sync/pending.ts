@@ -1,4 +1,3 @@
-import type { Modo } from '../../protocol/api.ts';
 import type { TablaSubida } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { describeError, isCredentialCode } from '../describe-error.ts';
@@ -8,6 +7,8 @@ import { isDiskError } from '../spool/disk.ts';
 import { SpooledUpload } from '../spool/spooled-upload.ts';
 import { SqlServerError } from '../sqlserver/connection.ts';
 import type { SyncContext } from './context.ts';
+import { type Fingerprints, isMadeWith } from './marks.ts';
+import { modoOf } from './plan.ts';
 import { abandon } from './send.ts';
 
 /** Which uploads of the spool are gone on with, and which are begun afresh. */
@@ -16,7 +17,7 @@ import { abandon } from './send.ts';
 export async function findPending(
   context: SyncContext,
   tabla: TablaSubida,
-  huella: string,
+  huellas: Fingerprints,
 ): Promise<SpooledUpload | undefined> {
   const { log, spool } = context;
   const found = await spool?.find(tabla.nombre).catch((error: unknown) => {
@@ -29,26 +30,34 @@ export async function findPending(
     log.warn('Lo que quedaba en spool/ no se puede leer: se empieza de nuevo', tabla.nombre);
     return undefined;
   }
-  const reason = whyUseless(context, tabla, huella, found);
+  const reason = whyUseless(context, tabla, huellas, found);
   if (reason === undefined) return found;
   log.info(`Lo que quedaba en spool/ no vale (${reason}): se empieza de nuevo`, tabla.nombre);
   await drop(context, found);
   return undefined;
 }
 
-function whyUseless({ marks }: SyncContext, tabla: TablaSubida, huella: string, pending: SpooledUpload) {
+/** Removes what waits for a table, here and at the backend. What a newer agent left is refused when the table comes to it. */
+export async function dropPending(
+  { backend, log, spool }: Pick<SyncContext, 'backend' | 'log' | 'spool'>,
+  tabla: string,
+): Promise<void> {
+  const found = await spool?.find(tabla).catch((error: unknown) => log.warn(describeError(error).text, tabla));
+  if (found === undefined || found === 'damaged') return;
+  await drop({ backend, log }, found);
+  log.info('Lo que quedaba en spool/ se descarta (--desde-cero)', tabla);
+}
+
+function whyUseless({ marks }: SyncContext, tabla: TablaSubida, huellas: Fingerprints, pending: SpooledUpload) {
   const { head, complete, lastKey } = pending;
-  if (head.huella !== huella || head.modo !== modoOf(tabla)) return 'la configuración cambió';
+  if (!isMadeWith(head.huella, huellas) || head.modo !== modoOf(tabla, head.entera === true))
+    return 'la configuración cambió';
   // Somebody removed or moved the mark since; or this very upload set it, and its end was lost.
-  const mark = marks.get(tabla.nombre, huella)?.local ?? null;
+  const mark = marks.get(tabla.nombre, huellas)?.local ?? null;
   if (mark !== (head.desde?.local ?? null) && mark !== head.reloj.local) return 'la marca es otra';
   if (complete) return undefined;
   if (lastKey === undefined || head.particion !== (tabla.particion?.columna ?? null)) return 'la lectura no terminó';
   return undefined;
-}
-
-export function modoOf(tabla: TablaSubida): Modo {
-  return tabla.incremental === true ? 'incremental' : 'completo';
 }
 
 /** After a failure: rows that are safe in the spool stay for the next run, unless the backend will never take them. */
@@ -77,13 +86,13 @@ function mayGoOn(error: unknown): boolean {
   return false;
 }
 
-async function drop(context: SyncContext, store: ChunkStore): Promise<void> {
+async function drop(context: Pick<SyncContext, 'backend' | 'log'>, store: ChunkStore): Promise<void> {
   if (store.id !== undefined) await abandon(context.backend, store.id);
   await removeStore(context, store);
 }
 
 /** What cannot be removed fails nothing: the next run finds that it is of no use. */
-export async function removeStore({ log }: SyncContext, store: ChunkStore): Promise<void> {
+export async function removeStore({ log }: Pick<SyncContext, 'log'>, store: ChunkStore): Promise<void> {
   await store.remove().catch((error: unknown) => {
     log.warn(`No se puede borrar de spool/: ${describeError(error).message}`);
   });

@@ -79,16 +79,57 @@ async function leaveUncommitted(): Promise<void> {
   proxy.refuse = undefined;
 }
 
-test('what was read and could not be sent is sent by the next run, which does not read SQL Server again', async () => {
+/** After what was pending, which is of before the change, a run reads the table as it is now. */
+const change = () => world.execute("UPDATE articulos SET nombre = N'nuevo'");
+const FIRST_PENDING_THEN_NEW =
+  /1000 filas subidas.*: 1000 nuevas[\s\S]*1000 filas subidas: 0 nuevas, 1000 actualizadas/;
+
+test('what was read and could not be sent is sent by the next run without SQL Server, which then reads what is new', async () => {
   await leaveUncommitted();
-  await world.execute('DROP TABLE articulos');
+  await change();
   const { reason, log } = await sync();
   expect(reason, log).toBe('exitoso');
   expect(log).toContain('Se termina una subida pendiente');
   expect(log).toContain('1000 filas subidas (7 de 7 trozos ya estaban): 1000 nuevas');
+  expect(log).toMatch(FIRST_PENDING_THEN_NEW);
   expect(await countStored()).toBe(1000);
   expect(await spooled()).toEqual([]);
   expect(await countUploads()).toBe(0);
+});
+
+test('what waits is sent though SQL Server has lost the table, and the run says so', async () => {
+  await leaveUncommitted();
+  await world.execute('DROP TABLE articulos');
+  const { reason, log } = await sync();
+  expect(reason, log).toBe('error');
+  expect(log).toContain('1000 filas subidas (7 de 7 trozos ya estaban): 1000 nuevas');
+  expect(log).toMatch(/ERROR vista_articulos: .*articulos/);
+  expect(await countStored()).toBe(1000);
+});
+
+test('a download of the same run has what was new when the run began, behind an upload that was pending', async () => {
+  await leaveUncommitted();
+  await change();
+  const articulos = { nombre: 'vista_articulos', process: { query } };
+  const bajada = {
+    nombre: 'bajados',
+    primaryKey: 'codigo',
+    schema: {
+      columns: [
+        { name: 'codigo', type: 'INT', nullable: false },
+        { name: 'nombre', type: 'NVARCHAR(400)' },
+      ],
+    },
+    process: { query: 'parametros_maestros.tipo_campo=articulo' },
+  };
+  await world.setTables({
+    trozoKb: 64,
+    tablasSubida: [{ ...articulos, desactivarAusentes: true }],
+    tablasBajada: [bajada],
+  });
+  const { reason, log } = await sync();
+  expect(reason, log).toBe('exitoso');
+  expect(await world.query('SELECT DISTINCT nombre FROM bajados')).toEqual([{ nombre: 'nuevo' }]);
 });
 
 test('a backend that is away while rows are read: they are read to the end all the same', async () => {
@@ -97,8 +138,8 @@ test('a backend that is away while rows are read: they are read to the end all t
   expect(reason, log).toBe('error');
   expect(log).toContain('1000 filas leídas quedan en spool/');
   proxy.refuse = undefined;
-  await world.execute('DROP TABLE articulos');
-  expect((await sync()).log).toContain('1000 filas subidas: 1000 nuevas');
+  await change();
+  expect((await sync()).log).toMatch(FIRST_PENDING_THEN_NEW);
   expect(await countStored()).toBe(1000);
 });
 
@@ -119,8 +160,11 @@ test('the lost answer of a commit is asked for again, by the next run too, and i
   const { reason, log } = await sync();
   expect(reason, log).toBe('exitoso');
   expect(log).toContain('1000 filas subidas (7 de 7 trozos ya estaban): 1000 nuevas');
-  const { rows } = await world.backend.sql.query(`SELECT 1 FROM sync_logs WHERE "ejecutadoEn" = 'destino'`);
-  expect(rows).toHaveLength(1);
+  const { rows } = await world.backend.sql.query(
+    `SELECT (metadatos->>'registrosSinCambios')::int AS iguales FROM sync_logs WHERE "ejecutadoEn" = 'destino' ORDER BY 1`,
+  );
+  // What the same run reads after it is another upload.
+  expect(rows).toEqual([{ iguales: 0 }, { iguales: 1000 }]);
 });
 
 test('a PostgreSQL crash empties staging and ledger; the agent sends again what it holds', async () => {
@@ -130,19 +174,20 @@ test('a PostgreSQL crash empties staging and ledger; the agent sends again what 
   );
   // What a crash does to UNLOGGED tables.
   for (const { name } of rows) await world.backend.sql.query(`TRUNCATE "${name}"`);
-  await world.execute('DROP TABLE articulos');
+  await change();
   const { reason, log } = await sync();
   expect(reason, log).toBe('exitoso');
-  expect(log).toContain('1000 filas subidas: 1000 nuevas');
+  expect(log).toMatch(FIRST_PENDING_THEN_NEW);
   expect(await countStored()).toBe(1000);
 });
 
 test('an upload that the backend has forgotten is sent again under a new name', async () => {
   await leaveUncommitted();
   await world.backend.sql.query(`UPDATE sync_uploads SET "expiresAt" = now() - interval '1 hour'`);
-  await world.execute('DROP TABLE articulos');
+  await change();
   const { reason, log } = await sync();
   expect(reason, log).toBe('exitoso');
+  expect(log).toMatch(FIRST_PENDING_THEN_NEW);
   expect(await countStored()).toBe(1000);
 });
 
@@ -196,6 +241,18 @@ test('with another query, what waits is dropped on both sides and read afresh', 
   expect(await countUploads()).toBe(0);
 });
 
+test('--desde-cero drops what waits, here and at the backend, and reads afresh', async () => {
+  await leaveUncommitted();
+  await world.execute('DELETE FROM articulos WHERE codigo >= 500');
+  const { reason, log } = await sync({ desdeCero: true });
+  expect(reason, log).toBe('exitoso');
+  expect(log).toContain('Lo que quedaba en spool/ se descarta (--desde-cero)');
+  expect(log).not.toContain('Se termina una subida pendiente');
+  expect(await countStored()).toBe(500);
+  expect(await spooled()).toEqual([]);
+  expect(await countUploads()).toBe(0);
+});
+
 test('when somebody removes the mark to send everything again, what waits does not bring it back', async () => {
   const changed = 'codigo >= 500 AND @ultimaSync IS NOT NULL';
   await configure({ incremental: true, desactivarAusentes: false }, `${query} WHERE @ultimaSync IS NULL OR ${changed}`);
@@ -224,8 +281,8 @@ test('--sin-spool leaves nothing on the disk, and finishes what an earlier run l
   expect(await spooled()).toEqual([]);
   expect(await countUploads()).toBe(0);
   await leaveUncommitted();
-  await world.execute('DROP TABLE articulos');
-  expect((await sync({ usesSpool: false })).reason).toBe('exitoso');
+  await change();
+  expect((await sync({ usesSpool: false })).log).toMatch(FIRST_PENDING_THEN_NEW);
   expect(await countStored()).toBe(1000);
 });
 
@@ -265,12 +322,12 @@ test('a table read in ranges goes on behind the last whole range, in the same ru
     expect(kept % 200).toBe(0);
     expect(kept).toBeGreaterThan(0);
 
-    // What has been read is not looked at again.
+    // What has been read is not looked at again for it; the reading that follows finds it gone.
     await world.execute('DELETE FROM articulos WHERE codigo < 200');
     const { reason, log } = await sync();
     expect(reason, log).toBe('exitoso');
     expect(log).toMatch(/1000 filas subidas( \(\d+ de \d+ trozos ya estaban\))?: 1000 nuevas/);
-    expect(await countStored()).toBe(1000);
+    expect(await countStored()).toBe(800);
     expect(await spooled()).toEqual([]);
     const chunks = lines.filter((line) => PUTS.test(line)).map((line) => line.split(' ')[1]);
     // One a connection was on its way when the run ended.

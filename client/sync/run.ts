@@ -8,6 +8,7 @@ import { assertTableApproved } from './approval.ts';
 import type { RunContext, SyncContext, TableConnection } from './context.ts';
 import { downloadTable } from './download.ts';
 import { checkGenerations } from './generations.ts';
+import { dropPending } from './pending.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './send.ts';
 import { assertPinned } from './sensitive-pins.ts';
@@ -18,6 +19,8 @@ export interface RunOptions {
   download: boolean;
   /** Only these; all when empty. */
   tablas: readonly string[];
+  /** Uploads start from the beginning: marks and spool of these tables are dropped first. */
+  desdeCero?: boolean;
 }
 
 export interface RunSummary {
@@ -47,10 +50,9 @@ export async function runTables(
   const tasks = selectTasks(config, options);
   if (options.upload) {
     await forgetOtherTables(context, config);
-    await checkGenerations(
-      context,
-      tasks.filter(({ direccion }) => direccion === 'upload').map(({ tabla }) => tabla.nombre),
-    );
+    const uploads = tasks.filter(({ direccion }) => direccion === 'upload').map(({ tabla }) => tabla.nombre);
+    if (options.desdeCero === true) await startAfresh(context, uploads);
+    await checkGenerations(context, uploads);
   }
   const runs: (TableRun | undefined)[] = [];
   let endedBy: ExitReason | undefined;
@@ -99,6 +101,15 @@ async function forgetOtherTables({ backend, log, spool }: RunContext, config: Co
     for (const id of (await spool?.prune(names, onKept)) ?? []) await abandon(backend, id);
   } catch (error) {
     log.warn(`No se puede limpiar spool/: ${describeError(error).message}`);
+  }
+}
+
+/** Before the first table: should the run end early, the next ones still begin there. */
+async function startAfresh(context: RunContext, tablas: readonly string[]): Promise<void> {
+  for (const tabla of tablas) {
+    await context.marks.forget(tabla);
+    await dropPending(context, tabla);
+    context.log.info('Se sube desde el principio (--desde-cero)', tabla);
   }
 }
 

@@ -1,5 +1,6 @@
 import { isPhaseAt, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
 import { type ErrorCode, SyncError } from '../../protocol/errors.ts';
+import { mentionsMark } from '../../protocol/ultima-sync.ts';
 import { describeError } from '../describe-error.ts';
 import { withRetries } from '../retry.ts';
 import { type ChunkStore, MemoryChunks } from '../spool/chunk-store.ts';
@@ -11,9 +12,11 @@ import { findRangeKey } from '../sqlserver/range-key.ts';
 import { type RangeEnd, readRanges } from '../sqlserver/ranges.ts';
 import { cutChunks, sealChunks } from './chunks.ts';
 import type { SyncContext } from './context.ts';
-import { boundMark, fingerprintOf, isEarlier, mentionsMark, readServerClock } from './marks.ts';
-import { findPending, keepOrDrop, modoOf, removeStore } from './pending.ts';
+import { type Fingerprints, fingerprintsOf } from './marks.ts';
+import { findPending, keepOrDrop, removeStore } from './pending.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from './phases.ts';
+import { queryOf } from './plan.ts';
+import { readHead } from './read-head.ts';
 import { describeAlike, sayRetained } from './retained.ts';
 import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, type SentUpload, sendChunks, sendKept } from './send.ts';
 import { encryptRows, refuseColumns, sensitiveColumnsOf } from './sensitive.ts';
@@ -23,21 +26,26 @@ import { guardedNames, isKnownQuery, withKnownQuery } from './sensitive-pins.ts'
  * Uploads one table: pre_process at SQL Server, its rows to the backend (which runs what is configured at `destino`
  * and applies everything in one transaction), the new mark, post_process at SQL Server.
  *
- * What an earlier run has read and not had committed is in the spool, and then that is what goes up: SQL Server is read
- * again only where the reading had not come to its end. The mark is SQL Server's clock from before the read, and moves
- * only after the backend has answered.
+ * What an earlier run has read and not had committed is in the spool, and then that goes up first: SQL Server is read for it
+ * only where the reading had not come to its end; what is new since then is read after it. The mark is SQL Server's clock
+ * from before the read, or earlier (plan.ts), and moves only after the backend has answered.
  *
  * A connection to SQL Server that breaks while rows are read is one more attempt, with pre_process (whose session has
  * gone); so is a disk that does not take the spool, then without it. Answers the rows sent. Throws PhaseFailure, or the
  * error of the connection.
  */
-export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
+export async function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
   const { log, marks, policy, progress, signal } = context;
   let { usesSpool } = context;
   let newest: string | undefined;
+  let resumed: boolean | undefined;
+  const onPending = (found: boolean) => {
+    // What a later attempt finds is of this run.
+    resumed = found && (resumed ?? true);
+  };
   const attempt = async () => {
     try {
-      return await uploadOnce({ ...context, usesSpool }, tabla, newest);
+      return await uploadOnce({ ...context, usesSpool }, tabla, newest, onPending);
     } catch (error) {
       const cause = causeOf(error);
       if (isSpoolUnusable(cause)) usesSpool = false;
@@ -51,7 +59,9 @@ export function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<n
     const how = usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
     log.warn(`${describeError(causeOf(error)).text} ${how}`, tabla.nombre);
   };
-  return withRetries(attempt, { signal, policy, when: isWorthAnotherAttempt, onRetry });
+  const upload = () => withRetries(attempt, { signal, policy, when: isWorthAnotherAttempt, onRetry });
+  const rows = await upload();
+  return resumed === true ? rows + (await upload()) : rows;
 }
 
 function isWorthAnotherAttempt(error: unknown): boolean {
@@ -65,14 +75,19 @@ function isCode(error: unknown, code: ErrorCode): error is SyncError {
 }
 
 /** `newest`: when the rows were read that made an earlier attempt a reading too old. */
-async function uploadOnce(context: SyncContext, tabla: TablaSubida, newest: string | undefined): Promise<number> {
-  const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
-  const huella = fingerprintOf(tabla, context.endpoints, sensitive);
-  const pending = await findPending(context, tabla, huella);
+async function uploadOnce(
+  context: SyncContext,
+  tabla: TablaSubida,
+  newest: string | undefined,
+  onPending: (found: boolean) => void,
+): Promise<number> {
+  const huellas = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
+  const pending = await findPending(context, tabla, huellas);
+  onPending(pending !== undefined);
   try {
     return pending?.complete === true
-      ? await finishPending(context, tabla, pending)
-      : await readAndFinish(context, tabla, huella, pending, newest);
+      ? await finishPending(context, tabla, huellas, pending)
+      : await readAndFinish(context, tabla, huellas, pending, newest);
   } finally {
     await pending?.close();
   }
@@ -88,26 +103,31 @@ const placeOf = ({ nombre }: TablaSubida) =>
 async function readAndFinish(
   context: SyncContext,
   tabla: TablaSubida,
-  huella: string,
+  huellas: Fingerprints,
   pending: SpooledUpload | undefined,
   newest: string | undefined,
 ): Promise<number> {
   return atSqlServer(context, tabla, async (db) => {
-    const head = pending?.head ?? (await readHead(context, db, tabla, huella, newest));
+    const head = pending?.head ?? (await readHead(context, db, tabla, huellas, newest));
     const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head.ultimaSync) });
     if (pending === undefined) await runPhaseAtSqlServer(context, db, 'upload', tabla, 'pre_process', withMark);
-    const rows = await recordPhase(context, placeOf(tabla), () => sendRows(context, db, tabla, head, pending));
+    const rows = await recordPhase(context, placeOf(tabla), () => sendRows(context, db, tabla, huellas, head, pending));
     await runPhaseAtSqlServer(context, db, 'upload', tabla, 'post_process', withMark);
     return rows;
   });
 }
 
 /** All rows are in the spool: SQL Server is needed for post_process alone. */
-async function finishPending(context: SyncContext, tabla: TablaSubida, pending: SpooledUpload): Promise<number> {
+async function finishPending(
+  context: SyncContext,
+  tabla: TablaSubida,
+  huellas: Fingerprints,
+  pending: SpooledUpload,
+): Promise<number> {
   const { backend, log, progress, signal } = context;
   const { head } = pending;
   progress.expect({ filas: rowsOf(pending), exacto: true });
-  const when = head.reloj.local.slice(0, 19).replace('T', ' ');
+  const when = (head.leido ?? head.reloj).local.slice(0, 19).replace('T', ' ');
   log.info(`Se termina una subida pendiente, leída a las ${when} (hora de SQL Server)`, tabla.nombre);
   const rows = await recordPhase(context, placeOf(tabla), async () => {
     try {
@@ -121,7 +141,7 @@ async function finishPending(context: SyncContext, tabla: TablaSubida, pending: 
         idempotencyKey === undefined
           ? await deliver(backend, head, pending, { ...options, onDelivered })
           : await sendKept(backend, head, pending, options, idempotencyKey);
-      return await confirm(context, tabla, head, sent, pending.replaced, pending);
+      return await confirm(context, tabla, huellas, head, sent, pending.replaced, pending);
     } catch (error) {
       await keepOrDrop(context, pending, error);
       throw error;
@@ -146,44 +166,11 @@ function atSqlServer<T>(
   return withSqlServer({ signal, onMessage }, use);
 }
 
-async function readHead(
-  { log, marks, signal }: SyncContext,
-  db: SqlServer,
-  tabla: TablaSubida,
-  huella: string,
-  newest: string | undefined,
-): Promise<UploadHead> {
-  if (marks.isOutdated(tabla.nombre, huella)) {
-    log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', tabla.nombre);
-  }
-  const reloj = await readServerClock(db, signal);
-  const mark = marks.get(tabla.nombre, huella);
-  // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.
-  const relojAtrasado = newest !== undefined && isEarlier(reloj.utc, newest);
-  if (relojAtrasado) {
-    log.warn(
-      `El reloj de SQL Server (${reloj.utc} UTC) va por detrás de lo último que se leyó (${newest}): se aplica lo que se lee ahora`,
-      tabla.nombre,
-    );
-  }
-  return {
-    tabla: tabla.nombre,
-    modo: modoOf(tabla),
-    huella,
-    reloj,
-    ultimaSync: boundMark(tabla, tabla.incremental === true ? mark : undefined, reloj),
-    desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
-    ...(mark?.generacion === undefined ? {} : { base: mark.generacion }),
-    lectura: reloj.utc,
-    ...(relojAtrasado ? { relojAtrasado } : {}),
-    particion: tabla.particion?.columna ?? null,
-  };
-}
-
 async function sendRows(
   context: SyncContext,
   db: SqlServer,
   tabla: TablaSubida,
+  huellas: Fingerprints,
   head: UploadHead,
   pending: SpooledUpload | undefined,
 ) {
@@ -212,7 +199,7 @@ async function sendRows(
       {
         ...head,
         ...(pending === undefined ? {} : { store: pending }),
-        sendEmpty: actsOnNothing(tabla),
+        sendEmpty: actsOnNothing(tabla, head),
         openStore: async () => {
           store = await openStore(context, head);
           return store;
@@ -228,7 +215,7 @@ async function sendRows(
       },
       read,
     );
-    return await confirm(context, tabla, head, sent, replaced, store);
+    return await confirm(context, tabla, huellas, head, sent, replaced, store);
   } catch (error) {
     await keepOrDrop(context, store, error);
     throw error;
@@ -249,12 +236,12 @@ async function* readTable(
   { chunkBytes }: SyncContext,
   db: SqlServer,
   tabla: TablaSubida,
-  { ultimaSync }: UploadHead,
+  { ultimaSync, entera }: UploadHead,
   after: string | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
-  const { particion, process } = tabla;
-  const { query } = process;
+  const { particion } = tabla;
+  const query = queryOf(tabla, entera === true);
   const parameters = parametersOf(query, ultimaSync).parameters ?? [];
   const names = namesOf(tabla);
   const blockBytes = Math.min(DEFAULT_BLOCK_BYTES, chunkBytes);
@@ -274,20 +261,16 @@ async function* readTable(
 async function confirm(
   context: SyncContext,
   tabla: TablaSubida,
-  { base, huella, modo, reloj, ultimaSync }: UploadHead,
+  huellas: Fingerprints,
+  head: UploadHead,
   sent: SentUpload | undefined,
   replaced: number,
   store: ChunkStore | undefined,
 ) {
-  const { log, marks } = context;
+  const { log } = context;
+  const { modo, ultimaSync, relojAtrasado, retroceso, retenida } = head;
   const filas = sent?.rows ?? 0;
-  // Where nothing was sent the centre stayed as it was.
-  const generacion = sent === undefined ? base : sent.result.generacion;
-  const ultimaEjecucion = new Date().toISOString();
-  await marks.set(tabla.nombre, {
-    ...{ ...reloj, huella, ultimaEjecucion, filas },
-    ...(generacion === undefined ? {} : { generacion }),
-  });
+  await moveMark(context, tabla, huellas, head, sent);
   if (store !== undefined) await removeStore(context, store);
   if (replaced > 0) {
     log.warn(`${replaced} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
@@ -309,6 +292,9 @@ async function confirm(
     ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
     ...(replaced > 0 ? { caracteresSustituidos: replaced } : {}),
     ...(bajasRetenidas > 0 ? { bajasRetenidas } : {}),
+    ...(relojAtrasado === true ? { relojAtrasado } : {}),
+    ...(retroceso === undefined ? {} : { relojAtrasadoSegundos: retroceso }),
+    ...(retenida === undefined ? {} : { transaccionAbiertaDesde: retenida }),
   };
   return {
     value: filas,
@@ -317,6 +303,42 @@ async function confirm(
     metadata,
     ...(bajasRetenidas > 0 ? { estado: 'parcial' as const } : {}),
   };
+}
+
+/**
+ * A reading of everything that found no row says nothing of the source: a view that was broken that day gives its old rows
+ * later. So it leaves the mark as it was, or leaves none.
+ */
+async function moveMark(
+  { marks }: SyncContext,
+  { incremental, nombre }: TablaSubida,
+  huellas: Fingerprints,
+  { base, entera, leido, lectura, reloj, revuelto }: UploadHead,
+  sent: SentUpload | undefined,
+): Promise<void> {
+  const filas = sent?.rows ?? 0;
+  const mark = marks.get(nombre, huellas);
+  // Where nothing was sent the centre stayed as it was.
+  const generacion = sent === undefined ? base : sent.result.generacion;
+  const ultimaEjecucion = new Date().toISOString();
+  const common = {
+    huella: huellas.actual,
+    ultimaEjecucion,
+    filas,
+    ...(generacion === undefined ? {} : { generacion }),
+  };
+  if (incremental === true && entera === true && filas === 0) {
+    if (mark !== undefined) await marks.set(nombre, { ...mark, ...common });
+    return;
+  }
+  const whole = entera === true ? lectura : mark?.entera;
+  await marks.set(nombre, {
+    ...reloj,
+    ...(leido === undefined ? {} : { leido }),
+    ...(revuelto === undefined ? {} : { revuelto }),
+    ...(whole === undefined ? {} : { entera: whole }),
+    ...common,
+  });
 }
 
 function countsOf({
@@ -342,10 +364,10 @@ function messageOf(sent: SentUpload | undefined): string {
 }
 
 /** Whether an upload without rows still does something at the backend: a phase there, or that all are absent. */
-function actsOnNothing(tabla: TablaSubida): boolean {
+function actsOnNothing(tabla: TablaSubida, { modo }: UploadHead): boolean {
   if (isPhaseAt(tabla.pre_process, 'upload', 'destino') || isPhaseAt(tabla.post_process, 'upload', 'destino'))
     return true;
-  return tabla.incremental !== true && tabla.desactivarAusentes === true;
+  return modo === 'completo' && tabla.desactivarAusentes === true;
 }
 
 /** The columns that the backend looks for by name (protocol/SPEC.md, R2 and R3). */

@@ -36,6 +36,7 @@ export interface World {
         | 'requiresApproval'
         | 'limiteKbps'
         | 'ahora'
+        | 'desdeCero'
         | 'progress'
         | 'policy'
         | 'signal'

@@ -6,6 +6,7 @@ import {
   findConnectionProblems,
   findUnknownConnections,
 } from '../../protocol/config-problems.ts';
+import { undatedRowsOf } from '../../protocol/ultima-sync.ts';
 import type { Config } from '../config.ts';
 import { type Configuration, readTables, updateConfiguration } from '../data/configurations.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../data/connections.ts';
@@ -54,7 +55,11 @@ export async function configSet(
     });
   });
   if (version === undefined) throw new CommandError(`el tenant «${tenant}» no existe`);
-  return [`Configuración de «${tenant}» guardada (versión ${version}).`, ...keyLines].join('\n');
+  return [
+    `Configuración de «${tenant}» guardada (versión ${version}).`,
+    ...keyLines,
+    ...(tables ? describeUndated(tables) : []),
+  ].join('\n');
 }
 
 /** Says of each upload table whose key is not plainly `codigo` what it is; with `newKeys` none keeps that of earlier versions. */
@@ -77,6 +82,20 @@ async function settleKeys(
     return [
       `  «${tabla.nombre}»: conserva la clave de antes, codigo donde la fila lo tenga. Con --claves-nuevas, ${now}.`,
     ];
+  });
+}
+
+/** SQL Server cannot be asked here: what would become of rows without a date, where there are any. */
+function describeUndated({ tablasSubida = [] }: ConfiguracionTablas): string[] {
+  return tablasSubida.flatMap((tabla) => {
+    const rows = undatedRowsOf(tabla);
+    if (rows === undefined || rows === 'siempre') return [];
+    const { nombre, campoFecha, completoCada = 'con sync --desde-cero' } = tabla;
+    const fate =
+      rows === 'nunca'
+        ? `no suben nunca: escriba el filtro como ${campoFecha} > @ultimaSync, o añada OR ${campoFecha} IS NULL`
+        : `suben con la primera lectura y después con cada lectura completa (${completoCada})`;
+    return [`  «${nombre}»: si «${campoFecha}» admite NULL, esas filas ${fate}.`];
   });
 }
 
