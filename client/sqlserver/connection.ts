@@ -121,11 +121,13 @@ export class SqlServer {
     const session = this.#session;
     const database = tableParts(table).at(-3) ?? '';
     const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(table) }];
-    const sql = `SELECT name, NULLIF(collation_name, CONVERT(NVARCHAR(128), DATABASEPROPERTYEX(DB_NAME(), 'Collation'))) AS collation_name
+    const sql = `SELECT name, collation_name AS suya, CONVERT(NVARCHAR(128), DATABASEPROPERTYEX(DB_NAME(), 'Collation')) AS general
       FROM ${database === '' ? '' : `${database}.`}sys.columns WHERE object_id = OBJECT_ID(@nombre)`;
     const collations = new Map<string, string>();
-    for (const { name, collation_name: collation } of await this.query(sql, { parameters, signal })) {
-      if (/^\w+$/.test(String(collation ?? ''))) collations.set(String(name).toLowerCase(), String(collation));
+    for (const { name, suya, general } of await this.query(sql, { parameters, signal })) {
+      const collation = String(suya ?? '');
+      if (!/^\w+$/.test(collation) || collation.toLowerCase() === String(general ?? '').toLowerCase()) continue;
+      collations.set(String(name).toLowerCase(), collation);
     }
     const columns = new Map<string, TableColumn>();
     const start = (done: (error?: Error | null) => void) => {
