@@ -4,6 +4,7 @@ import { agentError } from '../agent-error.ts';
 import { isMultiByte } from '../sqlserver/bulk/column-codec.ts';
 import type { BulkColumn } from '../sqlserver/ddl.ts';
 import type { TableColumn, TableColumns } from '../sqlserver/table-columns.ts';
+import { familyOf, isLossyConversion } from '../sqlserver/type-families.ts';
 import { keyNames } from './target.ts';
 
 /**
@@ -55,8 +56,12 @@ function hasCodePage({ name }: SqlTypeSpec): boolean {
 
 /** As the schema says it, for SQL of the customer's own. */
 function checked(column: BulkColumn, { type, codePage }: TableColumn): BulkColumn {
-  if (type === undefined || families[type.name] !== families[column.type.name]) return withPage(column, codePage);
-  if (holds(type, column.type) && !isMultiByte(codePage)) return withPage(column, codePage);
+  const isSafe =
+    type === undefined ||
+    (familyOf(type) === familyOf(column.type)
+      ? holds(type, column.type) && !isMultiByte(codePage)
+      : !isLossyConversion(column.type, type));
+  if (isSafe) return withPage(column, codePage);
   return withPage({ ...column, also: type, target: type }, codePage);
 }
 
@@ -67,7 +72,7 @@ function land(
   { type: to }: TableColumn,
 ): Pick<BulkColumn, 'type' | 'also' | 'target'> {
   if (to === undefined) return { type: from };
-  const [source, target] = [families[from.name], families[to.name]];
+  const [source, target] = [familyOf(from), familyOf(to)];
   const note = formatSqlType(from) === formatSqlType(to) ? {} : { target: to };
   if (source !== target && (source === 'bytes' || target === 'bytes') && source !== 'text') {
     const values = { tabla: tabla.nombre, columna: name, tipo: formatSqlType(from), destino: formatSqlType(to) };
@@ -83,39 +88,6 @@ function land(
   return { type: to, ...note };
 }
 
-type Family = 'number' | 'text' | 'moment' | 'bytes' | 'guid';
-
-const families: Record<SqlTypeName, Family> = {
-  bit: 'number',
-  tinyint: 'number',
-  smallint: 'number',
-  int: 'number',
-  bigint: 'number',
-  decimal: 'number',
-  numeric: 'number',
-  money: 'number',
-  smallmoney: 'number',
-  float: 'number',
-  real: 'number',
-  char: 'text',
-  varchar: 'text',
-  text: 'text',
-  nchar: 'text',
-  nvarchar: 'text',
-  ntext: 'text',
-  xml: 'text',
-  binary: 'bytes',
-  varbinary: 'bytes',
-  image: 'bytes',
-  uniqueidentifier: 'guid',
-  date: 'moment',
-  time: 'moment',
-  smalldatetime: 'moment',
-  datetime: 'moment',
-  datetime2: 'moment',
-  datetimeoffset: 'moment',
-};
-
 /** Digits before the point, and behind it, of the numbers that are decimal. */
 const digits: Partial<Record<SqlTypeName, [whole: number, fraction: number]>> = {
   bit: [1, 0],
@@ -128,7 +100,7 @@ const digits: Partial<Record<SqlTypeName, [whole: number, fraction: number]>> = 
 /** Whether every value of `from`, of the same family, is one of `to`; where that takes thought, no: then each is looked at. */
 function holds(to: SqlTypeSpec, from: SqlTypeSpec): boolean {
   if (formatSqlType(to) === formatSqlType(from)) return true;
-  const family = families[to.name];
+  const family = familyOf(to);
   if (family === 'text' || family === 'bytes') {
     const room = to.length ?? 'max';
     const most = from.length ?? 'max';

@@ -66,13 +66,23 @@ const narrower: [schema: string, target: string, fits: string, unfit: string, ru
   ['VARBINARY(10)', 'VARBINARY(2)', '"AP8="', '"AP8A"', /3 bytes y caben 2/],
 ];
 
+/** What SQL Server would make of a value by itself, of another kind. The built-in update has it made of nothing but the text. */
+const otherKind: typeof narrower = [
+  ['NVARCHAR(30)', 'DECIMAL(9,2)', '"3.14"', '"3.14159"', /2 decimales y no se redondea/],
+  ['NVARCHAR(40)', 'DATE', '"2024-01-15"', '"2024-01-15T10:30:00"', /solo guarda la fecha/],
+  ['FLOAT', 'VARCHAR(30)', '3.14159', '3.14159265', /6 cifras/],
+  ['MONEY', 'VARCHAR(30)', '1.50', '1.5025', /2 decimales/],
+  ['INT', 'VARCHAR(2)', '12', '123', /3 caracteres y caben 2/],
+  ['DATETIME', 'VARCHAR(30)', '"2024-01-15T10:30:00"', '"2024-01-15T10:30:05"', /sin los segundos/],
+];
+
 test.each([
-  ['the built-in update', {}],
-  ['a post_process', own],
+  ['the built-in update', {}, narrower],
+  ['a post_process', own, [...narrower, ...otherKind]],
 ])(
   '%s: what the narrower column of the target can hold arrives, what it cannot is named by row, column and value, and nothing is touched',
-  async (_, phase) => {
-    const tables = narrower.map(([schema, target, fits, unfit, rule], index) => {
+  async (_, phase, cases) => {
+    const tables = cases.map(([schema, target, fits, unfit, rule], index) => {
       const tipo = `cosa_${index}`;
       const nombre = `estrecha_${index}`;
       const process = { query: `parametros_maestros.tipo_campo=${tipo}` };
@@ -241,4 +251,15 @@ test('a post_process may be given a primaryKey that the download has not got', a
   await store('cosa', [['a', '{"valor": "x"}']]);
   const { reason, log } = await world.sync();
   expect(reason, log).toBe('exitoso');
+});
+
+test('a post_process may make another kind of value of it, and of text that is no number', async () => {
+  await world.execute('CREATE TABLE destino (codigo VARCHAR(20), valor BIT)');
+  const sql =
+    "INSERT INTO destino (codigo, valor) SELECT codigo, CASE WHEN valor = 'S' THEN 1 ELSE 0 END FROM {temp_table}";
+  await world.setTables({ tablasBajada: [bajada('CHAR(1)', { post_process: { enabled: true, sql } })] });
+  await store('cosa', [['a', '{"valor": "S"}']]);
+  const { reason, log } = await world.sync();
+  expect(reason, log).toBe('exitoso');
+  expect(await world.query('SELECT valor FROM destino')).toEqual([{ valor: true }]);
 });

@@ -1,9 +1,10 @@
 import iconv from 'iconv-lite';
 import type { SqlTypeSpec } from '../../../protocol/sql-types.ts';
 import { type BulkColumn, loadType } from '../ddl.ts';
+import { familyOf, isLossyConversion, lostAsText } from '../type-families.ts';
 import type { Codec, Out } from './codec.ts';
 import { codecOf } from './data-types.ts';
-import { UnfitValue } from './exact.ts';
+import { LossyValue, UnfitValue } from './exact.ts';
 
 /** How the values of a column are written; `also` and code pages of several bytes refuse more than the type itself does. */
 export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 'codePage' | 'also'>): Codec {
@@ -44,9 +45,27 @@ export function isMultiByte(codePage: string | undefined): boolean {
   return codePage === 'utf-8' || /^CP9(32|36|49|50)$/.test(codePage ?? '');
 }
 
-/** What a value becomes once more: SQL Server adds a date to a time of day. */
+/**
+ * What a value becomes once more. Of text that is no number, or no date, the customer's SQL makes one, or SQL Server refuses it; what it
+ * would round is refused here. SQL Server adds a date to a time of day.
+ */
 function typeCheck(type: SqlTypeSpec, also: SqlTypeSpec, codePage: string | undefined): Check {
+  if (isLossyConversion(type, also) && familyOf(also) === 'text') {
+    return (value) => {
+      const lost = lostAsText(type, also, String(value));
+      if (lost !== undefined) throw new LossyValue(lost);
+    };
+  }
   const { write } = codecOf(loadType(also), codePage);
+  if (familyOf(type) === 'text' && familyOf(also) !== 'text') {
+    return (value) => {
+      try {
+        write(nowhere, value);
+      } catch (error) {
+        if (error instanceof LossyValue || !(error instanceof UnfitValue)) throw error;
+      }
+    };
+  }
   const dated = type.name === 'time' && also.name !== 'time';
   return (value) => write(nowhere, dated ? `1900-01-01T${value}` : value);
 }

@@ -1,7 +1,7 @@
 import { DAYS_TO_1900 } from '../../../protocol/values.ts';
 import { encodeDateTime, encodeDateTimeOffset, encodeTime } from './byte-codecs.ts';
 import { bytes, type Codec, type Out, textOnly } from './codec.ts';
-import { UnfitValue } from './exact.ts';
+import { LossyValue, UnfitValue } from './exact.ts';
 import { type Instant, readInstant, toScale, toThreeHundredths, toUtc, withoutOffset } from './instants.ts';
 
 /** Dates and times in a bulk load ([MS-TDS] 2.2.5.5.1.8 and after): nothing is rounded, nothing passes a Date. */
@@ -25,7 +25,7 @@ function dateCodec(
 
 export function date(): Codec {
   return dateCodec(0x28, bytes(0x28), (out, days, units) => {
-    if (units !== 0) throw new UnfitValue('lleva una hora y la columna solo guarda la fecha');
+    if (units !== 0) throw new LossyValue('lleva una hora y la columna solo guarda la fecha');
     out.writeUInt8(3);
     out.writeUInt24LE(days);
   });
@@ -107,7 +107,7 @@ export function dateTime(): Codec {
 
 export function smallDateTime(): Codec {
   return dateCodec(0x6f, bytes(0x6f, 4), (out, days, units) => {
-    if (units % 600_000_000 !== 0) throw new UnfitValue('SMALLDATETIME no guarda segundos y no se redondea');
+    if (units % 600_000_000 !== 0) throw new LossyValue('SMALLDATETIME no guarda segundos y no se redondea');
     if (days < DAYS_TO_1900 || days - DAYS_TO_1900 > 65_535) {
       throw new UnfitValue('SMALLDATETIME va de 1900-01-01 a 2079-06-06');
     }

@@ -10,6 +10,9 @@ export class UnfitValue extends Error {
   }
 }
 
+/** A value that its column would round, or cut: SQL Server does so in silence where it converts. */
+export class LossyValue extends UnfitValue {}
+
 const decimalShape = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/;
 
 /**
@@ -34,7 +37,7 @@ export function readDecimal(text: string, precision: number, scale: number): num
     throw new UnfitValue(`tiene más de ${precision - scale} cifras enteras`);
   }
   if (/[1-9]/.test(end <= 0 ? digits : digits.slice(end))) {
-    throw new UnfitValue(`tiene más de ${scale} decimales y no se redondea`);
+    throw new LossyValue(`tiene más de ${scale} decimales y no se redondea`);
   }
   const kept = digits.slice(first, end).padEnd(end - first, '0');
   if (kept.length <= 15) return match[1] === '-' ? -Number(kept) : Number(kept);
@@ -62,7 +65,7 @@ export function readExactFloat(text: string): number {
   // Below the first, numbers have fewer digits the smaller they are.
   const short = digits.length <= FLOAT_DIGITS && Math.abs(value) >= 2 ** -1022;
   if (short || digits === digitsOf(String(value)) || isInteger(text, value)) return value;
-  throw new UnfitValue('tiene más cifras de las que guarda FLOAT y no se redondea');
+  throw new LossyValue('tiene más cifras de las que guarda FLOAT y no se redondea');
 }
 
 /** The same of a real, which keeps less. */
@@ -73,7 +76,7 @@ export function readExactReal(text: string): number {
   const short = digits.length <= REAL_DIGITS && Math.abs(read) >= 2 ** -126;
   if (short || digits === digitsOf(formatReal(read))) return read;
   if (read === value && (digits === digitsOf(String(value)) || isInteger(text, value))) return read;
-  throw new UnfitValue('tiene más cifras de las que guarda REAL y no se redondea');
+  throw new LossyValue('tiene más cifras de las que guarda REAL y no se redondea');
 }
 
 function readNearest(text: string): { digits: string; value: number } {

@@ -1,5 +1,5 @@
 import { daysFromDate } from '../../../protocol/values.ts';
-import { UnfitValue } from './exact.ts';
+import { LossyValue, UnfitValue } from './exact.ts';
 
 /** A date, a time of day or both, as text says it; nothing passes through Date, so no time zone has a say. */
 export interface Instant {
@@ -62,7 +62,7 @@ function readOffset(text: string | undefined): number | undefined {
 /** The date and time of a type that knows no offset: none in the text, or UTC's own. */
 export function withoutOffset(instant: Instant): { days: number; units: number } {
   if (instant.offset !== undefined && instant.offset !== 0) {
-    throw new UnfitValue('lleva un desfase horario y la columna no lo guarda: use DATETIMEOFFSET');
+    throw new LossyValue('lleva un desfase horario y la columna no lo guarda: use DATETIMEOFFSET');
   }
   if (instant.days === undefined) throw new UnfitValue('le falta la fecha');
   return { days: instant.days, units: instant.units ?? 0 };
@@ -80,7 +80,7 @@ export function toUtc({ days, units = 0, offset = 0 }: Instant): { days: number;
 /** Units of 10^-`scale` s. Throws UnfitValue where digits would be lost. */
 export function toScale(units: number, scale: number): number {
   const step = 10 ** (7 - scale);
-  if (units % step !== 0) throw new UnfitValue(`tiene más de ${scale} decimales de segundo y no se redondea`);
+  if (units % step !== 0) throw new LossyValue(`tiene más de ${scale} decimales de segundo y no se redondea`);
   return units / step;
 }
 
@@ -94,5 +94,5 @@ export function toThreeHundredths(units: number): number {
   for (const step of [10_000, 1_000, 100, 10, 1]) {
     if (Math.round(exact / step) * step === units) return ticks;
   }
-  throw new UnfitValue('DATETIME solo guarda pasos de 1/300 s (.000, .003, .007) y no se redondea: use DATETIME2');
+  throw new LossyValue('DATETIME solo guarda pasos de 1/300 s (.000, .003, .007) y no se redondea: use DATETIME2');
 }
