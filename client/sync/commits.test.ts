@@ -1,4 +1,5 @@
-import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpSync } from 'node:fs';
+import { copyFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
@@ -269,6 +270,22 @@ describe('readings', () => {
   );
 });
 
+test('a clock of SQL Server that went back, unseen by this agent, holds nothing up: the reading begun later is the newer one', async () => {
+  await write('a', 'antes');
+  await syncWell();
+  // As if all of it had been read when the clock was years ahead.
+  await world.backend.sql.query(`UPDATE sync_commits SET lectura = '2090-01-01T00:00:00.0000000'`);
+  await write('a', 'después');
+  const log = await syncWell();
+  expect(log).toContain('LECTURA_ANTIGUA');
+  expect(log).toMatch(/El reloj de SQL Server \(.* UTC\) va por detrás de lo último que se leyó \(2090-/);
+  expect(await readStored()).toEqual(['a=después']);
+  // Its clock counts from now on.
+  await write('b');
+  expect(await syncWell()).not.toContain('LECTURA_ANTIGUA');
+  expect(await readStored()).toEqual(['a=después', 'b']);
+});
+
 describe('nothing is applied twice', () => {
   const ONE_SHOTS = /^POST \S+\/upload\//;
   const COMMITS = /^POST \S+\/commit /;
@@ -315,6 +332,43 @@ describe('nothing is applied twice', () => {
     expect(await timesApplied()).toBe(1);
     expect(await readStored()).toHaveLength(300);
   });
+
+  test.each(['known still', 'pushed out by later ones'])(
+    'an agent that died between its upload and its mark applies nothing again when it comes back, its upload being %s',
+    async (state) => {
+      await configure({ post_process: counting });
+      await write('a', 'viejo');
+      const aside = await mkdtemp(join(tmpdir(), 'ax-muerto-'));
+      proxy.onRequest = (line) => {
+        // On the disk as it is while the request is on its way.
+        if (ONE_SHOTS.test(line)) cpSync(join(world.folder, 'spool'), join(aside, 'spool'), { recursive: true });
+      };
+      await syncWell();
+      proxy.onRequest = undefined;
+      expect(await timesApplied()).toBe(1);
+      const forgotten = state !== 'known still';
+      try {
+        if (forgotten) {
+          await world.backend.sql.query('CREATE TABLE antes AS SELECT id FROM sync_commits');
+          await write('a', 'nuevo');
+          await withOtherAgent((folder) => syncWell({ folder }).then(() => {}));
+          await world.backend.sql.query('DELETE FROM sync_commits WHERE id IN (SELECT id FROM antes)');
+        }
+        await rm(join(world.folder, 'last-sync.json'));
+        await cp(join(aside, 'spool'), join(world.folder, 'spool'), { recursive: true });
+        await world.backend.sql.query('DELETE FROM sync_idempotency');
+        const applied = await timesApplied();
+        const log = await syncWell();
+        expect(log).toContain('Se termina una subida pendiente');
+        // Whose name is not known any more is refused for its age, and the table read again.
+        expect(log.includes('LECTURA_ANTIGUA')).toBe(forgotten);
+        expect(await timesApplied()).toBe(forgotten ? applied + 1 : applied);
+        expect(await readStored()).toEqual([forgotten ? 'a=nuevo' : 'a=viejo']);
+      } finally {
+        await rm(aside, { recursive: true, force: true });
+      }
+    },
+  );
 
   test('what waits of a one-shot upload is sealed, and goes up by the next run', async () => {
     await write('a', 'Secreto');
