@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import { readTransferPassword } from '../config/environment.ts';
@@ -20,6 +20,7 @@ export interface DataKeyOptions {
 
 /** Of the file of `export`. */
 const FORMAT = 1;
+const MAX_FILE_BYTES = 64 * 1024;
 
 /** Makes the key. Throws AgentError `configuracion` where there is one: values encrypted under it would be lost. */
 export async function createDataKey({ folder, print }: DataKeyOptions): Promise<void> {
@@ -71,6 +72,7 @@ export async function importDataKey({ folder, file, print }: DataKeyOptions & { 
 async function openFile(file: string): Promise<{ tenant: string; dataKey: string }> {
   const transferPassword = readTransferPassword();
   try {
+    if ((await stat(file)).size > MAX_FILE_BYTES) throw new EnvelopeError('layout');
     const text = openEnvelope(await readFile(file), transferPassword).toString('utf8');
     const content = JSON.parse(text) as { tenant: string; dataKey: string };
     assertFormat(file, content, FORMAT);

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -63,6 +63,10 @@ test('no file, another password and a damaged file are three different sentences
   const costly = await failure(readLocalConfig(folder, 'buena'));
   expect(costly.code).toBe('CONFIG_LOCAL_ILEGIBLE');
   expect(costly.message).toMatch(/^Pide más memoria para abrirse .*sync-config\.enc/);
+  await truncate(join(folder, 'sync-config.enc'), 3e9);
+  expect((await failure(readLocalConfig(folder, 'buena'))).message).toMatch(
+    /^Pasa de 64 MB, y no se abre .*sync-config\.enc/,
+  );
   for (const { kind } of [missing, wrong, damaged]) expect(kind).toBe('configuracion');
 });
 

@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/config.ts';
 import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
-import { type AgentError, agentError } from '../agent-error.ts';
+import { AgentError, agentError } from '../agent-error.ts';
 import { SensitivePinSchema } from '../sync/sensitive-pins.ts';
 import { isMissingFile, syncFolder, writeFileAtomically } from './files.ts';
 import { assertFormat, type FileStamp, newerFile, stampOf } from './format.ts';
@@ -65,6 +65,8 @@ export type LocalConfig = Omit<Type.Static<typeof LocalConfigSchema>, 'remote'> 
 
 const checker = Compile(LocalConfigSchema);
 const FILE_NAME = 'sync-config.enc';
+/** Twice a configuration (an answer of the backend has 16 MiB at most), and what else is in it. */
+const MAX_FILE_BYTES = 64 * 1024 * 1024;
 const FORMAT = 1;
 
 /**
@@ -74,8 +76,10 @@ export async function readLocalConfig(folder: string, password: string): Promise
   const path = join(folder, FILE_NAME);
   let sealed: Buffer;
   try {
+    if ((await stat(path)).size > MAX_FILE_BYTES) throw unreadable(path, 'Pasa de 64 MB, y no se abre', undefined);
     sealed = await readFile(path);
   } catch (cause) {
+    if (cause instanceof AgentError) throw cause;
     if (!isMissingFile(cause)) throw unreadable(path, 'No se puede leer', cause);
     throw agentError('SIN_INICIALIZAR', { archivo: path });
   }

@@ -1,5 +1,5 @@
 import { createCipheriv, createHmac, hkdfSync } from 'node:crypto';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -399,6 +399,8 @@ test('a file of another password, another tenant or no key at all is refused, an
     code: 'CLAVE_DE_DATOS_NO_IMPORTADA',
     message: expect.stringContaining('no es de data-key export'),
   });
+  await truncate(file, 3e9);
+  await expect(importDataKey({ folder: world.folder, file, print })).rejects.toThrow(/no es de data-key export/);
   await expect(createDataKey({ folder: world.folder, print })).rejects.toMatchObject({ code: 'CLAVE_DE_DATOS_EXISTE' });
   const nowhere = exportDataKey({ folder: world.folder, file: join(other, 'no-hay', 'clave.axk'), print });
   await expect(nowhere).rejects.toMatchObject({ code: 'CLAVE_DE_DATOS_NO_ESCRITA' });
