@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import type { BajasRetenidas, StatusResponse, UploadResult } from '../protocol/api.ts';
-import { bajasApprove, bajasDiscard } from './commands/bajas.ts';
+import { bajasApprove, bajasDiscard, bajasList } from './commands/bajas.ts';
 import { loadConfig } from './config.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
@@ -144,6 +144,23 @@ test('what is discarded is neither applied nor asked for again, and that is said
   expect(await upload('')).toMatchObject({ bajasRetenidas: 0, retencion: { estado: 'descartada' } });
   expect(await countActive()).toBe(10);
   expect(await lastLog()).toMatchObject({ estado: 'exitoso', mensaje: expect.stringMatching(/10 bajas descartadas/) });
+});
+
+test('bajas list shows what waits with keys of both kinds, and what approve and discard did not find', async () => {
+  const config = loadConfig({ DATABASE_URL: server.databaseUrl, LOG_LEVEL: 'silent' });
+  expect(await bajasList(config, 'acme-001')).toBe('El tenant «acme-001» no tiene bajas retenidas.');
+  await upload('{"codigo":"a\\u001b[2J"}\n');
+  await upload(rows(0, 600));
+  await upload(rows(0, 600, 'n'));
+  const [{ id }] = (await waiting()) as [BajasRetenidas];
+  const shown = await bajasList(config, undefined);
+  expect(shown).toMatch(new RegExp(`^${id}  pendiente  vista_productos \\(subida\\)  acme-001  desde .* hasta `));
+  expect(shown).toContain('600 bajas de 600 filas; 600 altas en la misma ejecución');
+  expect(shown).toMatch(/bajas: k0, k1, k10.*, …\n {2}altas: n0, n1, n10.*, …$/);
+  await expect(bajasApprove(config, 'otro-001', id)).rejects.toThrow(/bajas list --tenant otro-001/);
+  await expect(bajasDiscard(config, 'acme-001', 'c0')).rejects.toThrow(/no tiene bajas retenidas c0/);
+  await upload('');
+  expect(await bajasList(config, 'acme-001')).not.toContain('\u001b');
 });
 
 test("a tenant's own SQL can neither see nor decide what waits", async () => {
