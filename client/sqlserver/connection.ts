@@ -1,6 +1,6 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { type BulkLoadOptions, bulkLoad } from './bulk-load.ts';
-import { type BulkColumn, quoteTable, tableParts } from './ddl.ts';
+import { type BulkColumn, catalogView, quoteTable } from './ddl.ts';
 import { notToBeRepeated, sqlServerError } from './errors.ts';
 import { OwnTransaction } from './own-transaction.ts';
 import { type NdjsonBlock, type ReadRowsOptions, readRows } from './read-rows.ts';
@@ -119,10 +119,9 @@ export class SqlServer {
    */
   async describeTable(table: string, signal: AbortSignal): Promise<TableColumns> {
     const session = this.#session;
-    const database = tableParts(table).at(-3) ?? '';
     const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(table) }];
     const sql = `SELECT name, collation_name AS suya, CONVERT(NVARCHAR(128), DATABASEPROPERTYEX(DB_NAME(), 'Collation')) AS general
-      FROM ${database === '' ? '' : `${database}.`}sys.columns WHERE object_id = OBJECT_ID(@nombre)`;
+      FROM ${catalogView('columns', table)} WHERE object_id = OBJECT_ID(@nombre)`;
     const collations = new Map<string, string>();
     for (const { name, suya, general } of await this.query(sql, { parameters, signal })) {
       const collation = String(suya ?? '');

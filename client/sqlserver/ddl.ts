@@ -25,6 +25,12 @@ export function quoteTable(name: string): string {
   return tableParts(name).join('.');
 }
 
+/** `sys.columns`, say, of the database that the table's name says, or of the session's. */
+export function catalogView(view: string, table: string): string {
+  const database = tableParts(table).at(-3) ?? '';
+  return database === '' ? `sys.${view}` : `${database}.sys.${view}`;
+}
+
 /** The parts of a table's name, each in brackets, or empty: server, database, schema and table, from the right. */
 export function tableParts(name: string): string[] {
   const parts: string[] = [];

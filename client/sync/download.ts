@@ -6,7 +6,7 @@ import { type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
 import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from '../sqlserver/ddl.ts';
 import type { TableColumns } from '../sqlserver/table-columns.ts';
 import type { SyncContext } from './context.ts';
-import { findEqualKeys, type KeyColumn } from './equal-keys.ts';
+import { findEqualKeys, type KeyColumn, uniqueColumnsOf } from './equal-keys.ts';
 import { readFrame } from './frame.ts';
 import { landingColumns } from './landing.ts';
 import { makeCollector } from './memory.ts';
@@ -225,8 +225,8 @@ async function updateTarget(
     const attempt = (approved?: number) =>
       retryDeadlocks(context, tabla.nombre, () => db.transaction(() => guard.watch(update, approved))).catch(
         async (cause) => {
-          if (!(cause instanceof SqlServerError && DUPLICATES.has(cause.number ?? 0))) throw cause;
-          throw (await findEqualKeys(db, { ...loaded, tabla: tabla.nombre }, { signal, cause })) ?? cause;
+          const isDuplicate = cause instanceof SqlServerError && DUPLICATES.has(cause.number ?? 0);
+          throw isDuplicate ? await nameDuplicates(db, tabla, loaded, { signal, cause }) : cause;
         },
       );
     const updated = (rows: number) => ({
@@ -252,6 +252,30 @@ async function updateTarget(
       return { value: false, rows: 0, message, estado: 'parcial', metadata: { bajasRetenidas: bajas } };
     }
   });
+}
+
+/** What to throw for `cause`: of two rows with one key, by the primaryKey or a unique index of the target, which two. */
+async function nameDuplicates(
+  db: SqlServer,
+  { nombre }: TablaBajada,
+  { temp, keys, columns, target }: LoadedRows,
+  { signal, cause }: { signal: AbortSignal; cause: SqlServerError },
+): Promise<Error> {
+  try {
+    const unique = (await uniqueColumnsOf(db, nombre, signal)).map((names) => {
+      const found = columns.filter(({ name }) => names.has(name.toLowerCase()));
+      if (found.length < names.size) return [];
+      return found.map(({ name, type }) => ({ name, type, collation: target?.get(name.toLowerCase())?.collation }));
+    });
+    for (const each of [keys, ...unique]) {
+      const found = await findEqualKeys(db, { tabla: nombre, temp, keys: each }, { signal, cause });
+      if (found !== undefined) return found;
+    }
+  } catch {
+    signal.throwIfAborted();
+    // What SQL Server said first is the one to tell.
+  }
+  return cause;
 }
 
 async function* tap<T>(source: AsyncIterable<T>, see: (item: T) => void): AsyncGenerator<T> {

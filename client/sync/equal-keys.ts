@@ -1,7 +1,7 @@
 import type { SqlTypeSpec } from '../../protocol/sql-types.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import type { SqlServer } from '../sqlserver/connection.ts';
-import { loadType, quoteName } from '../sqlserver/ddl.ts';
+import { catalogView, loadType, quoteName, quoteTable } from '../sqlserver/ddl.ts';
 
 /** A column of the key, as it lies in `#temp`. */
 export interface KeyColumn {
@@ -33,6 +33,21 @@ export async function findEqualKeys(
   const [una, otra] = rows.map((row) => keys.map((_, index) => String(row[`v${index}`])).join(', '));
   const clave = keys.map(({ name }) => name).join(', ');
   return agentError('CLAVES_IGUALES', { tabla, clave, una: una!, otra: otra! }, cause);
+}
+
+/** The columns of each unique index of a table, as sets: what else than the configured key may be given twice. */
+export async function uniqueColumnsOf(db: SqlServer, tabla: string, signal: AbortSignal): Promise<Set<string>[]> {
+  const sql = `SELECT i.index_id AS indice, c.name AS columna FROM ${catalogView('indexes', tabla)} AS i
+    INNER JOIN ${catalogView('index_columns', tabla)} AS k ON k.object_id = i.object_id AND k.index_id = i.index_id
+    INNER JOIN ${catalogView('columns', tabla)} AS c ON c.object_id = k.object_id AND c.column_id = k.column_id
+    WHERE i.object_id = OBJECT_ID(@nombre) AND i.is_unique = 1 AND i.has_filter = 0 AND k.is_included_column = 0`;
+  const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(tabla) }];
+  const byIndex = new Map<number, Set<string>>();
+  for (const { indice, columna } of await db.query(sql, { parameters, signal })) {
+    const columns = byIndex.get(Number(indice)) ?? new Set();
+    byIndex.set(Number(indice), columns.add(String(columna).toLowerCase()));
+  }
+  return [...byIndex.values()];
 }
 
 function textOf({ name, type }: KeyColumn): string {

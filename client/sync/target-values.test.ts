@@ -201,10 +201,14 @@ test('keys that differ by case are two where the target tells them apart', async
   expect(await world.query('SELECT COUNT(*) AS n FROM destino')).toEqual([{ n: 2 }]);
 });
 
-test('a post_process that fails over two equal keys (2627) says which two', async () => {
+test.each([
+  ['a post_process', own],
+  ['a copy, by a unique index alone,', { primaryKey: [] as string[] }],
+])('%s that fails over two equal keys (2627) says which two', async (_, phase) => {
   await world.execute('CREATE TABLE destino (codigo VARCHAR(20) PRIMARY KEY, valor NVARCHAR(50) NULL)');
   const query = `SELECT 'ab' AS codigo, 'uno' AS valor UNION ALL SELECT 'AB', 'dos'`;
-  await world.setTables({ tablasBajada: [conTexto({ ...own, process: { query } })] });
+  const { primaryKey, ...rest } = conTexto({ ...phase, process: { query } }) as { primaryKey: string | string[] };
+  await world.setTables({ tablasBajada: [primaryKey.length === 0 ? rest : { ...rest, primaryKey }] });
   const { reason, log } = await world.sync();
   expect(reason, log).toBe('error');
   expect(log).toMatch(/ERROR destino: post_process .*«(ab» y «AB|AB» y «ab)».*\[CLAVES_IGUALES\]/);
