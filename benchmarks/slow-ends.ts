@@ -19,13 +19,15 @@ import { openSource, type Source } from './source.ts';
 
 /**
  * `npm run bench:slow [-- MB/s…]`: peaks of agent and server while one end is slow. A proxy before SQL Server, or before the server, lets
- * so many bytes a second through, each way; with TLS and without. Then sixteen readers, and sixteen senders, of sixteen tenants
+ * so many bytes a second through, each way; with TLS and without. And sixteen readers, and sixteen senders, of sixteen tenants
  * at once, on one slow line. Rows are fewer where the line is slower, so that it all takes a quarter of an hour.
  */
 const MEGABYTE = 1e6;
 const MAX_MEGABYTES = 150;
 const MAX_SERVER_MEGABYTES = 400;
 const AT_ONCE = 16;
+/** How long the readers read. */
+const MANY_SECONDS = 15;
 
 interface Speed {
   /** Bytes a second. */
@@ -90,6 +92,7 @@ async function run(speeds: readonly Speed[]): Promise<Aim[]> {
     '| slow line | MB/s | TLS on it | what | rows | s | agent peak MB | after its start MB | server peak MB |',
   );
   console.log('|---|---:|---|---|---:|---:|---:|---:|---:|');
+  await measureMany(server, source.sql, plain, add);
   for (const tls of [true, false]) {
     const sql = { ...source.sql, port: sqlProxy.port, encrypt: tls };
     const backend = tls ? secure : { proxy: plain, url: `http://127.0.0.1:${plain.port}`, init: [] };
@@ -114,7 +117,6 @@ async function run(speeds: readonly Speed[]): Promise<Aim[]> {
     }
     await tenant.remove();
   }
-  await measureMany(server, source.sql, plain, add);
   return aimsOf(lines);
 }
 
@@ -194,8 +196,6 @@ async function measureAgent(
   if (code !== 0) throw new Error(`ax-sync-client ${args.join(' ')}:\n${agent.output()}`);
   return { seconds, agent: Math.max(start, transfer ?? 0), transfer, server: await readPeak(pid) };
 }
-
-const MANY_SECONDS = 15;
 
 /** As operators would, with what `curl` does: sixteen tenants at once on one line of 4 MB/s. */
 async function measureMany(

@@ -42,7 +42,7 @@ const ConfigSchema = Type.Object(
     DOWNLOAD_MAX_ROWS: Type.Integer({ minimum: 1, default: 50_000_000 }),
     /** How long a transaction waits for a lock, such as another commit of the same table. */
     LOCK_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 120_000 }),
-    /** A transfer whose peer moves no byte for this long is cut. */
+    /** A transfer whose peer moves no byte for this long is cut; the reader of a download, after a burst, up to six times later. */
     TRANSFER_IDLE_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 60_000 }),
     UPLOAD_MAX_BYTES: Type.Integer({ minimum: 1024, default: limits.uploadMaxBytes }),
     CHUNK_MAX_BYTES: Type.Integer({ minimum: 1024, default: limits.chunkMaxBytes }),

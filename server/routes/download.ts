@@ -62,15 +62,16 @@ export const downloadRoutes: Routes = async (app, context) => {
 /** What is read before it is compressed, so that PostgreSQL works on while that is done. */
 const READ_AHEAD_BYTES = 1024 * 1024;
 
-/** Cuts a download whose reader takes nothing for `idleMs`: it holds a connection and a snapshot of the database. */
+/** Cuts a download whose reader takes nothing: it holds a connection and a snapshot of the database. */
 async function* watchReader<T>(
   source: AsyncIterable<T>,
   idleMs: number,
   socket: Socket,
   cut: () => void,
 ): AsyncGenerator<T> {
+  const from = socket.bytesWritten;
   for await (const item of source) {
-    const stop = watchTaking(socket, idleMs, cut);
+    const stop = watchTaking(socket, from, idleMs, cut);
     try {
       yield item;
     } finally {
@@ -79,11 +80,24 @@ async function* watchReader<T>(
   }
 }
 
-/** Calls `cut` once the peer of `socket` has taken nothing for `idleMs`, or a quarter longer. */
-function watchTaking(socket: Socket, idleMs: number, cut: () => void): () => void {
+/**
+ * Some readers keep to a speed by taking megabytes at once and then nothing for minutes (`curl --limit-rate`): past the first
+ * mebibyte, which a kernel may take for a reader that is not there, what was taken may last as it does at so many bytes a second.
+ */
+const PACED_BYTES_PER_MS = 16;
+const PACED_FROM_BYTES = 1024 * 1024;
+const PACED_MAX_IDLES = 5;
+
+/** Calls `cut` once the peer of `socket` has taken nothing for `idleMs`, or a quarter longer; after a burst, later. */
+function watchTaking(socket: Socket, from: number, idleMs: number, cut: () => void): () => void {
   let unsent: number | undefined;
   let since = performance.now();
   let timer: NodeJS.Timeout | undefined;
+  const pacedMs = () => {
+    if (unsent === undefined) return 0;
+    const taken = socket.bytesWritten - from - socket.writableLength - unsent;
+    return Math.min(PACED_MAX_IDLES * idleMs, Math.max(0, taken - PACED_FROM_BYTES) / PACED_BYTES_PER_MS);
+  };
   const arm = () => {
     timer = setTimeout(async () => {
       const now = await countUnsent(socket);
@@ -91,7 +105,7 @@ function watchTaking(socket: Socket, idleMs: number, cut: () => void): () => voi
       if (now !== unsent) {
         unsent = now;
         since = performance.now();
-      } else if (performance.now() - since >= idleMs) return cut();
+      } else if (performance.now() - since >= idleMs + pacedMs()) return cut();
       arm();
     }, idleMs / 4);
   };
