@@ -3,11 +3,14 @@ import { isPhaseAt, primaryKeyOf } from './config.ts';
 import { findConfigProblems, findConnectionProblems, findUnknownConnections } from './config-problems.ts';
 
 const upload = { nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT id FROM clientes' } };
+const changes = { ...upload, incremental: true, process: { query: 'SELECT id FROM v WHERE f > @ultimaSync' } };
 const download = { nombre: 'plan_cuentas', process: { query: 'parametros_maestros.tipo_campo=cuenta' } };
 
 describe('findConfigProblems', () => {
   test('a valid configuration has none', () => {
     expect(findConfigProblems({ tablasSubida: [upload], tablasBajada: [download] })).toEqual([]);
+    const often = { ...changes, completoCada: '12h', desactivarAusentes: true };
+    expect(findConfigProblems({ tablasSubida: [often] })).toEqual([]);
     expect(findConfigProblems({})).toEqual([]);
     const ranges = { ...upload, particion: { columna: 'id', filas: 500_000 } };
     expect(findConfigProblems({ tablasSubida: [ranges], spoolMaxMb: 512, trozoKb: 256 })).toEqual([]);
@@ -84,6 +87,21 @@ describe('findConfigProblems', () => {
       'an incremental query that does not ask for changes',
       { tablasSubida: [{ ...upload, incremental: true }] },
       { campo: 'configuracionTablas.tablasSubida[0].process.query', regla: /@ultimaSync/ },
+    ],
+    [
+      'a completoCada that is no time',
+      { tablasSubida: [{ ...changes, completoCada: '7 días' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].completoCada', valor: '7 días', regla: /de 1h a 999d/ },
+    ],
+    [
+      'a completoCada of a table that is read whole each time',
+      { tablasSubida: [{ ...upload, completoCada: '12h' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].completoCada', valor: '12h', regla: /incremental/ },
+    ],
+    [
+      'an incremental table that is never read whole and is to tell what is gone',
+      { tablasSubida: [{ ...changes, desactivarAusentes: true }] },
+      { campo: 'configuracionTablas.tablasSubida[0].desactivarAusentes', regla: /completoCada/ },
     ],
     [
       'two tables of one tipo_campo of which one deactivates what it does not have',

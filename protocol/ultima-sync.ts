@@ -92,11 +92,13 @@ export function mentionsMark(sql: string): boolean {
 /**
  * `query` so that it also gives the rows that have NULL in the place of a date, where `@ultimaSync` is before everything or
  * NULL; `columns` are those that it looks at, as the query writes them. Undefined where it cannot be told how. A query that
- * never mentions the mark comes back as it is.
+ * never mentions the mark comes back as it is, and so does one that asks whether it is NULL: it says itself what a first
+ * reading brings.
  */
 export function withUndatedRows(query: string): { sql: string; columns: string[] } | undefined {
   const tokens = tokenize(query);
   if (tokens === undefined) return undefined;
+  if (tokens.some(({ key }, index) => key === MARK && isNullTest(tokens, index))) return { sql: query, columns: [] };
   const found: Comparison[] = [];
   /** One for each parenthesis that is open: whether conditions in it select rows. */
   const open: boolean[] = [];
@@ -107,7 +109,7 @@ export function withUndatedRows(query: string): { sql: string; columns: string[]
     if (kind === 'name' && key === 'end' && cases > 0) cases--;
     if (key === '(') open.push(selectsRows(tokens, index));
     if (key === ')') open.pop();
-    if (key !== MARK || isNullTest(tokens, index)) continue;
+    if (key !== MARK) continue;
     const comparison = cases === 0 ? readComparison(tokens, index) : undefined;
     if (comparison === undefined || open.slice(0, open.length - comparison.around).includes(false)) return undefined;
     found.push(comparison);

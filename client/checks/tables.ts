@@ -6,19 +6,18 @@ import {
   type TablaSubida,
 } from '../../protocol/config.ts';
 import { describeServer, parseServerName } from '../../protocol/sql-server-name.ts';
-import { mentionsMark, undatedRowsOf } from '../../protocol/ultima-sync.ts';
+import { mentionsMark } from '../../protocol/ultima-sync.ts';
 import { agentError } from '../agent-error.ts';
 import type { LocalConfig } from '../config/local.ts';
 import { connectionNames, sqlServerEndpoints, sqlServerSettings } from '../config/remote.ts';
 import type { Backend } from '../http/backend.ts';
 import type { Secrets } from '../log/secrets.ts';
-import { type SqlServer, SqlServerError, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
+import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
 import { quoteTable } from '../sqlserver/ddl.ts';
 import { sqlServerError } from '../sqlserver/errors.ts';
 import { findIndex, type IndexFinding } from '../sqlserver/indexes.ts';
 import { findInstancePort } from '../sqlserver/instance.ts';
-import { findOldestWriter, RIGHT_TO_SEE } from '../sqlserver/open-transactions.ts';
-import { describeResult, findRangeKey } from '../sqlserver/range-key.ts';
+import { findRangeKey } from '../sqlserver/range-key.ts';
 import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
 import { readClocks } from '../sync/clock.ts';
 import { readFrame } from '../sync/frame.ts';
@@ -29,6 +28,7 @@ import { assertPinned, guardedNames, pinnedByPlace, settlePins } from '../sync/s
 import { columnsOf, keyNames } from '../sync/target.ts';
 import type { Checklist, Finding } from './checklist.ts';
 import { checkName, describeClock } from './machine.ts';
+import { checkTransactions, describeUndated } from './marks.ts';
 import { describeKey } from './row-key.ts';
 
 /** What a run needs of SQL Server and of each table; nothing is changed. */
@@ -179,26 +179,6 @@ async function checkServerClock(db: SqlServer, signal: AbortSignal): Promise<Fin
   return describeClock('SQL Server', Date.parse(`${utc.slice(0, 23)}Z`), (before + Date.now()) / 2);
 }
 
-/** From this on an open transaction is worth a word. */
-const LONG_OPEN_MINUTES = 15;
-
-async function checkTransactions(db: SqlServer, user: string, signal: AbortSignal): Promise<Finding<void>> {
-  const { local } = await readClocks(db, signal);
-  const found = await findOldestWriter(db, signal);
-  if (!found.seVe) {
-    const note = `${user} no ve las transacciones abiertas (${found.motivo})`;
-    const hole = 'Sin eso, las que tarden más que solapeSegundos pueden dejar filas sin subir, hasta una completoCada.';
-    return { value: undefined, note, advice: `Dé a ${user} el permiso ${RIGHT_TO_SEE}. ${hole}` };
-  }
-  if (found.desde === undefined) return { value: undefined, note: 'ninguna abierta que haya escrito' };
-  const minutes = (Date.parse(`${local.slice(0, 19)}Z`) - Date.parse(`${found.desde.slice(0, 19)}Z`)) / 60_000;
-  const note = `la más antigua que ha escrito está abierta desde ${found.desde.slice(0, 19).replace('T', ' ')}`;
-  if (minutes < LONG_OPEN_MINUTES) return { value: undefined, note };
-  const advice =
-    'Las marcas se quedan ahí y cada sync vuelve a leer desde entonces: termínela (DBCC OPENTRAN dice cuál es).';
-  return { value: undefined, note, advice };
-}
-
 async function checkUpload(
   db: SqlServer,
   tabla: TablaSubida,
@@ -225,30 +205,6 @@ async function checkUpload(
   const encrypted = sensitive === undefined ? '' : `; salen cifradas ${sensitive.names.join(', ')}`;
   const advice = await describeUndated(db, tabla, parameters, signal);
   return { value: undefined, note: `${note}${key}${ranges}${encrypted}`, ...(advice === undefined ? {} : { advice }) };
-}
-
-/** What to know of rows whose `campoFecha` is NULL; undefined where the query gives none, or where nobody can tell. */
-async function describeUndated(
-  db: SqlServer,
-  tabla: TablaSubida,
-  parameters: Awaited<ReturnType<typeof parametersOf>>,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const { campoFecha, completoCada, process } = tabla;
-  const rows = undatedRowsOf(tabla);
-  if (campoFecha === undefined || rows === undefined || rows === 'siempre') return undefined;
-  const columns = await describeResult(db, process.query, parameters, signal).catch((error: unknown) => {
-    if (error instanceof SqlServerError && !error.retryable) return [];
-    throw error;
-  });
-  const alike = columns.find(({ name, is_hidden }) => !is_hidden && name?.toLowerCase() === campoFecha.toLowerCase());
-  if (alike?.is_nullable !== true) return undefined;
-  const what = `«${alike.name}» admite NULL, y una fila sin fecha no es más nueva que ninguna marca`;
-  if (rows === 'nunca') {
-    return `${what}: no sube nunca. Escriba en la consulta el filtro como ${campoFecha} > @ultimaSync, o añada OR ${campoFecha} IS NULL.`;
-  }
-  const later = completoCada === undefined ? 'con sync --desde-cero; o ponga completoCada' : `cada ${completoCada}`;
-  return `${what}: sube la primera vez, y después ${later}. Mejor, que la columna sea NOT NULL.`;
 }
 
 async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal) {

@@ -69,6 +69,13 @@ test('a word that no command knows is refused before anything is run', async () 
   expect(handedOver).toBe(0);
 });
 
+test('--desde-cero is of uploads: it does not go with --download-only', async () => {
+  const parse = async (...args: string[]) => buildCommandLine(['sync', ...args], session).parseAsync();
+  await parse('--desde-cero', '--upload-only');
+  expect(handedOver).toBe(1);
+  await expect(parse('--desde-cero', '--download-only')).rejects.toThrow('no van juntas');
+});
+
 test('an authority for SQL Server goes with TLS, and not without', async () => {
   const parse = async (...args: string[]) =>
     buildCommandLine(['connection', 'set', 'x', ...args], session).parseAsync();

@@ -43,12 +43,12 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
           })
           .option('desde-cero', {
             type: 'boolean',
-            default: false,
             describe: 'Sube esas tablas desde el principio: olvida sus marcas y lo que espere en spool/',
           })
           .option('ahora', { type: 'boolean', default: false, describe: 'También en horas de silencio' })
           .option('json', jsonOption)
           .conflicts('upload-only', 'download-only')
+          .conflicts('desde-cero', 'download-only')
           .example([
             ['$0 sync', 'Todas las tablas, en los dos sentidos'],
             ['$0 sync --tabla vista_proveedores', 'Una sola tabla'],
@@ -69,7 +69,7 @@ export function addSync(cli: Cli, { finish, print, printJson, signal }: Session)
               usesSpool: !args['sin-spool'],
               requiresApproval: args['aprobar-sql'],
               ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: parseLimite(args['limite-kbps']) }),
-              desdeCero: args['desde-cero'],
+              desdeCero: args['desde-cero'] === true,
               ahora: args.ahora,
               ...openOutput(args),
               onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),

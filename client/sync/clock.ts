@@ -36,6 +36,8 @@ export interface ClockReading extends ServerClock {
 
 /** datetime's earliest day: `campoFecha > @ultimaSync` then holds for every row. No moment is told that is before it. */
 export const BEFORE_EVERYTHING = '1753-01-01T00:00:00.0000000';
+/** datetime2's last moment. No later one is told. */
+const LAST = '9999-12-31T23:59:59.9999999';
 export const TICKS_PER_SECOND = 10_000_000n;
 const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
 /** Clocks are not read at the same instant, and no two of them run alike. */
@@ -127,6 +129,7 @@ export function ticksOf(text: string): bigint {
 
 export function formatTicks(ticks: bigint): string {
   if (ticks < EARLIEST) return BEFORE_EVERYTHING;
+  if (ticks > LATEST) return LAST;
   const fraction = ((ticks % TICKS_PER_SECOND) + TICKS_PER_SECOND) % TICKS_PER_SECOND;
   const seconds = (ticks - fraction) / TICKS_PER_SECOND;
   const whole = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
@@ -134,6 +137,7 @@ export function formatTicks(ticks: bigint): string {
 }
 
 const EARLIEST = ticksOf(BEFORE_EVERYTHING);
+const LATEST = ticksOf(LAST);
 
 /** Whether one UTC time of SQL Server is before another; with `Z` or without. */
 export function isEarlier(utc: string, other: string): boolean {
