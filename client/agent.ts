@@ -3,9 +3,10 @@ import { agentError } from './agent-error.ts';
 import type { LocalConfig } from './config/local.ts';
 import { findProxySettings } from './config/proxy.ts';
 import { describeError } from './describe-error.ts';
-import { Backend, normaliseUrl } from './http/backend.ts';
+import { Backend } from './http/backend.ts';
 import type { Bandwidth } from './http/bandwidth.ts';
 import { chooseProxy } from './http/proxy.ts';
+import { normaliseUrl } from './http/requests.ts';
 import type { RetryPolicy } from './retry.ts';
 
 export interface ConnectOptions {

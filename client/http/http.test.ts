@@ -5,8 +5,9 @@ import { afterEach, expect, test } from 'vitest';
 import { startFaultProxy } from '../../fixtures/chaos/proxy.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { type RetryPolicy, withRetries } from '../retry.ts';
-import { Backend, normaliseUrl } from './backend.ts';
+import { Backend } from './backend.ts';
 import { BackendError, backendError, exchangeJson, exchangeStream } from './client.ts';
+import { normaliseUrl } from './requests.ts';
 
 const servers: Server[] = [];
 afterEach(async () => {
