@@ -1,6 +1,6 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { type AdministeredBajas, findAllBajas, resolveBajas } from '../data/bajas.ts';
+import { type AdministeredBajas, findAllBajas, LISTED_MAX, resolveBajas } from '../data/bajas.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 const SENTIDO = { upload: 'subida', download: 'bajada' } as const;
@@ -11,7 +11,8 @@ export async function bajasList(config: Config, tenant: string | undefined): Pro
   if (all.length === 0) {
     return tenant === undefined ? 'No hay bajas retenidas.' : `El tenant «${tenant}» no tiene bajas retenidas.`;
   }
-  return all.flatMap((one) => describe(one, tenant === undefined)).join('\n');
+  const more = all.length < LISTED_MAX ? [] : [`Solo las ${LISTED_MAX} primeras: pida las de un tenant con --tenant.`];
+  return [...all.flatMap((one) => describe(one, tenant === undefined)), ...more].join('\n');
 }
 
 function describe(one: AdministeredBajas, withTenant: boolean): string[] {

@@ -28,8 +28,10 @@ export interface BajasFound {
 const WAIT_DAYS = 7;
 /** Once an agent was told of an approval: it applies it now, or it is asked for again. */
 const HANDED_OVER_HOURS = 24;
-/** Of one answer of GET /status. */
-const LISTED_MAX = 100;
+/** In one answer of GET /status: at 8 KB of samples each. */
+const TOLD_MAX = 50;
+/** In one list of an administrator. */
+export const LISTED_MAX = 1000;
 
 /**
  * Has `found` wait in the place of whatever waited there before, whose approval is void; the same set again goes on waiting.
@@ -103,7 +105,7 @@ function sampleOf(keys: readonly string[]): string {
 
 /** What waits or was decided, of a tenant: what nobody has decided first, most bajas first. */
 export async function listBajas(connection: Connection, tenant: string): Promise<BajasRetenidas[]> {
-  const rows = await findBajas(connection, '"tenantId" = $1', [tenant]);
+  const rows = await findBajas(connection, '"tenantId" = $1', [tenant], TOLD_MAX);
   return rows.map(({ tenantId: _, resueltaPor: __, ...row }) => row);
 }
 
@@ -119,6 +121,7 @@ async function findBajas(
   connection: Connection,
   condition: string,
   values: (string | null)[],
+  limit = LISTED_MAX,
 ): Promise<AdministeredBajas[]> {
   const { rows } = await connection.query<
     Omit<AdministeredBajas, 'desde' | 'hasta'> & { desde: Date; hasta: Date | null }
@@ -126,7 +129,7 @@ async function findBajas(
     `SELECT id, "tenantId", direccion, tabla, agente, bajas, total, muestra, altas, "muestraAltas", estado, "resueltaPor",
        "createdAt" AS desde, "expiresAt" AS hasta
      FROM sync_bajas_retenidas WHERE (${condition}) AND ("expiresAt" IS NULL OR "expiresAt" > now())
-     ORDER BY estado <> 'pendiente', bajas DESC, id LIMIT ${LISTED_MAX}`,
+     ORDER BY estado <> 'pendiente', bajas DESC, id LIMIT ${limit}`,
     values,
   );
   return rows.map(({ desde, hasta, ...row }) => ({
