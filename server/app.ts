@@ -22,6 +22,7 @@ import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
 import { sealPasswords } from './plugins/passwords.ts';
 import { answerBadHttp, answerBadUrl, EXPECTS_SOMETHING, problems } from './plugins/problems.ts';
+import { sockets } from './plugins/sockets.ts';
 import { openDatabase, SHORT_REQUESTS } from './postgres/pool.ts';
 import { assertRevoked } from './postgres/revoked.ts';
 import { assertRoles } from './postgres/tenant.ts';
@@ -49,6 +50,8 @@ type App = FastifyInstance<
 
 /** Node's own default, written down. */
 const HEADERS_MAX_BYTES = 16 * 1024;
+/** A socket that has not said what it wants by then is closed: a sixth of Node's own time. */
+const HEADERS_MS = 15_000;
 
 /** A group of endpoints: a plugin in a scope of its own. */
 export type Routes = (app: App, context: Context) => Promise<void>;
@@ -67,14 +70,13 @@ export async function buildApp(config: Config, destination?: DestinationStream):
     trustProxy: config.TRUST_PROXY && ((_address, hop) => hop < config.TRUST_PROXY_HOPS),
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 300 },
-    http: { maxHeaderSize: HEADERS_MAX_BYTES },
+    http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: HEADERS_MS, connectionsCheckingInterval: HEADERS_MS / 3 },
     frameworkErrors: answerBadUrl,
     clientErrorHandler: answerBadHttp,
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.on('checkExpectation', ({ socket }: IncomingMessage) => {
     answerBadHttp(Object.assign(new Error(), { code: EXPECTS_SOMETHING }), socket);
   });
-  app.server.maxConnections = config.HTTP_CONNECTIONS_MAX;
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
 
   const masterKeys = readMasterKeys(config);
@@ -96,6 +98,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
       app.log.warn({ tablas: former }, 'estas tablas conservan su clave de antes (codigo): config set --claves-nuevas');
     }
     await sealPasswords(context, app.log);
+    await app.register(sockets, context);
     await app.register(problems);
     await app.register(metrics, context);
     await app.register(guards, context);

@@ -63,6 +63,10 @@ let server: TestServer;
 beforeAll(async () => {
   server = await startTestServer(inject('postgresUrl'), { tables, settings: { TRANSFER_IDLE_MS: 1000 } });
   await server.addTenant('otro-002', tables);
+  // What an administrator takes from the tenants' roles is given back: isolation does not rest on that.
+  await server.sql.query(
+    'GRANT EXECUTE ON FUNCTION set_config(text, text, boolean), pg_advisory_lock(bigint) TO PUBLIC',
+  );
   await server.sql.query(`
     INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, activo, parametros_json) VALUES
       ('acme-001', 'cuenta', '1.1.02', 'Banco', true, '{"saldo": 12345678901234567.8900, "nivel": 3, "o''tra \\\\columna": {"a": [1, null]}}'),

@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
@@ -24,7 +25,7 @@ const process = { query: 'SELECT 1' };
 let server: ServerUnderAttack;
 beforeAll(async () => {
   server = await startServerUnderAttack(inject('postgresUrl'), {
-    SQL_TIMEOUT_MS: '8000',
+    SQL_TIMEOUT_MS: '30000',
     LOCK_TIMEOUT_MS: '8000',
     HTTP_CONNECTIONS_MAX: '200',
     RATE_LIMIT_PER_MINUTE: '1000000',
@@ -141,7 +142,7 @@ test('downloads that are left while PostgreSQL works on keep their connections: 
 test('functions that PostgreSQL does not interrupt hold the connections of their own tenant alone', async () => {
   await attackWith(UNINTERRUPTIBLE);
   await whileRunning(async (signal) => {
-    download(signal, 20);
+    download(signal, 6);
     await sleep(500);
   });
 });
@@ -195,4 +196,89 @@ test.each([
   await attackWith(query);
   const refused = await server.call(ATTACKER, '/download/{}?tabla=bajada');
   expect(`${refused.status} ${await refused.text()}`).toMatch(/^422 .*42501/);
+});
+
+test('envelopes of large rows stay within bounds of memory, whether they are read or not', async () => {
+  await attackWith(`SELECT repeat('x', 16000000) AS x FROM generate_series(1, 16) n`);
+  const headers = { accept: 'application/json' };
+  await whileRunning(async (signal) => {
+    // Three that read, and three that read nothing of what comes.
+    const begun = Array.from({ length: 6 }, async (_, n) => {
+      const answer = await server.call(ATTACKER, '/download/{}?tabla=bajada', { signal, headers });
+      if (n % 2 === 0) answer.text().catch(() => {});
+    });
+    await Promise.race([Promise.allSettled(begun), sleep(12_000)]);
+    await sleep(1000);
+  });
+});
+
+test('the text of an error is bounded', async () => {
+  await attackWith(`SELECT (repeat('x', 30000000) || n)::integer AS x FROM generate_series(1, 10) n`);
+  await whileRunning(async (signal) => {
+    const begun = Array.from({ length: 4 }, () => server.call(ATTACKER, '/download/{}?tabla=bajada', { signal }));
+    await Promise.race([Promise.allSettled(begun), sleep(5000)]);
+  });
+  const refused = await server.call(ATTACKER, '/download/{}?tabla=bajada');
+  const text = await refused.text();
+  expect(`${refused.status} ${text.slice(0, 500)}`).toMatch(/^422 .*invalid input syntax for type integer.*/);
+  expect(text.length).toBeLessThan(10_000);
+});
+
+test('the state of ten thousand tables is bounded', async () => {
+  await server.sql.query(
+    `INSERT INTO sync_logs ("tenantId", direccion, tabla, fase, estado, mensaje, "fechaInicio")
+     SELECT $1, 'upload', 'tabla ' || n, 'process', 'exitoso', repeat('x', 10000), now() FROM generate_series(1, 10000) n`,
+    [ATTACKER],
+  );
+  await whileRunning(async (signal) => {
+    let bytes = 0;
+    for (let n = 0; n < 6; n += 1) {
+      void (async () => {
+        while (!signal.aborted) {
+          const asked = server.call(ATTACKER, '/status/{}', { signal });
+          const text = await asked.then((answer) => answer.text()).catch(() => '');
+          bytes = Math.max(bytes, text.length);
+        }
+      })();
+    }
+    await sleep(1500);
+    expect(bytes).toBeLessThan(2_000_000);
+  });
+});
+
+test('sockets that say nothing shut nobody out', async () => {
+  const { hostname, port } = new URL(server.url);
+  const sockets: Socket[] = [];
+  await whileRunning(async (signal) => {
+    for (let n = 0; n < 400; n += 1) {
+      const socket = connect(Number(port), hostname);
+      socket.on('error', () => {});
+      socket.once('connect', () => socket.write('GET /api/sync/health HTTP/1.1\r\nHost: x\r\n'));
+      sockets.push(socket);
+    }
+    signal.addEventListener('abort', () => {
+      for (const socket of sockets) socket.destroy();
+    });
+    await sleep(500);
+  });
+});
+
+test('after a restart wrong keys lock out no right one of the same address', async () => {
+  await server.restart();
+  await whileRunning(async (signal) => {
+    const wrong = async () => {
+      const headers = { 'x-api-key': `sk_live_${'x'.repeat(43)}` };
+      await server
+        .call(VICTIM, '/config/{}', { headers, signal })
+        .then((answer) => answer.text())
+        .catch(() => {});
+    };
+    for (let n = 0; n < 40; n += 1) await wrong();
+    void (async () => {
+      while (!signal.aborted) {
+        await wrong();
+        await sleep(5);
+      }
+    })();
+  });
 });

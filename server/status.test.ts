@@ -72,6 +72,16 @@ test('an entry that comes again, after a lost answer, is stored once', async () 
   expect(rows).toHaveLength(1);
 });
 
+test('an id that another tenant has used hides no entry', async () => {
+  const id = `c${'0b'.repeat(12)}`;
+  const logs = [entry('12:00', { id, tabla: 'del otro' })];
+  const key = await server.addTenant('beta-002');
+  const other = await server.call('/logs/beta-002', { method: 'POST', json: { logs }, tenant: 'beta-002', key });
+  expect(await other.json()).toEqual({ success: true, logsInsertados: 1 });
+  const mine = await server.call('/logs/acme-001', { method: 'POST', json: { logs } });
+  expect(await mine.json()).toEqual({ success: true, logsInsertados: 1 });
+});
+
 test('what nobody foresaw is a 500 with the code of the table, and no word of the database', async () => {
   await server.sql.query('ALTER TABLE sync_logs RENAME TO sync_logs_aparte');
   try {

@@ -119,6 +119,15 @@ export async function findByKey(
   return { tenant: configuration, key: { id, end, renew }, use: { rotatedFrom, first, isDue } };
 }
 
+/** Which of these hashes (base64) are of keys in force, whoever's: one query for all. */
+export async function findHashesInForce(connection: Connection, hashes: readonly Buffer[]): Promise<Set<string>> {
+  const { rows } = await connection.query<{ hash: Buffer }>(
+    `SELECT hash FROM sync_api_keys k WHERE substr(hash, 1, 8) = ANY ($1) AND ${IN_FORCE}`,
+    [hashes.map((hash) => hash.subarray(0, 8))],
+  );
+  return new Set(rows.map(({ hash }) => hash.toString('base64')));
+}
+
 /** What a use of a key has to note. */
 export interface UseOfKey {
   rotatedFrom: string | null;

@@ -7,6 +7,7 @@ import { findByKey, type KeyInUse, noteUse } from '../data/api-keys.ts';
 import type { Author } from '../data/audit.ts';
 import type { Configuration } from '../data/configurations.ts';
 import type { Context } from '../sync/context.ts';
+import { makeKeyProbe } from './key-probe.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -25,7 +26,8 @@ const KNOWN_KEYS_MAX = 10_000;
  * must agree. Whatever is wrong, the answer and its cost are the same.
  *
  * An address whose credentials were refused LOCKOUT_FAILURES times within LOCKOUT_SECONDS is refused unasked for the rest
- * of them, except with a key that was let in before: one neighbour behind the same router does not lock out the others.
+ * of them, except with a key that is in force: one neighbour behind the same router does not lock out the others. Keys that this
+ * process has let in need no look for that.
  */
 export const auth = fp(async (app: FastifyInstance, { config, database }: Context) => {
   app.decorateRequest('tenant');
@@ -35,10 +37,11 @@ export const auth = fp(async (app: FastifyInstance, { config, database }: Contex
     timeWindow: config.LOCKOUT_SECONDS * 1000,
   });
   const known = new Set<string>();
+  const isInForce = makeKeyProbe(database);
 
-  async function assertNotLockedOut(request: FastifyRequest): Promise<void> {
+  async function assertNotLockedOut(request: FastifyRequest, hash: Buffer): Promise<void> {
     const failures = await countFailures(request, { increment: false });
-    if (failures.isAllowed || failures.remaining > 0) return;
+    if (failures.isAllowed || failures.remaining > 0 || (await isInForce(hash))) return;
     throw new SyncError('DEMASIADAS_PETICIONES', 'Se rechazaron demasiadas credenciales de esta dirección.', {
       retryAfter: Math.max(1, failures.ttlInSeconds),
     });
@@ -57,8 +60,9 @@ export const auth = fp(async (app: FastifyInstance, { config, database }: Contex
     const inPath = (request.params as { tenantId?: string }).tenantId ?? '';
     const tenant = one(request.headers[headers.tenant]).slice(0, limits.tenantMaxLength);
     const key = one(request.headers[headers.apiKey]).slice(0, KEY_MAX_LENGTH);
-    const mark = hashApiKey(key).toString('base64');
-    if (!known.has(mark)) await assertNotLockedOut(request);
+    const hash = hashApiKey(key);
+    const mark = hash.toString('base64');
+    if (!known.has(mark)) await assertNotLockedOut(request, hash);
     const asked = { tenant, key, agreed: inPath === tenant };
     // The address with it: a name that anybody may write takes nothing from the tenant's own share elsewhere.
     const asker = `${request.ip} ${tenant}`;

@@ -107,12 +107,15 @@ function activoInvalid(place: ErrorPlace & { cause?: unknown }): SyncError {
   return new SyncError('VALOR_INVALIDO', `«activo»${line} no es true, false, 1 ni 0.`, { ...place, campo: 'activo' });
 }
 
+/** A value stands whole in some messages. */
+const MESSAGE_MAX_LENGTH = 4000;
+
 /** The failure of a statement that the configuration gives: PostgreSQL's own words, code and position. */
 export function translateSqlError(error: unknown, place: ErrorPlace): unknown {
   if (!isDatabaseError(error)) return translateDatabaseError(error);
   if (transient.test(error.code)) return translateDatabaseError(error);
   const position = error.internalPosition ?? error.position;
   const at = position === undefined ? '' : `, en la posición ${position}`;
-  const detail = `PostgreSQL: ${error.message} (${error.code}${at}).`;
+  const detail = `PostgreSQL: ${error.message.slice(0, MESSAGE_MAX_LENGTH)} (${error.code}${at}).`;
   return new SyncError('SQL_FALLO', detail, { ...place, cause: error });
 }

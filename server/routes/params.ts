@@ -7,5 +7,6 @@ export const UploadParams = Type.Object({ ...TenantParams.properties, id: Type.S
 
 export const ChunkParams = Type.Object({
   ...UploadParams.properties,
-  n: Type.Integer({ minimum: 0, maximum: limits.chunksMaxCount }),
+  // A number would be made of "1.5", "0x1" and "1e3" too.
+  n: Type.String({ pattern: '^(0|[1-9][0-9]{0,5})$' }),
 });

@@ -94,7 +94,12 @@ export const uploadsRoutes: Routes = async (app, context) => {
       '/uploads/:tenantId/:id/chunks/:n',
       { schema: { tags: ['subida'], params: ChunkParams } },
       async (request) => {
-        const { id, n } = request.params as { id: string; n: number };
+        const params = request.params as { id: string; n: string };
+        const { id } = params;
+        const n = Number(params.n);
+        if (n > limits.chunksMaxCount) {
+          throw new SyncError('CUERPO_INVALIDO', `El trozo ${n} pasa de ${limits.chunksMaxCount}.`, { campo: 'n' });
+        }
         if (mediaTypeOf(request) === 'application/json') {
           throw new SyncError('TIPO_NO_ADMITIDO', 'Un trozo es NDJSON comprimido con gzip.', { trozo: n });
         }

@@ -1,4 +1,3 @@
-import QueryStream from 'pg-query-stream';
 import type { DownloadEnd, DownloadStart } from '../../protocol/api.ts';
 import type { TablaBajada } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
@@ -62,10 +61,7 @@ export async function openDownload(
     await openTenantCursor(connection, select);
     const head = { tabla: tabla.nombre, schema, timestamp: new Date().toISOString() };
     const tally = { filas: 0, bytes: 0 };
-    const read = format === 'envelope' ? readRows : readLines;
-    const rows = readBatches(connection, config, tally, (select) =>
-      clock.count<unknown>(read(connection, select, tally)),
-    );
+    const rows = readBatches(connection, config, tally, (select) => clock.count(readLines(connection, select, tally)));
     const first = await rows.next();
     const write = { envelope: writeEnvelope, ndjson: writeNdjson, framed: writeFramed }[format];
     const finish = async () => {
@@ -96,8 +92,10 @@ async function endTransaction(connection: Connection): Promise<void> {
  * 4 MB of work_mem, past which they would go to the disk.
  */
 const BATCH_BYTES = 1024 * 1024;
-const FIRST_BATCH_ROWS = 100;
+const FIRST_BATCH_ROWS = 10;
 const BATCH_MAX_ROWS = 50_000;
+/** How much larger than the one before a batch may be: the next rows may be of another size. */
+const BATCH_GROWTH = 20;
 
 interface Tally {
   filas: number;
@@ -109,19 +107,21 @@ async function* readBatches(
   connection: Connection,
   config: Config,
   tally: Tally,
-  read: (select: string) => AsyncIterable<unknown>,
-): AsyncGenerator<unknown> {
+  read: (select: string) => AsyncIterable<Buffer>,
+): AsyncGenerator<Buffer> {
   let max = FIRST_BATCH_ROWS;
   while (true) {
-    const before = tally.filas;
+    const before = { ...tally };
     // The clock bounds them; anew for each, because the query may have changed it.
     await setTimeouts(connection, { statementMs: 0 });
     yield* read(nextRows(max));
-    if (tally.filas === before) return;
+    const filas = tally.filas - before.filas;
+    if (filas === 0) return;
     if (tally.filas > config.DOWNLOAD_MAX_ROWS) {
       throw new SyncError('SQL_FALLO', `La consulta pasa de ${config.DOWNLOAD_MAX_ROWS} filas (DOWNLOAD_MAX_ROWS).`);
     }
-    max = Math.min(BATCH_MAX_ROWS, Math.max(1, Math.floor((BATCH_BYTES * tally.filas) / tally.bytes)));
+    const rowBytes = Math.max(tally.bytes / tally.filas, (tally.bytes - before.bytes) / filas);
+    max = Math.min(BATCH_MAX_ROWS, max * BATCH_GROWTH, Math.max(1, Math.floor(BATCH_BYTES / rowBytes)));
   }
 }
 
@@ -139,71 +139,56 @@ async function* readLines(connection: Connection, select: string, tally: Tally):
   tally.filas += source.rowCount;
 }
 
-/** A row of the envelope is held whole, and this many at a time. */
-const ENVELOPE_ROW_MAX_BYTES = 16 * 1024 * 1024;
-const ENVELOPE_ROWS = 16;
-
-async function* readRows(connection: Connection, select: string, tally: Tally): AsyncGenerator<string> {
-  const bounded = `SELECT CASE WHEN octet_length(fila) <= ${ENVELOPE_ROW_MAX_BYTES} THEN fila END FROM (${select}) r`;
-  const options = { rowMode: 'array' as const, batchSize: ENVELOPE_ROWS, highWaterMark: ENVELOPE_ROWS };
-  for await (const [row] of connection.query(new QueryStream(bounded, [], options)) as AsyncIterable<[string | null]>) {
-    if (row === null) {
-      const detail = `La fila ${tally.filas + 1} pasa de ${ENVELOPE_ROW_MAX_BYTES} bytes: pida application/x-ndjson.`;
-      throw new SyncError('DEMASIADO_GRANDE', detail);
-    }
-    tally.filas += 1;
-    tally.bytes += row.length;
-    yield row;
-  }
-}
-
 interface Head {
   tabla: string;
   schema: { columns: { name: string; type: string; nullable?: boolean }[] };
   timestamp: string;
 }
 
-/** The specification's envelope, its keys in the specification's order. */
+const LINE_FEED = 0x0a;
+const COMMA = 0x2c;
+
+/** The specification's envelope, its keys in the specification's order. Lines become elements as they pass: no row is held. */
 async function* writeEnvelope(
   { tabla, schema, timestamp }: Head,
-  rows: AsyncIterable<unknown>,
+  rows: AsyncIterable<Buffer>,
   _tally: Tally,
   finish: () => Promise<void>,
-): AsyncGenerator<string> {
-  let text = `{"success":true,"tabla":${JSON.stringify(tabla)},"data":[`;
-  let separator = '';
-  for await (const row of rows) {
-    text += separator + (row as string);
-    separator = ',';
-    if (text.length >= 64 * 1024) {
-      yield text;
-      text = '';
-    }
+): AsyncGenerator<string | Buffer> {
+  yield `{"success":true,"tabla":${JSON.stringify(tabla)},"data":[`;
+  let between = false;
+  for await (const bytes of rows) {
+    if (between) yield ',';
+    // Whether another row comes is not known yet.
+    between = bytes.at(-1) === LINE_FEED;
+    const piece = between ? bytes.subarray(0, -1) : bytes;
+    for (let at = piece.indexOf(LINE_FEED); at !== -1; at = piece.indexOf(LINE_FEED, at + 1)) piece[at] = COMMA;
+    yield piece;
   }
   await finish();
-  yield `${text}],"schema":${JSON.stringify(schema)},"timestamp":${JSON.stringify(timestamp)}}`;
+  yield `],"schema":${JSON.stringify(schema)},"timestamp":${JSON.stringify(timestamp)}}`;
 }
 
 async function* writeNdjson(
   _head: Head,
-  rows: AsyncIterable<unknown>,
+  rows: AsyncIterable<Buffer>,
   _tally: Tally,
   finish: () => Promise<void>,
 ): AsyncGenerator<Buffer> {
-  yield* rows as AsyncIterable<Buffer>;
+  yield* rows;
   await finish();
 }
 
 async function* writeFramed(
   { tabla, schema, timestamp }: Head,
-  rows: AsyncIterable<unknown>,
+  rows: AsyncIterable<Buffer>,
   tally: Tally,
   finish: () => Promise<void>,
 ): AsyncGenerator<string | Buffer> {
   const columns = schema.columns.map(({ name, type, nullable }) => ({ name, type, nullable: nullable ?? true }));
   const start: DownloadStart = { $inicio: { tabla, schema: { columns }, timestamp } };
   yield `${JSON.stringify(start)}\n`;
-  yield* rows as AsyncIterable<Buffer>;
+  yield* rows;
   await finish();
   const end: DownloadEnd = { $fin: { filas: tally.filas } };
   yield `${JSON.stringify(end)}\n`;

@@ -39,6 +39,20 @@ test.each([
   );
 });
 
+test('two members, of whatever sizes and cuts, are not one chunk', async () => {
+  for (const [first, second] of [
+    ['{"id":1}\n', '{"id":2}\n'],
+    ['{"id":1}\n', '{"id":1}\n'],
+    ['x'.repeat(100_000), 'y'.repeat(100_000)],
+    ['', ''],
+  ] as const) {
+    const both = Buffer.concat([gzipSync(first), gzipSync(second)]);
+    for (const size of [1, 7, both.length - 1, both.length]) {
+      await expect(collect(inflateMember(pieces(both, [size])))).rejects.toThrow(/hay datos después de su final/);
+    }
+  }
+});
+
 test('no piece of a bomb is larger than its bound', async () => {
   const bomb = gzipSync(Buffer.alloc(100_000_000));
   let largest = 0;
