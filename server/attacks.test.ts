@@ -285,7 +285,7 @@ const phases: Attack[] = [
   ['explains, and runs', 'EXPLAIN ANALYZE DELETE FROM parametros_maestros', NO_STATEMENT],
   ['makes a large object', 'SELECT lo_create(0)', DENIED],
   ['keeps data in a large object', `SELECT lo_from_bytea(0, 'x')`, DENIED],
-  ['makes the transaction read only', `SELECT set_config('transaction_read_only', 'on', true)`, DENIED],
+  ['makes the transaction read only', `SELECT set_config('transaction_read_only', 'on', true)`, IN_VAIN],
   [
     "writes the victim's rows",
     `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo) VALUES ('${VICTIM}', 'cliente', 'z')`,

@@ -12,7 +12,7 @@ beforeAll(async () => {
   otherKey = await server.addTenant('otro-002');
   // What an administrator takes from the tenants' roles is given back: isolation does not rest on that.
   await server.sql.query(
-    'GRANT EXECUTE ON FUNCTION set_config(text, text, boolean), pg_advisory_lock(bigint) TO PUBLIC',
+    'GRANT EXECUTE ON FUNCTION set_config(text, text, boolean), pg_advisory_xact_lock(bigint) TO PUBLIC',
   );
 });
 afterAll(() => server?.close());
