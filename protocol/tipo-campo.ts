@@ -23,3 +23,11 @@ function singularOf(word: string): string {
   if (/[aeiouáéíóú]s$/.test(word)) return word.slice(0, -1);
   return word;
 }
+
+const SHORT_FORM = /^\s*parametros_maestros\.tipo_campo\s*=\s*(?:'([^']+)'|([^\s';]+))\s*;?\s*$/i;
+
+/** The `tipo_campo` of a download's query in the short form, `parametros_maestros.tipo_campo=cuenta`; undefined where it is SQL. */
+export function tipoCampoOfShortForm(query: string): string | undefined {
+  const match = SHORT_FORM.exec(query);
+  return match?.[1] ?? match?.[2];
+}

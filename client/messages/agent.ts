@@ -258,8 +258,7 @@ export const agentMessages = {
   },
   CAMPO_SENSIBLE_DE_OTRA_TABLA: {
     kind: 'configuracion',
-    message:
-      'Un valor de la columna sensible «{columna}» se cifró para «{tipoCampo}», y hasta ahora eran de «{conocidos}».',
+    message: 'Un valor de la columna sensible «{columna}» se cifró para «{tipoCampo}», y deben ser de «{conocidos}».',
     action: 'Si así debe ser, apruébelo aquí con ax-sync-client approve --origen-nuevo. No se ha cambiado nada.',
   },
   CAMPO_SENSIBLE_ANTIGUO: {

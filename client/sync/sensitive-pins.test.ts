@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ConfigResponse, ConfiguracionTablas } from '../../protocol/config.ts';
-import { approvedPins, assertPinned, guardedNames, settlePins } from './sensitive-pins.ts';
+import { approvedPins, assertPinned, guardedNames, Origins, settlePins, withoutOrigins } from './sensitive-pins.ts';
 
 /** What is taken without a person, and what is not; sensitive.test.ts shows it in whole runs. */
 
@@ -47,4 +47,19 @@ test('a column of a download is guarded in uploads too, under any name of a tabl
     );
     expect([...guardedNames(pins, now.tablasSubida[0]!)], nombre).toEqual(['cuit']);
   }
+});
+
+test('values of a download in the short form are of its tipo_campo from the first, until a person says otherwise', () => {
+  const short = subida('copia', ['cuit'], "parametros_maestros.tipo_campo='cliente'");
+  const pins = approvedPins({ tablasBajada: [short] });
+  const first = new Origins(pins, short);
+  first.see('CUIT', { tipoCampo: 'cliente' });
+  const other = { tipoCampo: 'proveedor' };
+  expect(() => first.see('cuit', other)).toThrow(expect.objectContaining({ code: 'CAMPO_SENSIBLE_DE_OTRA_TABLA' }));
+  const free = new Origins(withoutOrigins(pins), short);
+  free.see('cuit', other);
+  const learnt = free.learnInto(withoutOrigins(pins));
+  expect(learnt['bajada copia']!.campos).toEqual([{ campo: 'cuit', tipos: ['proveedor'], sinAntiguos: true }]);
+  new Origins(learnt, short).see('cuit', other);
+  expect(() => new Origins(learnt, short).see('cuit', { tipoCampo: 'cliente' })).toThrow(/deben ser de «proveedor»/);
 });

@@ -7,6 +7,7 @@ import type {
   TablaBajada,
   TablaSubida,
 } from '../../protocol/config.ts';
+import { tipoCampoOfShortForm } from '../../protocol/tipo-campo.ts';
 import { type AgentError, agentError } from '../agent-error.ts';
 import type { LocalConfig } from '../config/local.ts';
 import type { SqlByPlace } from './approval.ts';
@@ -29,6 +30,8 @@ export const SensitivePinSchema = Type.Object({
       campo: Type.String(),
       /** Downloads: the `tipo_campo` for which its values were sealed, once one has come. */
       tipos: Type.Optional(Type.Array(Type.String())),
+      /** Downloads: whatever comes first is taken, also where the query names a `tipo_campo`. */
+      libre: Type.Optional(Type.Boolean()),
       /** Downloads: they have come once without a value that an earlier version sealed, without its table. */
       sinAntiguos: Type.Optional(Type.Boolean()),
     }),
@@ -76,7 +79,9 @@ export function approvedPins(tables: ConfiguracionTablas, before: SensitivePins 
 
 /** Without what was learnt: values of downloads may come from any table again. */
 export function withoutOrigins(pins: SensitivePins): SensitivePins {
-  const forget = ({ consulta, campos }: SensitivePin) => ({ consulta, campos: campos.map(({ campo }) => ({ campo })) });
+  const forget = ({ consulta, campos }: SensitivePin) => {
+    return { consulta, campos: campos.map(({ campo }) => ({ campo, libre: true })) };
+  };
   return Object.fromEntries(Object.entries(pins).map(([place, pin]) => [place, forget(pin)]));
 }
 
@@ -164,11 +169,14 @@ export type SeenOrigin = { tipoCampo: string } | undefined;
 export class Origins {
   readonly #place: string;
   readonly #known: readonly PinnedColumn[];
+  /** What a query in the short form gives, before anything has come. */
+  readonly #asked: string | undefined;
   readonly #seen = new Map<string, { tipos: Set<string>; old: number }>();
 
   constructor(pins: SensitivePins, tabla: TablaBajada) {
     this.#place = placeOf('download', tabla);
     this.#known = pinFor(pins, this.#place)?.campos ?? [];
+    this.#asked = tipoCampoOfShortForm(tabla.process.query);
   }
 
   /** Values that an earlier version sealed: nothing says for which table. */
@@ -189,8 +197,10 @@ export class Origins {
     }
     const { tipoCampo } = origin;
     if (seen.tipos.has(tipoCampo)) return;
-    if (known?.tipos !== undefined && !known.tipos.includes(tipoCampo)) {
-      const conocidos = known.tipos.join('», «');
+    const asked = this.#asked === undefined || known?.libre === true ? undefined : [this.#asked];
+    const tipos = known?.tipos ?? asked;
+    if (tipos !== undefined && !tipos.includes(tipoCampo)) {
+      const conocidos = tipos.join('», «');
       throw agentError('CAMPO_SENSIBLE_DE_OTRA_TABLA', { columna: column, tipoCampo, conocidos });
     }
     if (seen.tipos.size <= MAX_TIPOS) seen.tipos.add(tipoCampo);
@@ -204,7 +214,8 @@ export class Origins {
       const seen = this.#seen.get(known.campo);
       if (seen === undefined || seen.tipos.size === 0 || seen.tipos.size > MAX_TIPOS) return known;
       const tipos = known.tipos ?? [...seen.tipos].sort();
-      return { ...known, tipos, ...(seen.old === 0 ? { sinAntiguos: true } : {}) };
+      const { libre: _, ...rest } = known;
+      return { ...rest, tipos, ...(seen.old === 0 ? { sinAntiguos: true } : {}) };
     });
     return { ...pins, [this.#place]: { ...pin, campos } };
   }

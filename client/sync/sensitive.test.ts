@@ -332,7 +332,7 @@ test('a value of another table is refused, and nothing is changed; nor is an old
   await setStored('cliente', '2', 'CUIT', cuit);
   const swapped = await world.sync({ upload: false });
   expect(swapped.log).toMatch(
-    /ERROR clientes_copia: .*«cuit» se cifró para «proveedor».*«cliente»\. \[CAMPO_SENSIBLE_DE_OTRA_TABLA\].*--origen-nuevo/,
+    /ERROR clientes_copia: .*«cuit» se cifró para «proveedor».*deben ser de «cliente»\. \[CAMPO_SENSIBLE_DE_OTRA_TABLA\].*--origen-nuevo/,
   );
   expect(await world.query(target)).toEqual(good);
 

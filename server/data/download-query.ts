@@ -1,6 +1,7 @@
 import type { FieldDef } from 'pg';
 import { type Esquema, primaryKeyOf, type TablaBajada } from '../../protocol/config.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import { tipoCampoOfShortForm } from '../../protocol/tipo-campo.ts';
 import { quoteLiteral, quoteName } from '../postgres/copy.ts';
 import type { Connection } from '../postgres/pool.ts';
 import { closeTenantCursor, describeTenantCursor, openTenantCursor } from '../postgres/tenant.ts';
@@ -12,8 +13,6 @@ export interface DownloadQuery {
   /** The configured schema as it stands, else one derived from the rows or from the query's types. */
   schema: { columns: { name: string; type: string; nullable?: boolean }[] };
 }
-
-const shortForm = /^\s*parametros_maestros\.tipo_campo\s*=\s*(?:'([^']+)'|([^\s';]+))\s*;?\s*$/i;
 
 /**
  * Prepares the query of a download, in the transaction that will run it. The short form
@@ -32,9 +31,9 @@ export async function prepareDownloadQuery(
   tabla: TablaBajada,
   { ordered }: { ordered: boolean },
 ): Promise<DownloadQuery> {
-  const match = shortForm.exec(tabla.process.query);
-  if (match !== null) {
-    const from = `parametros_maestros WHERE "tenantId" = ${quoteLiteral(tenant)} AND tipo_campo = ${quoteLiteral(match[1] ?? match[2]!)}`;
+  const tipoCampo = tipoCampoOfShortForm(tabla.process.query);
+  if (tipoCampo !== undefined) {
+    const from = `parametros_maestros WHERE "tenantId" = ${quoteLiteral(tenant)} AND tipo_campo = ${quoteLiteral(tipoCampo)}`;
     const schema = tabla.schema ?? (await deriveSchema(connection, from, primaryKeyOf(tabla)));
     const members = schema.columns.map(({ name }) => ({ name, json: maestroJson(name) }));
     return { select: `SELECT ${jsonObject(members)} AS fila FROM ${from}${ordered ? ' ORDER BY codigo' : ''}`, schema };
