@@ -128,6 +128,16 @@ test('what is approved is applied by the next run, once, and the log says by who
   expect(await upload('')).toMatchObject({ registrosDesactivados: 0, bajasRetenidas: 10 });
 });
 
+test('where a whole reading comes once a month, what is approved holds until then', async () => {
+  const table = { ...tables.tablasSubida[0]!, incremental: true, completoCada: '30d' };
+  await server.setTables({ tablasSubida: [{ ...table, process: { query: 'SELECT 1 WHERE @ultimaSync IS NULL' } }] });
+  await upload(rows(0, 5));
+  await upload('');
+  const [{ desde, hasta }] = (await waiting()) as [BajasRetenidas];
+  expect(Date.parse(hasta!) - Date.parse(desde)).toBe(37 * 86_400_000);
+  await server.setTables(tables);
+});
+
 test('an approval is of one set: with another one it is void', async () => {
   await upload(rows(0, 10));
   await upload('');

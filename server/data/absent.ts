@@ -68,7 +68,12 @@ export async function deactivateAbsent(
       values,
     );
     const found = { digest, bajas, total, muestra, altas, muestraAltas: added.map(({ codigo }) => codigo) };
-    const { id, estado, nueva, resueltaPor } = await retainBajas(connection, place, { ...found, tipoCampo });
+    const { id, estado, nueva, resueltaPor } = await retainBajas(
+      connection,
+      place,
+      { ...found, tipoCampo },
+      daysIn(tabla.completoCada),
+    );
     if (estado === 'aprobada') {
       await forgetBajas(connection, place);
       return { desactivados: await deactivate(absent), aprobadasPor: resueltaPor ?? '' };
@@ -78,6 +83,12 @@ export async function deactivateAbsent(
   } finally {
     await connection.query('SET LOCAL enable_nestloop TO DEFAULT').catch(() => {});
   }
+}
+
+/** Whole days in `7d` or `12h`, rounded up. */
+function daysIn(duration = '0d'): number {
+  const count = Number.parseInt(duration, 10);
+  return duration.endsWith('h') ? Math.ceil(count / 24) : count;
 }
 
 /** Of the set of `p.codigo`, in no order and in one pass: 192 bits of hashes that add up, in hexadecimal. */

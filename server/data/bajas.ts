@@ -24,7 +24,7 @@ export interface BajasFound {
   muestraAltas: readonly string[];
 }
 
-/** Days that bajas wait for a decision, and that an approval holds. */
+/** Days that bajas wait for a decision, and that an approval holds; beyond the next reading that would find them again. */
 const WAIT_DAYS = 7;
 /** Once an agent was told of an approval: it applies it now, or it is asked for again. */
 const HANDED_OVER_HOURS = 24;
@@ -41,6 +41,7 @@ export async function retainBajas(
   connection: Connection,
   place: Place,
   found: BajasFound,
+  nextInDays = 0,
 ): Promise<{ id: string; estado: EstadoBajas; nueva: boolean; resueltaPor: string | null }> {
   const { rows } = await connection.query<KnownBajas>(
     `SELECT id, estado, digest, "resueltaPor", coalesce("expiresAt" <= now(), false) AS caducada FROM sync_bajas_retenidas WHERE ${AT} FOR UPDATE`,
@@ -64,7 +65,7 @@ export async function retainBajas(
       sampleOf(found.muestra),
       found.altas,
       sampleOf(found.muestraAltas),
-      WAIT_DAYS,
+      WAIT_DAYS + nextInDays,
     ],
   );
   return { id: made[0]!.id, estado: 'pendiente', nueva: true, resueltaPor: null };
