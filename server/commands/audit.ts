@@ -1,6 +1,6 @@
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { type AuditEntry, findAuditEntries, findAuditGaps } from '../data/audit.ts';
+import { type AuditEntry, findAuditGaps, readAuditEntries } from '../data/audit.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 const LIMIT_MAX = 10_000;
@@ -27,12 +27,15 @@ export async function audit(config: Config, options: AuditOptions, print: (line:
   if (since !== undefined && Number.isNaN(since.getTime())) {
     throw new CommandError(`--desde «${visibleLine(desde!)}» no es una fecha, por ejemplo 2026-01-31`);
   }
-  const { entries, gaps } = await withDatabase(config, async (connection) => ({
-    entries: await findAuditEntries(connection, { tenant, since, limit: limite }),
-    gaps: await findAuditGaps(connection),
-  }));
-  for (const entry of entries) for (const line of json ? [visibleJson(entry)] : linesOf(entry)) print(line);
-  if (entries.length === 0 && !json) print('No hay cambios anotados.');
+  let found = 0;
+  const gaps = await withDatabase(config, async (connection) => {
+    for await (const entry of readAuditEntries(connection, { tenant, since, limit: limite })) {
+      found += 1;
+      for (const line of json ? [visibleJson(entry)] : linesOf(entry)) print(line);
+    }
+    return findAuditGaps(connection);
+  });
+  if (found === 0 && !json) print('No hay cambios anotados.');
   if (gaps.length > 0) {
     throw new CommandError(
       `la auditoría no está completa: los disparadores de ${gaps.join(', ')} faltan o están desactivados`,

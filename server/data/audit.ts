@@ -1,4 +1,5 @@
 import { hostname, userInfo } from 'node:os';
+import QueryStream from 'pg-query-stream';
 import type { Connection } from '../postgres/pool.ts';
 
 /** Who changes something, and from where, as sync_audit will say. */
@@ -48,20 +49,21 @@ export interface AuditEntry extends Author {
   cambios: { campo: string; antes: unknown; despues: unknown }[];
 }
 
-/** The newest `limit` entries, oldest first: of one tenant, or of all; not older than `since`. */
-export async function findAuditEntries(
+/** The newest `limit` entries, oldest first: of one tenant, or of all; not older than `since`. An entry may hold a configuration twice. */
+export function readAuditEntries(
   connection: Connection,
   { tenant, since, limit }: { tenant?: string | undefined; since?: Date | undefined; limit: number },
-): Promise<AuditEntry[]> {
-  const { rows } = await connection.query<AuditEntry>(
-    `SELECT id, "createdAt", actor, origen, login, host(direccion) AS direccion, aplicacion, operacion, tabla, registro,
+): AsyncIterable<AuditEntry> {
+  const query = new QueryStream(
+    `SELECT * FROM (SELECT id, "createdAt", actor, origen, login, host(direccion) AS direccion, aplicacion, operacion, tabla, registro,
             "tenantId", cambios
      FROM sync_audit
      WHERE ($1::text IS NULL OR "tenantId" = $1) AND ($2::timestamptz IS NULL OR "createdAt" >= $2)
-     ORDER BY id DESC LIMIT $3`,
+     ORDER BY id DESC LIMIT $3) AS newest ORDER BY id`,
     [tenant ?? null, since ?? null, limit],
+    { batchSize: 10, highWaterMark: 10 },
   );
-  return rows.reverse();
+  return connection.query(query);
 }
 
 /** Where changes would go unnoticed, or could be removed: tables whose trigger is missing or switched off. */

@@ -32,7 +32,7 @@ export class DatabaseClock {
     } finally {
       timer.stop();
       const ended = steps.return?.();
-      // A query whose connection is closed may never answer: pg-query-stream does not.
+      // A query whose connection is closed may never answer.
       if (this.#stopped === undefined) await ended;
       else ended?.catch(() => {});
     }
