@@ -115,7 +115,7 @@ test('without post_process nor primaryKey: the target becomes a copy', async () 
   expect(await readTarget()).toEqual(['1.1.02 Banco Activo']);
 });
 
-test('a download without rows empties a copy and leaves no error', async () => {
+test('a download without rows into a target without rows is no error', async () => {
   await world.setTables({ tablasBajada: [planCuentas] });
   expect((await world.sync()).reason).toBe('exitoso');
   expect(await readTarget()).toEqual([]);

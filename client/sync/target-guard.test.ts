@@ -136,6 +136,20 @@ test.each([
   },
 );
 
+test('the built-in update with a key: rows that the download says are inactive count, however many come with them', async () => {
+  const { post_process: _, ...tabla } = fundida;
+  await world.setTables({ tablasBajada: [tabla] });
+  await setCentre(600);
+  await syncWell();
+  await world.backend.sql.query('UPDATE parametros_maestros SET activo = false');
+  expect(await syncRetained()).toContain('600 de 600 filas');
+  expect(await target()).toEqual({ filas: 600, activas: 600, antes: 600 });
+  await approve();
+  await world.backend.sql.query("UPDATE parametros_maestros SET nombre = 'después'");
+  await syncWell();
+  expect(await target()).toEqual({ filas: 600, activas: 0, antes: 0 });
+});
+
 test('once the rows are back, nothing is held back any more, at the backend neither', async () => {
   await world.setTables({ tablasBajada: [copia] });
   await setCentre(3);

@@ -25,7 +25,7 @@ export interface GuardedUpdate {
   keys: readonly KeyColumn[];
   /** Of the target; undefined where this login may not read it: nothing is guarded then. */
   target: TableColumns | undefined;
-  /** The update is ours, and takes no row away but all of them. */
+  /** The update is ours: with a key it takes no row away, without one all of them. */
   builtIn: boolean;
 }
 
@@ -58,7 +58,10 @@ export class TargetGuard {
   readonly #guarda: Guarda;
   /** The condition on a row `t` of the target that counts: every one, or the active ones. */
   readonly #active: string | undefined;
-  /** The condition on a row `t` that the download has not got as an active one; undefined where there is no key to tell. */
+  /**
+   * The condition on a row `t` that the download has not got as an active one (that it says is inactive, where the update is ours);
+   * undefined where there is no key to tell.
+   */
   #absent: string | undefined;
   #absentBefore = 0;
   #before: Counts | undefined;
@@ -76,8 +79,8 @@ export class TargetGuard {
   /** Looks at the target before the update. Throws SqlServerError. */
   static async open(db: SqlServer, update: GuardedUpdate, signal: AbortSignal): Promise<TargetGuard> {
     const guard = new TargetGuard(db, update, signal);
-    const { builtIn, keys, target } = update;
-    if (builtIn || target === undefined || keys.length === 0) return guard;
+    const { keys, target } = update;
+    if (target === undefined || keys.length === 0 || guard.#onlyAdds()) return guard;
     if (!keys.every(({ name }) => target.has(name.toLowerCase()))) return guard;
     try {
       const absent = guard.#absentCondition();
@@ -95,7 +98,7 @@ export class TargetGuard {
    * away, unless just so many are `approved`.
    */
   async watch<T>(update: () => Promise<T>, approved?: number): Promise<T> {
-    if (this.#update.target === undefined) return update();
+    if (this.#update.target === undefined || this.#onlyAdds()) return update();
     const before = await this.#count();
     this.#before = before;
     const done = await update();
@@ -108,6 +111,13 @@ export class TargetGuard {
     }
     if (bajas !== approved && isMuch(bajas)) throw new RetainedBajas({ bajas, total });
     return done;
+  }
+
+  /** The built-in update of a table with a key, where nothing in it says what is active. */
+  #onlyAdds(): boolean {
+    const { builtIn, keys, columns } = this.#update;
+    const activates = this.#active !== undefined && columns.some(({ name }) => name.toLowerCase() === 'activo');
+    return builtIn && keys.length > 0 && !activates;
   }
 
   /** Whether the target is as it was before the update: SQL that commits by itself cannot be taken back. */
@@ -156,10 +166,12 @@ export class TargetGuard {
   }
 
   #absentCondition(): string {
-    const { temp, columns } = this.#update;
+    const { temp, columns, builtIn } = this.#update;
     const given = columns.find(({ name, type }) => name.toLowerCase() === 'activo' && type.name === 'bit');
     const activeToo = this.#active !== undefined && given !== undefined ? ' AND s.[activo] = 1' : '';
-    const absent = `NOT EXISTS (SELECT 1 FROM ${temp} AS s WHERE ${this.#sameKey()}${activeToo})`;
+    const absent = builtIn
+      ? `EXISTS (SELECT 1 FROM ${temp} AS s WHERE ${this.#sameKey()} AND s.[activo] = 0)`
+      : `NOT EXISTS (SELECT 1 FROM ${temp} AS s WHERE ${this.#sameKey()}${activeToo})`;
     return this.#active === undefined ? absent : `${this.#active} AND ${absent}`;
   }
 
