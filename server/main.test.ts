@@ -21,7 +21,7 @@ let key = '';
 
 const server = ['--host', 'sql.local', '--database', 'EmpresaDB', '--user', 'u', '--password', 'p4ss-secreta'];
 const tables = {
-  tablasSubida: [{ nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT 1' } }],
+  tablasSubida: [{ nombre: 'clientes', primaryKey: 'id', clavesRepetidas: 'ultima', process: { query: 'SELECT 1' } }],
   tablasBajada: [
     { nombre: 'lenta', process: { query: "SELECT pg_sleep(1.5) IS NULL AS x, repeat('x', 10) AS y" } },
     { nombre: 'eterna', process: { query: 'SELECT pg_sleep(60) IS NULL AS x' } },
