@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import ndjson from 'ndjson';
 import { Compile } from 'typebox/compile';
 import { type LogEntry, LogEntrySchema } from '../../protocol/api.ts';
 import { limits } from '../../protocol/constants.ts';
@@ -148,40 +150,38 @@ async function isThere(path: string): Promise<boolean> {
 
 async function readPending(path: string): Promise<{ entries: LogEntry[]; torn: number }> {
   const entries: LogEntry[] = [];
-  let torn = 0;
   try {
     // Not ours to grow like that: whoever filled it, it is not read.
-    if ((await stat(path)).size > MAX_FILE_BYTES) return { entries, torn };
+    if ((await stat(path)).size > MAX_FILE_BYTES) return { entries, torn: 0 };
   } catch (cause) {
-    if (isMissingFile(cause)) return { entries, torn };
+    if (isMissingFile(cause)) return { entries, torn: 0 };
     throw cause;
   }
-  for await (const line of linesOf(path)) {
-    const entry = parseOrUndefined(line);
-    if (entry === undefined) torn++;
+  let lines = 0;
+  let parsed = 0;
+  const parser = ndjson.parse({ strict: false });
+  const source = Readable.from(countLines(path, () => lines++)).on('error', (error) => parser.destroy(error));
+  for await (const entry of source.pipe(parser)) {
+    parsed++;
     assertFormat(path, entry, FORMAT);
     if (checker.Check(entry)) entries.push(entry);
     if (entries.length > MAX_PENDING) entries.shift();
   }
-  return { entries, torn };
+  return { entries, torn: lines - parsed };
 }
 
-/** Lines that hold something; also one that the end of the file cuts off. */
-async function* linesOf(path: string): AsyncGenerator<string> {
-  let rest = '';
+/** The file as it is; `onLine` hears of each line that holds something, also of one that the end of the file cuts off. */
+async function* countLines(path: string, onLine: () => void): AsyncGenerator<string> {
+  let amid = false;
   for await (const part of createReadStream(path, 'utf8')) {
-    const lines = `${rest}${part as string}`.split('\n');
-    rest = lines.pop()!;
-    for (const line of lines) if (line !== '') yield line;
-  }
-  if (rest !== '') yield rest;
-}
-
-function parseOrUndefined(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
+    for (const [place, line] of (part as string).split('\n').entries()) {
+      if (place > 0) amid = false;
+      if (line !== '' && !amid) {
+        amid = true;
+        onLine();
+      }
+    }
+    yield part as string;
   }
 }
 
