@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import pg from 'pg';
-import { createScratchDatabase } from '../../fixtures/postgres.ts';
+import { createScratchDatabase, runOnce } from '../../fixtures/postgres.ts';
 import { API_PREFIX, headers } from '../../protocol/constants.ts';
 import { buildApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
@@ -55,7 +55,7 @@ export async function startTestServer(
   const close = async () => {
     await app?.close();
     await sql.end();
-    await runAs(postgresUrl, ...copies.map((copy) => `DROP DATABASE IF EXISTS "${copy}" WITH (FORCE)`));
+    await runOnce(postgresUrl, ...copies.map((copy) => `DROP DATABASE IF EXISTS "${copy}" WITH (FORCE)`));
     await scratch.drop();
   };
   try {
@@ -105,7 +105,7 @@ export async function startTestServer(
 
 /** Puts a copy of the database `from` in the place of `to`. Connections to both end. */
 async function copyDatabase(postgresUrl: string, owner: string, from: string, to: string): Promise<void> {
-  await runAs(
+  await runOnce(
     postgresUrl,
     `DROP DATABASE IF EXISTS "${to}" WITH (FORCE)`,
     // A template may not be in use: nobody gets in while it is copied.
@@ -114,14 +114,4 @@ async function copyDatabase(postgresUrl: string, owner: string, from: string, to
     `CREATE DATABASE "${to}" TEMPLATE "${from}" OWNER "${owner}"`,
     `ALTER DATABASE "${from}" ALLOW_CONNECTIONS true`,
   );
-}
-
-async function runAs(url: string, ...statements: string[]): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    for (const sql of statements) await client.query(sql);
-  } finally {
-    await client.end();
-  }
 }
