@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { withSqlServer } from '../client/sqlserver/connection.ts';
-import { type BulkColumn, createTableSql, createTempTableSql } from '../client/sqlserver/ddl.ts';
+import { withSqlServer } from '../client/sqlserver/sql-server.ts';
+import { type BulkColumn, createTableSql, createTempTableSql } from '../client/sqlserver/tables/ddl.ts';
 import { createScratchDatabase } from '../fixtures/postgres.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
-import type { Esquema } from '../protocol/config.ts';
-import { parseSqlType } from '../protocol/sql-types.ts';
+import { parseSqlType } from '../protocol/rows/sql-types.ts';
+import type { Esquema } from '../protocol/tenant-config/config.ts';
 import type { Freebcp } from './freebcp.ts';
 
 /** What the same rows cost without us: each step alone, on one connection, one after the other. */

@@ -9,11 +9,11 @@ import { startPostgres } from '../fixtures/postgres.ts';
 import { startAgent } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
 import { type ServerFixture, startServerFixture, startSqlServerFixture } from '../fixtures/system.ts';
-import type { TablaSubida } from '../protocol/config.ts';
+import type { TablaSubida } from '../protocol/tenant-config/config.ts';
 import { withDatabase } from '../server/commands/with-database.ts';
 import { loadConfig } from '../server/config.ts';
-import { createApiKey } from '../server/data/api-keys.ts';
-import { createConfiguration, updateConfiguration } from '../server/data/configurations.ts';
+import { createApiKey } from '../server/tenants/api-keys.ts';
+import { createConfiguration, updateConfiguration } from '../server/tenants/configurations.ts';
 import { codigoOf } from './rows.ts';
 import { type Aim, printAims, releases, runBenchmark, useBuiltPrograms } from './run.ts';
 import {

@@ -1,15 +1,15 @@
 import { assertValidConfig } from '../client/config/remote.ts';
-import { endsRun } from '../client/describe-error.ts';
+import { endsRun } from '../client/errors/describe-error.ts';
 import { Backend } from '../client/http/backend.ts';
 import { BackendError } from '../client/http/client.ts';
-import { Journal } from '../client/log/journal.ts';
-import { Secrets } from '../client/log/secrets.ts';
-import { type RawChunk, sealChunks } from '../client/sync/chunks.ts';
+import { Journal } from '../client/state/outbox.ts';
 import { PhaseFailure, recordFailure, recordPhase } from '../client/sync/phases.ts';
-import { sendChunks } from '../client/sync/send.ts';
+import { type RawChunk, sealChunks } from '../client/sync/upload/chunks.ts';
+import { sendChunks } from '../client/sync/upload/deliver.ts';
+import { Secrets } from '../client/ui/secrets.ts';
 import { makeRandom } from '../fixtures/chaos/faults.ts';
-import type { TablaSubida } from '../protocol/config.ts';
 import { SyncError } from '../protocol/errors.ts';
+import type { TablaSubida } from '../protocol/tenant-config/config.ts';
 import { codigoOf, lineOf } from './rows.ts';
 
 /** An agent as the server sees it: its requests in their order, made by its own code from the chunk on. */

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
-import { withSqlServer } from '../client/sqlserver/connection.ts';
-import { type BulkColumn, createTableSql } from '../client/sqlserver/ddl.ts';
+import { withSqlServer } from '../client/sqlserver/sql-server.ts';
+import { type BulkColumn, createTableSql } from '../client/sqlserver/tables/ddl.ts';
 import { findFreePort } from '../fixtures/postgres.ts';
 import { startNode, waitUntil } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
 import { startSqlServerFixture } from '../fixtures/system.ts';
-import type { SqlTypeSpec } from '../protocol/sql-types.ts';
+import type { SqlTypeSpec } from '../protocol/rows/sql-types.ts';
 import { columns, lineOf } from './rows.ts';
 
 /** The rows as NDJSON. */

@@ -1,10 +1,10 @@
 #!/usr/bin/env bun
 import { visibleEntry, visibleJson } from '../protocol/visible.ts';
-import { AgentError, agentError } from './agent-error.ts';
 import { buildCommandLine } from './cli/command-line.ts';
 import type { Session } from './cli/shared.ts';
-import { describeError } from './describe-error.ts';
-import { exitCodes } from './exit-codes.ts';
+import { AgentError, agentError } from './errors/agent-error.ts';
+import { describeError } from './errors/describe-error.ts';
+import { exitCodes } from './errors/exit-codes.ts';
 
 /** The agent: runs the command that its arguments name, and answers with an exit code. */
 

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { limits } from './constants.ts';
-import { MUESTRA_MAX } from './guard.ts';
+import { MUESTRA_MAX } from './tenant-config/guard.ts';
 
 /**
  * Bodies and answers of the API, beside the configuration (config.ts) and the errors (errors.ts). Either side passes over

@@ -1,6 +1,6 @@
 import { afterEach, expect, inject, test } from 'vitest';
-import { agentIdOf, makeAgentKeyPair } from '../protocol/agent-key.ts';
 import { headers } from '../protocol/constants.ts';
+import { agentIdOf, makeAgentKeyPair } from '../protocol/crypto/agent-key.ts';
 import { agentList } from './commands/agents.ts';
 import { loadConfig } from './config.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';

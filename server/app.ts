@@ -11,9 +11,7 @@ import fastify, {
 import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
 import type { Config } from './config.ts';
-import { findAuditGaps } from './data/audit.ts';
-import { listFormerKeys } from './data/former-keys.ts';
-import { readMasterKeys } from './data/master-keys.ts';
+import type { Context } from './context.ts';
 import { agentVersion } from './plugins/agent-version.ts';
 import { auth } from './plugins/auth.ts';
 import { docs } from './plugins/docs.ts';
@@ -38,7 +36,9 @@ import { phasesRoutes } from './routes/phases.ts';
 import { statusRoutes } from './routes/status.ts';
 import { uploadRoutes } from './routes/upload.ts';
 import { uploadsRoutes } from './routes/uploads.ts';
-import type { Context } from './sync/context.ts';
+import { listFormerKeys } from './rows/former-keys.ts';
+import { findAuditGaps } from './tenants/audit.ts';
+import { readMasterKeys } from './tenants/master-keys.ts';
 
 type App = FastifyInstance<
   RawServerDefault,

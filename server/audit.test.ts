@@ -1,9 +1,9 @@
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { createScratchDatabase } from '../fixtures/postgres.ts';
-import { makeAgentKeyPair } from '../protocol/agent-key.ts';
 import { hashApiKey, makeApiKey } from '../protocol/api-key.ts';
 import { API_PREFIX, headers, paths } from '../protocol/constants.ts';
+import { makeAgentKeyPair } from '../protocol/crypto/agent-key.ts';
 import { buildApp } from './app.ts';
 import { agentAuthorize } from './commands/agents.ts';
 import { type AuditOptions, audit } from './commands/audit.ts';
@@ -12,8 +12,8 @@ import { keyCreate } from './commands/key-create.ts';
 import { keyRevoke } from './commands/key-revoke.ts';
 import { tenantCreate } from './commands/tenant-create.ts';
 import { loadConfig } from './config.ts';
-import type { AuditEntry } from './data/audit.ts';
 import { migrate } from './postgres/migrate.ts';
+import type { AuditEntry } from './tenants/audit.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** The audit on a real PostgreSQL: what is noted, of whom, and that it stays. */

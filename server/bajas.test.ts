@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
-import { makeAgentKeyPair } from '../protocol/agent-key.ts';
 import type { BajasRetenidas, ReportBajasResponse, StatusResponse } from '../protocol/api.ts';
-import { resolveBajas } from './data/bajas.ts';
+import { makeAgentKeyPair } from '../protocol/crypto/agent-key.ts';
+import { resolveBajas } from './rows/bajas.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** Bajas retenidas: what waits for an administrator, what he decides, and that a decision is of one set of keys. */

@@ -1,12 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
-import { makeAgentKeyPair } from '../protocol/agent-key.ts';
 import type { OpenUpload, UploadResult, UploadStateResponse } from '../protocol/api.ts';
+import { makeAgentKeyPair } from '../protocol/crypto/agent-key.ts';
 import { digestOf, digestOfDigests, formatContentDigest } from '../protocol/digest.ts';
 import type { Problem } from '../protocol/errors.ts';
-import { deleteOldIdempotencyKeys } from './data/idempotency.ts';
-import { deleteExpiredUploads } from './data/uploads.ts';
+import { deleteOldIdempotencyKeys } from './rows/idempotency.ts';
+import { deleteExpiredUploads } from './rows/uploads.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** What is known of an upload after it was applied: its generation, its result, how new its reading was. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import type { ConfigResponse } from '../protocol/config.ts';
+import type { ConfigResponse } from '../protocol/tenant-config/config.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** The specification's API Reference and its SQL, entry by entry: exact keys and values, over real HTTP. */

@@ -10,7 +10,7 @@ import { keyCreate } from './commands/key-create.ts';
 import { keyList } from './commands/key-list.ts';
 import { keyRevoke } from './commands/key-revoke.ts';
 import { type Config, loadConfig } from './config.ts';
-import { KEYS_MAX } from './data/api-keys.ts';
+import { KEYS_MAX } from './tenants/api-keys.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** API keys over real HTTP and a real PostgreSQL, with a proxy between the two that counts what is asked. */

@@ -4,18 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest';
-import { agentIdOf, makeAgentKeyPair, openAsAgent } from '../protocol/agent-key.ts';
 import type { RegisterAgentResponse } from '../protocol/api.ts';
-import type { ConfigResponse } from '../protocol/config.ts';
+import { agentIdOf, makeAgentKeyPair, openAsAgent } from '../protocol/crypto/agent-key.ts';
+import type { ConfigResponse } from '../protocol/tenant-config/config.ts';
 import { buildApp } from './app.ts';
 import { agentAuthorize, agentList, agentRevoke } from './commands/agents.ts';
 import { configSet } from './commands/config-set.ts';
 import { configShow } from './commands/config-show.ts';
 import { tenantCreate } from './commands/tenant-create.ts';
 import { loadConfig } from './config.ts';
-import { connectionPlace } from './data/connections.ts';
-import { MasterKeys, readMasterKeys } from './data/master-keys.ts';
-import { passwordPlace } from './data/passwords.ts';
+import { connectionPlace } from './tenants/connections.ts';
+import { MasterKeys, readMasterKeys } from './tenants/master-keys.ts';
+import { passwordPlace } from './tenants/passwords.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** SQL Server's passwords: sealed in the database, and on their way to the agent. */

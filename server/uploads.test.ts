@@ -6,7 +6,7 @@ import type { ChunkResponse, OpenUploadResponse, UploadResult, UploadStateRespon
 import { API_PREFIX, headers } from '../protocol/constants.ts';
 import { digestOf, digestOfDigests, formatContentDigest } from '../protocol/digest.ts';
 import type { Problem } from '../protocol/errors.ts';
-import { deleteExpiredUploads } from './data/uploads.ts';
+import { deleteExpiredUploads } from './rows/uploads.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 const process = { query: 'SELECT 1' };

@@ -1,5 +1,5 @@
-import { describeError } from '../describe-error.ts';
-import type { Secrets } from '../log/secrets.ts';
+import { describeError } from '../errors/describe-error.ts';
+import type { Secrets } from '../ui/secrets.ts';
 
 /** What a check came to; `accion` is empty where there is nothing to do. */
 export interface Outcome {

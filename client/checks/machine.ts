@@ -5,9 +5,9 @@ import { isIP } from 'node:net';
 import { release, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentError, agentError } from '../agent-error.ts';
-import { makePrivateFolder } from '../config/files.ts';
-import { megabytes } from '../log/words.ts';
+import { AgentError, agentError } from '../errors/agent-error.ts';
+import { makePrivateFolder } from '../files/files.ts';
+import { megabytes } from '../ui/words.ts';
 import { version } from '../version.ts';
 import type { Finding } from './checklist.ts';
 

@@ -1,9 +1,9 @@
-import type { TablaSubida } from '../../protocol/config.ts';
-import { undatedRowsOf } from '../../protocol/ultima-sync.ts';
-import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
-import { findOldestWriter, RIGHT_TO_SEE } from '../sqlserver/open-transactions.ts';
-import { describeResult } from '../sqlserver/range-key.ts';
-import { readClocks } from '../sync/clock.ts';
+import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { undatedRowsOf } from '../../protocol/tenant-config/ultima-sync.ts';
+import { describeResult } from '../sqlserver/read/range-key.ts';
+import { readClocks } from '../sqlserver/session/clock.ts';
+import { findOldestWriter, RIGHT_TO_SEE } from '../sqlserver/session/open-transactions.ts';
+import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/sql-server.ts';
 import type { Finding } from './checklist.ts';
 
 /** What may keep rows behind a mark; nothing is changed. */

@@ -1,7 +1,7 @@
-import { primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
-import { agentError } from '../agent-error.ts';
-import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
-import { describeResult } from '../sqlserver/range-key.ts';
+import { primaryKeyOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { agentError } from '../errors/agent-error.ts';
+import { describeResult } from '../sqlserver/read/range-key.ts';
+import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/sql-server.ts';
 
 /**
  * Which columns the key of an upload's rows is (protocol/SPEC.md, R2), said where it is not plainly `codigo`; where the query gave no

@@ -4,28 +4,28 @@ import {
   primaryKeyOf,
   type TablaBajada,
   type TablaSubida,
-} from '../../protocol/config.ts';
-import { describeServer, parseServerName } from '../../protocol/sql-server-name.ts';
-import { mentionsMark } from '../../protocol/ultima-sync.ts';
-import { agentError } from '../agent-error.ts';
+} from '../../protocol/tenant-config/config.ts';
+import { describeServer, parseServerName } from '../../protocol/tenant-config/sql-server-name.ts';
+import { mentionsMark } from '../../protocol/tenant-config/ultima-sync.ts';
+import { describeChanges, fingerprintOfSql, sqlByPlace } from '../config/approval.ts';
 import type { LocalConfig } from '../config/local.ts';
 import { connectionNames, sqlServerEndpoints, sqlServerSettings } from '../config/remote.ts';
+import { assertPinned, guardedNames, pinnedByPlace, settlePins } from '../config/sensitive-pins.ts';
+import { agentError } from '../errors/agent-error.ts';
 import type { Backend } from '../http/backend.ts';
-import type { Secrets } from '../log/secrets.ts';
-import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
-import { quoteTable } from '../sqlserver/ddl.ts';
+import { assertNoneOf, encryptLine, sensitiveColumnsOf } from '../rows/field-encryption.ts';
 import { sqlServerError } from '../sqlserver/errors.ts';
-import { findIndex, type IndexFinding } from '../sqlserver/indexes.ts';
-import { findInstancePort } from '../sqlserver/instance.ts';
-import { findRangeKey } from '../sqlserver/range-key.ts';
-import { describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
-import { readClocks } from '../sync/clock.ts';
-import { readFrame } from '../sync/frame.ts';
-import { boundMark } from '../sync/marks.ts';
-import { queryOf } from '../sync/plan.ts';
-import { assertNoneOf, encryptLine, sensitiveColumnsOf } from '../sync/sensitive.ts';
-import { assertPinned, guardedNames, pinnedByPlace, settlePins } from '../sync/sensitive-pins.ts';
-import { columnsOf, keyNames } from '../sync/target.ts';
+import { findRangeKey } from '../sqlserver/read/range-key.ts';
+import { readClocks } from '../sqlserver/session/clock.ts';
+import { findInstancePort } from '../sqlserver/session/instance.ts';
+import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/sql-server.ts';
+import { quoteTable } from '../sqlserver/tables/ddl.ts';
+import { findIndex, type IndexFinding } from '../sqlserver/tables/indexes.ts';
+import { boundMark } from '../state/watermarks.ts';
+import { readFrame } from '../sync/download/frame.ts';
+import { columnsOf, keyNames } from '../sync/download/target.ts';
+import { queryOf } from '../sync/upload/plan.ts';
+import type { Secrets } from '../ui/secrets.ts';
 import type { Checklist, Finding } from './checklist.ts';
 import { checkName, describeClock } from './machine.ts';
 import { checkTransactions, describeUndated } from './marks.ts';

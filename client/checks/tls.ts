@@ -1,6 +1,6 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { AgentError, agentError } from '../agent-error.ts';
+import { AgentError, agentError } from '../errors/agent-error.ts';
 import type { HttpProxy } from '../http/proxy.ts';
 import type { Finding } from './checklist.ts';
 

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { findCommands, linesOf } from '../../fixtures/help.ts';
-import { exitCodes } from '../exit-codes.ts';
+import { exitCodes } from '../errors/exit-codes.ts';
 import { buildCommandLine } from './command-line.ts';
 import type { Session } from './shared.ts';
 

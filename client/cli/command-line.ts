@@ -1,14 +1,14 @@
 import yargs from 'yargs';
-import { agentError } from '../agent-error.ts';
 import { usePasswordFile } from '../config/environment.ts';
-import { type ExitReason, exitCodes } from '../exit-codes.ts';
-import { spanish, suggestionFor } from '../spanish.ts';
+import { agentError } from '../errors/agent-error.ts';
+import { type ExitReason, exitCodes } from '../errors/exit-codes.ts';
 import { fullVersion } from '../version.ts';
 import { addConnection } from './connection.ts';
 import { addInit } from './init.ts';
 import { addKeys } from './keys.ts';
 import { addSchedule } from './schedule.ts';
 import { addGlobalOptions, describeExitCodes, type Session } from './shared.ts';
+import { spanish, suggestionFor } from './spanish.ts';
 import { addSync } from './sync.ts';
 import { addWatch } from './watch.ts';
 

@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import { type ExitReason, exitCodes, exitMeanings } from '../exit-codes.ts';
+import { type ExitReason, exitCodes, exitMeanings } from '../errors/exit-codes.ts';
 
 /** What the groups of commands in this folder share. */
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
-import { agentError } from '../agent-error.ts';
 import type { LocalConnection } from '../config/local.ts';
+import { agentError } from '../errors/agent-error.ts';
 
 /** What `init` and `connection set` are told of a SQL Server. */
 export function sqlServerOptions<T>(command: Argv<T>) {

@@ -1,9 +1,9 @@
-import { agentError } from '../agent-error.ts';
 import { runSync } from '../commands/sync.ts';
 import { runTest } from '../commands/test.ts';
 import { findInstallFolder } from '../config/environment.ts';
-import { type ExitReason, exitCodes } from '../exit-codes.ts';
-import { openOutput } from '../log/output.ts';
+import { agentError } from '../errors/agent-error.ts';
+import { type ExitReason, exitCodes } from '../errors/exit-codes.ts';
+import { openOutput } from '../ui/output.ts';
 import { type Cli, describeExitCodes, jsonOption, type Session, tablaOption } from './shared.ts';
 
 /** `test` and `sync`. */

@@ -1,8 +1,8 @@
-import { agentError } from '../agent-error.ts';
 import { runDoctor } from '../commands/doctor.ts';
 import { runLogs } from '../commands/logs.ts';
 import { runStatus } from '../commands/status.ts';
 import { findInstallFolder } from '../config/environment.ts';
+import { agentError } from '../errors/agent-error.ts';
 import { type Cli, describeExitCodes, jsonOption, type Session, tablaOption } from './shared.ts';
 
 /** `status`, `logs` and `doctor`. */

@@ -1,11 +1,11 @@
-import { connectBackend } from '../agent.ts';
-import { agentError } from '../agent-error.ts';
+import { changedPlaces, describeChanges, fingerprintOfSql, sqlByPlace } from '../config/approval.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig, sqlServerEndpoints } from '../config/remote.ts';
-import { interactivePolicy } from '../retry.ts';
-import { changedPlaces, describeChanges, fingerprintOfSql, sqlByPlace } from '../sync/approval.ts';
-import { approvedPins, pinnedByPlace, settlePins, withoutOrigins } from '../sync/sensitive-pins.ts';
+import { approvedPins, pinnedByPlace, settlePins, withoutOrigins } from '../config/sensitive-pins.ts';
+import { agentError } from '../errors/agent-error.ts';
+import { interactivePolicy } from '../errors/retry.ts';
+import { connectBackend } from './agent.ts';
 
 export interface ApproveOptions {
   folder: string;

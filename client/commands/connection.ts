@@ -1,10 +1,10 @@
-import { CONNECTION_RULE, isConnectionName } from '../../protocol/config-problems.ts';
-import { agentError } from '../agent-error.ts';
+import { CONNECTION_RULE, isConnectionName } from '../../protocol/tenant-config/config-problems.ts';
 import { titleOfConnection } from '../checks/tables.ts';
+import { describeEndpoint } from '../config/approval.ts';
 import { type LocalConnection, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { assertReadable, connectionNames, sqlServerEndpoints, untouched } from '../config/remote.ts';
-import { describeEndpoint } from '../sync/approval.ts';
+import { agentError } from '../errors/agent-error.ts';
 
 /**
  * `connection`: what this machine says of the tenant's other SQL Server databases (`init --sql-…` says it of the one without

@@ -1,12 +1,12 @@
 import { readFile, stat } from 'node:fs/promises';
-import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
-import { type AgentError, agentError } from '../agent-error.ts';
+import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/crypto/password-envelope.ts';
 import { readTransferPassword } from '../config/environment.ts';
-import { writeFileAtomically } from '../config/files.ts';
-import { assertFormat, isNewerFile, newerFile, stampOf } from '../config/format.ts';
 import { readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { assertStrongPassword, readConfigPassword } from '../config/password.ts';
-import { dataKeyId, makeDataKey } from '../sync/sensitive.ts';
+import { type AgentError, agentError } from '../errors/agent-error.ts';
+import { writeFileAtomically } from '../files/files.ts';
+import { assertFormat, isNewerFile, newerFile, stampOf } from '../files/format.ts';
+import { dataKeyId, makeDataKey } from '../rows/field-encryption.ts';
 
 /**
  * `data-key`: the tenant's key for `camposSensibles`. It is made at one agent, and goes from there to the others (and into a

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { checkFolder, checkName, describeClock, judgeDisk } from '../checks/machine.ts';
 import { judgePermissions } from '../checks/tables.ts';
 import { checkTls } from '../checks/tls.ts';
-import { withSqlServer } from '../sqlserver/connection.ts';
+import { withSqlServer } from '../sqlserver/sql-server.ts';
 import { startWorld, type World } from '../testing/world.ts';
 import { runDoctor } from './doctor.ts';
 

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
-import { isSealedForAgent } from '../../protocol/agent-key.ts';
+import { isSealedForAgent } from '../../protocol/crypto/agent-key.ts';
 import { agentIdIn } from '../config/agent-key.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { startWorld, type World } from '../testing/world.ts';

@@ -1,14 +1,14 @@
-import { connectBackend, isReadableOnTheWay, parseBackendUrl } from '../agent.ts';
-import { agentError } from '../agent-error.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
-import { isNewerFile } from '../config/format.ts';
+import { describeEndpoint } from '../config/approval.ts';
 import { keepAside, type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { assertStrongPassword, isStrongPassword, makeMachinePassword, readConfigPassword } from '../config/password.ts';
 import { assertReadable, refreshConfig, sqlServerEndpoints } from '../config/remote.ts';
-import { interactivePolicy } from '../retry.ts';
-import { makeSpoolKey } from '../spool/sealed.ts';
-import { describeEndpoint } from '../sync/approval.ts';
-import { approvedPins, sensitiveByPlace, settlePins } from '../sync/sensitive-pins.ts';
+import { approvedPins, sensitiveByPlace, settlePins } from '../config/sensitive-pins.ts';
+import { agentError } from '../errors/agent-error.ts';
+import { interactivePolicy } from '../errors/retry.ts';
+import { isNewerFile } from '../files/format.ts';
+import { makeSpoolKey } from '../state/spool/spool-key.ts';
+import { connectBackend, isReadableOnTheWay, parseBackendUrl } from './agent.ts';
 
 export interface InitOptions {
   folder: string;

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { visibleJson } from '../../protocol/visible.ts';
-import type { ExitReason } from '../exit-codes.ts';
-import { readHistory } from '../log/history.ts';
-import { findLogFiles } from '../log/rotation.ts';
-import { type LogLine, readBackwards } from '../log/tail.ts';
+import type { ExitReason } from '../errors/exit-codes.ts';
+import { type LogLine, readBackwards } from '../files/tail.ts';
+import { readHistory } from '../state/history.ts';
+import { findLogFiles } from '../ui/log-rotation.ts';
 
 export interface LogsOptions {
   folder: string;

@@ -1,10 +1,10 @@
-import { connectBackend } from '../agent.ts';
 import { agentIdIn } from '../config/agent-key.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { describeRotation, refreshWithAnyKey, rotateKey } from '../config/rotation.ts';
-import { interactivePolicy } from '../retry.ts';
-import { withLock } from '../sync/lock.ts';
+import { interactivePolicy } from '../errors/retry.ts';
+import { withLock } from '../state/run-lock.ts';
+import { connectBackend } from './agent.ts';
 
 export interface RotateKeyOptions {
   folder: string;

@@ -1,11 +1,11 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { agentError } from '../agent-error.ts';
 import { protectForMachine } from '../config/dpapi.ts';
 import { ownCommand } from '../config/environment.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
-import { type ExitReason, exitCodes, exitMeanings } from '../exit-codes.ts';
+import { agentError } from '../errors/agent-error.ts';
+import { type ExitReason, exitCodes, exitMeanings } from '../errors/exit-codes.ts';
 import { programRunner, type RunProgram } from '../schedule/run-program.ts';
 import * as systemd from '../schedule/systemd.ts';
 import { assertTaskName, parseMinutes, type ScheduledTask } from '../schedule/task.ts';

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { withLock } from '../sync/lock.ts';
+import { withLock } from '../state/run-lock.ts';
 import { type CuttingProxy, startCuttingProxy } from '../testing/cutting-proxy.ts';
 import { startWorld, type World } from '../testing/world.ts';
 import { runStatus } from './status.ts';

@@ -1,22 +1,22 @@
 import type { BajasRetenidas, StatusResponse } from '../../protocol/api.ts';
-import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/config.ts';
+import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/tenant-config/config.ts';
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
-import { connectBackend } from '../agent.ts';
 import { titleOfConnection } from '../checks/tables.ts';
+import { describeEndpoint } from '../config/approval.ts';
 import { type LocalConfig, readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { sqlServerEndpoints } from '../config/remote.ts';
-import { describeError } from '../describe-error.ts';
-import type { ExitReason } from '../exit-codes.ts';
-import { type History, readHistory, type TableRun } from '../log/history.ts';
-import { countPending } from '../log/journal.ts';
-import { count, localTime, megabytes, table } from '../log/words.ts';
-import { interactivePolicy } from '../retry.ts';
-import { describeSpool, type SpoolState } from '../spool/spool.ts';
-import { describeEndpoint } from '../sync/approval.ts';
-import { findRunning } from '../sync/lock.ts';
-import { type Mark, readMarks } from '../sync/marks.ts';
+import { describeError } from '../errors/describe-error.ts';
+import type { ExitReason } from '../errors/exit-codes.ts';
+import { interactivePolicy } from '../errors/retry.ts';
+import { type History, readHistory, type TableRun } from '../state/history.ts';
+import { countPending } from '../state/outbox.ts';
+import { findRunning } from '../state/run-lock.ts';
+import { describeSpool, type SpoolState } from '../state/spool/spool.ts';
+import { type Mark, readMarks } from '../state/watermarks.ts';
+import { count, localTime, megabytes, table } from '../ui/words.ts';
 import { version } from '../version.ts';
+import { connectBackend } from './agent.ts';
 import { findSchedule } from './schedule.ts';
 
 export interface StatusOptions {

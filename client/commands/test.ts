@@ -1,12 +1,12 @@
-import { connectBackend } from '../agent.ts';
 import { Checklist, describeOutcome } from '../checks/checklist.ts';
 import { checkConnections, checkSql } from '../checks/tables.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig } from '../config/remote.ts';
-import type { ExitReason } from '../exit-codes.ts';
-import { Secrets } from '../log/secrets.ts';
-import { interactivePolicy } from '../retry.ts';
+import type { ExitReason } from '../errors/exit-codes.ts';
+import { interactivePolicy } from '../errors/retry.ts';
+import { Secrets } from '../ui/secrets.ts';
+import { connectBackend } from './agent.ts';
 
 export interface TestOptions {
   folder: string;

@@ -1,4 +1,4 @@
-import { agentIdOf, makeAgentKeyPair } from '../../protocol/agent-key.ts';
+import { agentIdOf, makeAgentKeyPair } from '../../protocol/crypto/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Backend } from '../http/backend.ts';
 import type { LocalConfig } from './local.ts';

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { agentError } from '../agent-error.ts';
+import { agentError } from '../errors/agent-error.ts';
 
 /**
  * Windows' own sealing of small secrets (DPAPI), reached by way of PowerShell's ProtectedData. Scope LocalMachine: `init` is

@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
-import { agentError } from '../agent-error.ts';
+import { agentError } from '../errors/agent-error.ts';
 
 /** The only place that reads the environment and the place of the program. */
 

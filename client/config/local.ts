@@ -3,12 +3,12 @@ import { copyFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/config.ts';
-import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts';
-import { AgentError, agentError } from '../agent-error.ts';
-import { SensitivePinSchema } from '../sync/sensitive-pins.ts';
-import { isMissingFile, syncFolder, writeFileAtomically } from './files.ts';
-import { assertFormat, type FileStamp, newerFile, stampOf } from './format.ts';
+import { EnvelopeError, openEnvelope, sealEnvelope } from '../../protocol/crypto/password-envelope.ts';
+import { type ConfigResponse, ConfigResponseSchema } from '../../protocol/tenant-config/config.ts';
+import { AgentError, agentError } from '../errors/agent-error.ts';
+import { isMissingFile, syncFolder, writeFileAtomically } from '../files/files.ts';
+import { assertFormat, type FileStamp, newerFile, stampOf } from '../files/format.ts';
+import { SensitivePinSchema } from './sensitive-pins.ts';
 
 /** `sync-config.enc`: what `init` was told, and the last configuration that the backend answered, sealed. */
 
@@ -49,11 +49,11 @@ const LocalConfigSchema = Type.Object({
   requiresApproval: Type.Optional(Type.Boolean()),
   /** What a person has approved (sync/approval.ts). */
   approvedSql: Type.Optional(Type.Record(Type.String(), Type.String())),
-  /** Of `camposSensibles` (sync/sensitive.ts): all agents of a tenant have the same one, the server never. */
+  /** Of `camposSensibles` (rows/field-encryption.ts): all agents of a tenant have the same one, the server never. */
   dataKey: Type.Optional(Type.String()),
   /** What was encrypted and decrypted so far (sync/sensitive-pins.ts), by table. */
   sensitivePins: Type.Optional(Type.Record(Type.String(), SensitivePinSchema)),
-  /** X25519 (protocol/agent-key.ts). An install folder of an earlier version gets one at its next `sync`. */
+  /** X25519 (protocol/crypto/agent-key.ts). An install folder of an earlier version gets one at its next `sync`. */
   agentKey: Type.Optional(Type.Object({ publica: Type.String(), privada: Type.String() })),
   remote: Type.Optional(Type.Object({ etag: Type.String(), config: ConfigResponseSchema })),
 });

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AgentError, agentError } from '../agent-error.ts';
+import { type AgentError, agentError } from '../errors/agent-error.ts';
+import { isMissingFile, writeFileAtomically } from '../files/files.ts';
 import { protectForMachine, unprotectForMachine } from './dpapi.ts';
 import { readPasswordSettings } from './environment.ts';
-import { isMissingFile, writeFileAtomically } from './files.ts';
 
 /** The password of `sync-config.enc`: from the environment, a file, or sealed by Windows for this machine. */
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { makeAgentKeyPair, sealForAgent } from '../../protocol/agent-key.ts';
-import type { ConfigResponse } from '../../protocol/config.ts';
+import { makeAgentKeyPair, sealForAgent } from '../../protocol/crypto/agent-key.ts';
+import type { ConfigResponse } from '../../protocol/tenant-config/config.ts';
 import { assertValidConfig, sqlServerEndpoints, sqlServerSettings, untouched } from './remote.ts';
 
 const config: ConfigResponse = {

@@ -1,18 +1,18 @@
-import { isSealedForAgent, openAsAgent, passwordPlaceOf } from '../../protocol/agent-key.ts';
-import type { Conexion, ConfigResponse } from '../../protocol/config.ts';
-import { findConfigProblems, findConnectionProblems } from '../../protocol/config-problems.ts';
+import { isSealedForAgent, openAsAgent, passwordPlaceOf } from '../../protocol/crypto/agent-key.ts';
+import type { Conexion, ConfigResponse } from '../../protocol/tenant-config/config.ts';
+import { findConfigProblems, findConnectionProblems } from '../../protocol/tenant-config/config-problems.ts';
 import {
   DEFAULT_SQL_PORT,
   parseLogin,
   parseServerName,
   SqlServerNameError,
   saysWhere,
-} from '../../protocol/sql-server-name.ts';
-import { agentError } from '../agent-error.ts';
+} from '../../protocol/tenant-config/sql-server-name.ts';
+import { agentError } from '../errors/agent-error.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
-import type { SqlServerSettings } from '../sqlserver/connection.ts';
-import type { Endpoint, Endpoints } from '../sync/approval.ts';
+import type { SqlServerSettings } from '../sqlserver/sql-server.ts';
 import { agentIdIn } from './agent-key.ts';
+import type { Endpoint, Endpoints } from './approval.ts';
 import type { LocalConfig, LocalConnection } from './local.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { RotateKeyResponse } from '../../protocol/api.ts';
 import { makeApiKey } from '../../protocol/api-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import { isCredentialCode } from '../describe-error.ts';
+import { isCredentialCode } from '../errors/describe-error.ts';
 import type { Backend } from '../http/backend.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from './local.ts';
 import { refreshConfig } from './remote.ts';

@@ -14,8 +14,8 @@ import {
   UploadResultSchema,
   UploadStateResponseSchema,
 } from '../../protocol/api.ts';
-import { ConfigResponseSchema } from '../../protocol/config.ts';
 import { mediaTypes } from '../../protocol/constants.ts';
+import { ConfigResponseSchema } from '../../protocol/tenant-config/config.ts';
 import { type Answer, foreignAnswer } from './client.ts';
 
 /**

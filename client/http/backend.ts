@@ -1,4 +1,3 @@
-import { agentIdOf } from '../../protocol/agent-key.ts';
 import type {
   Commit,
   GeneracionesResponse,
@@ -18,10 +17,11 @@ import type {
   UploadStateResponse,
 } from '../../protocol/api.ts';
 import { hashApiKey } from '../../protocol/api-key.ts';
-import type { ConfigResponse } from '../../protocol/config.ts';
 import { headers, mediaTypes, paths } from '../../protocol/constants.ts';
+import { agentIdOf } from '../../protocol/crypto/agent-key.ts';
 import { formatContentDigest } from '../../protocol/digest.ts';
-import { isRefusal } from '../retry.ts';
+import type { ConfigResponse } from '../../protocol/tenant-config/config.ts';
+import { isRefusal } from '../errors/retry.ts';
 import { checkAnswer, checkFramed, isUnchanged } from './answers.ts';
 import { exchangeJson, exchangeStream } from './client.ts';
 import { type BackendOptions, QUICK_MS, Requests } from './requests.ts';

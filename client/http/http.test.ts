@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, expect, test } from 'vitest';
 import { startFaultProxy } from '../../fixtures/chaos/proxy.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import { type RetryPolicy, withRetries } from '../retry.ts';
+import { type RetryPolicy, withRetries } from '../errors/retry.ts';
 import { Backend } from './backend.ts';
 import { BackendError, backendError, exchangeJson, exchangeStream } from './client.ts';
 import { normaliseUrl } from './requests.ts';

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { type ConnectProxy, startConnectProxy } from '../../fixtures/connect-proxy.ts';
 import { parseMachineSettings, parseUserSettings } from '../config/proxy.ts';
-import { retryPolicy } from '../retry.ts';
+import { retryPolicy } from '../errors/retry.ts';
 import { Backend } from './backend.ts';
 import { chooseProxy, type HttpProxy } from './proxy.ts';
 

@@ -1,4 +1,4 @@
-import { agentError } from '../agent-error.ts';
+import { agentError } from '../errors/agent-error.ts';
 
 /** Which proxy a request goes through: what environment and Windows say of it, and what passes by it. */
 

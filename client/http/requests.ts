@@ -1,5 +1,5 @@
 import { API_PREFIX, headers, mediaTypes } from '../../protocol/constants.ts';
-import { type RetryOptions, type RetryPolicy, withRetries } from '../retry.ts';
+import { type RetryOptions, type RetryPolicy, withRetries } from '../errors/retry.ts';
 import { userAgent } from '../version.ts';
 import { type AnswerKind, type AnswerOf, checkAnswer, type Expected } from './answers.ts';
 import type { Bandwidth } from './bandwidth.ts';

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import iconv from 'iconv-lite';
-import { type AgentError, agentError } from '../agent-error.ts';
+import { type AgentError, agentError } from '../errors/agent-error.ts';
 
 export interface ProgramResult {
   code: number;

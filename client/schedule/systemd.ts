@@ -1,9 +1,9 @@
 import { chmod, chown, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AgentError, agentError } from '../agent-error.ts';
 import { CREDENTIAL } from '../config/environment.ts';
-import { isMissingFile } from '../config/files.ts';
-import { exitCodes } from '../exit-codes.ts';
+import { AgentError, agentError } from '../errors/agent-error.ts';
+import { exitCodes } from '../errors/exit-codes.ts';
+import { isMissingFile } from '../files/files.ts';
 import { assertDone, type ProgramResult, type RunProgram } from './run-program.ts';
 import type { ScheduledTask, TaskStatus } from './task.ts';
 

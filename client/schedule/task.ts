@@ -1,4 +1,4 @@
-import { agentError } from '../agent-error.ts';
+import { agentError } from '../errors/agent-error.ts';
 
 /** A task as both schedulers are told of it: `client/schedule/windows.ts` and `systemd.ts` write it in their words. */
 export interface ScheduledTask {

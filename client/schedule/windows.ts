@@ -1,6 +1,6 @@
 import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { agentError } from '../agent-error.ts';
+import { agentError } from '../errors/agent-error.ts';
 import { assertDone, type RunProgram } from './run-program.ts';
 import type { ScheduledTask, TaskStatus } from './task.ts';
 

@@ -1,6 +1,6 @@
 import { ConnectionError, RequestError } from 'tedious';
-import { AgentError, type MessageValues } from '../agent-error.ts';
-import type { sqlServerMessages } from '../messages/sqlserver.ts';
+import { AgentError, type MessageValues } from '../errors/agent-error.ts';
+import type { sqlServerMessages } from '../errors/messages/sqlserver.ts';
 
 export type SqlServerErrorCode = keyof typeof sqlServerMessages;
 

@@ -2,9 +2,9 @@ import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { runApprove } from '../commands/approve.ts';
 import { setConnection } from '../commands/connection.ts';
 import { runInit } from '../commands/init.ts';
-import { readHistory } from '../log/history.ts';
-import type { Progress } from '../log/progress.ts';
+import { readHistory } from '../state/history.ts';
 import { startWorld, type World } from '../testing/world.ts';
+import type { Progress } from '../ui/progress.ts';
 
 /** Runs over several databases, and with several tables at once. */
 

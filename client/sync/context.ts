@@ -1,18 +1,18 @@
-import type { Direccion } from '../../protocol/config.ts';
+import type { Direccion } from '../../protocol/tenant-config/config.ts';
+import type { SqlByPlace } from '../config/approval.ts';
+import type { SensitivePins } from '../config/sensitive-pins.ts';
+import type { RetryPolicy } from '../errors/retry.ts';
 import type { Backend } from '../http/backend.ts';
-import type { Journal } from '../log/journal.ts';
-import type { Log } from '../log/log.ts';
-import type { Progress, TableProgress } from '../log/progress.ts';
-import type { RetryPolicy } from '../retry.ts';
-import type { Spool } from '../spool/spool.ts';
-import type { SqlServer } from '../sqlserver/connection.ts';
-import type { SqlByPlace } from './approval.ts';
-import type { Marks } from './marks.ts';
-import type { SensitivePins } from './sensitive-pins.ts';
+import type { SqlServer } from '../sqlserver/sql-server.ts';
+import type { Journal } from '../state/outbox.ts';
+import type { Spool } from '../state/spool/spool.ts';
+import type { Marks } from '../state/watermarks.ts';
+import type { Log } from '../ui/log.ts';
+import type { Progress, TableProgress } from '../ui/progress.ts';
 
 /** The SQL Server of a table. */
 export interface TableConnection {
-  /** Where rows come from and go, as text: marks made with others do not hold (marks.ts). */
+  /** Where rows come from and go, as text: marks made with others do not hold (state/watermarks.ts). */
   endpoints: readonly string[];
   /** Which SQL Server that is, with its port or instance, and the login: the same. */
   servidor: readonly string[];

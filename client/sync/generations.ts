@@ -1,6 +1,6 @@
 import { limits } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import { describeError, endsRun } from '../describe-error.ts';
+import { describeError, endsRun } from '../errors/describe-error.ts';
 import type { RunContext } from './context.ts';
 
 /**

@@ -1,4 +1,5 @@
 import type { LogEntry } from '../../protocol/api.ts';
+import { SyncError } from '../../protocol/errors.ts';
 import {
   type Direccion,
   type EjecutarEn,
@@ -6,11 +7,10 @@ import {
   type NombreFase,
   type TablaBajada,
   type TablaSubida,
-} from '../../protocol/config.ts';
-import { SyncError } from '../../protocol/errors.ts';
-import { describeError } from '../describe-error.ts';
-import { isDeadlock, withRetries } from '../retry.ts';
-import { notToBeRepeated, type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/connection.ts';
+} from '../../protocol/tenant-config/config.ts';
+import { describeError } from '../errors/describe-error.ts';
+import { isDeadlock, withRetries } from '../errors/retry.ts';
+import { notToBeRepeated, type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/sql-server.ts';
 import type { SyncContext } from './context.ts';
 
 /** Where a phase belongs. */

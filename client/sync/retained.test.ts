@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import type { StatusResponse } from '../../protocol/api.ts';
-import { resolveBajas } from '../../server/data/bajas.ts';
+import { resolveBajas } from '../../server/rows/bajas.ts';
 import { runStatus } from '../commands/status.ts';
 import { startWorld, type World } from '../testing/world.ts';
 

@@ -1,5 +1,5 @@
 import type { Retencion, UploadResult } from '../../protocol/api.ts';
-import type { TablaSubida } from '../../protocol/config.ts';
+import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
 import type { SyncContext } from './context.ts';
 
 /** What the log says of rows that the backend took, but not as they were meant. */

@@ -1,18 +1,18 @@
-import type { ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/config.ts';
-import { agentError } from '../agent-error.ts';
-import { describeError, endsRun } from '../describe-error.ts';
-import type { ExitReason } from '../exit-codes.ts';
-import type { TableRun } from '../log/history.ts';
+import type { ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { assertTableApproved } from '../config/approval.ts';
+import { assertPinned } from '../config/sensitive-pins.ts';
+import { agentError } from '../errors/agent-error.ts';
+import { describeError, endsRun } from '../errors/describe-error.ts';
+import type { ExitReason } from '../errors/exit-codes.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
-import { assertTableApproved } from './approval.ts';
+import type { TableRun } from '../state/history.ts';
 import type { RunContext, SyncContext, TableConnection } from './context.ts';
-import { downloadTable } from './download.ts';
+import { downloadTable } from './download/download.ts';
 import { checkGenerations } from './generations.ts';
-import { dropPending } from './pending.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
-import { abandon } from './send.ts';
-import { assertPinned } from './sensitive-pins.ts';
-import { uploadTable } from './upload.ts';
+import { abandon } from './upload/deliver.ts';
+import { dropPending } from './upload/pending.ts';
+import { uploadTable } from './upload/upload.ts';
 
 export interface RunOptions {
   upload: boolean;

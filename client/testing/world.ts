@@ -6,9 +6,9 @@ import { createEngine } from '../../fixtures/sqlserver/tsql/engine.ts';
 import { startTestServer, type TestServer } from '../../server/testing/start-test-server.ts';
 import { runInit } from '../commands/init.ts';
 import { runSync, type SyncOptions } from '../commands/sync.ts';
-import type { ExitReason } from '../exit-codes.ts';
-import { silentProgress } from '../log/progress.ts';
-import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/connection.ts';
+import type { ExitReason } from '../errors/exit-codes.ts';
+import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/sql-server.ts';
+import { silentProgress } from '../ui/progress.ts';
 
 /**
  * Everything a run of the agent meets, for real: a SQL Server (the stand-in), the backend on PostgreSQL, an install

@@ -1,6 +1,6 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { listAgents, setAuthorised } from '../data/agents.ts';
+import { listAgents, setAuthorised } from '../tenants/agents.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 /** One line an agent, of one tenant or of all: id, whether it is authorised, since when it is known, what it runs. */

@@ -1,6 +1,6 @@
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { type AuditEntry, findAuditGaps, readAuditEntries } from '../data/audit.ts';
+import { type AuditEntry, findAuditGaps, readAuditEntries } from '../tenants/audit.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 const LIMIT_MAX = 10_000;

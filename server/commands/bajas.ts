@@ -1,6 +1,6 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { type AdministeredBajas, findAllBajas, LISTED_MAX, resolveBajas } from '../data/bajas.ts';
+import { type AdministeredBajas, findAllBajas, LISTED_MAX, resolveBajas } from '../rows/bajas.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 const SENTIDO = { upload: 'subida', download: 'bajada' } as const;

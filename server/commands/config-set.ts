@@ -1,18 +1,23 @@
 import { readFile } from 'node:fs/promises';
-import { type Conexiones, type ConfiguracionTablas, primaryKeyOf, type TablaSubida } from '../../protocol/config.ts';
+import {
+  type Conexiones,
+  type ConfiguracionTablas,
+  primaryKeyOf,
+  type TablaSubida,
+} from '../../protocol/tenant-config/config.ts';
 import {
   type ConfigProblem,
   findConfigProblems,
   findConnectionProblems,
   findUnknownConnections,
-} from '../../protocol/config-problems.ts';
-import { undatedRowsOf } from '../../protocol/ultima-sync.ts';
+} from '../../protocol/tenant-config/config-problems.ts';
+import { undatedRowsOf } from '../../protocol/tenant-config/ultima-sync.ts';
 import type { Config } from '../config.ts';
-import { type Configuration, readTables, updateConfiguration } from '../data/configurations.ts';
-import { connectionPlace, mapPasswords, readConnections } from '../data/connections.ts';
-import { findFormerKeys, isCodigo, keepFormerKeys } from '../data/former-keys.ts';
-import { readMasterKeys } from '../data/master-keys.ts';
 import type { Connection } from '../postgres/pool.ts';
+import { findFormerKeys, isCodigo, keepFormerKeys } from '../rows/former-keys.ts';
+import { type Configuration, readTables, updateConfiguration } from '../tenants/configurations.ts';
+import { connectionPlace, mapPasswords, readConnections } from '../tenants/connections.ts';
+import { readMasterKeys } from '../tenants/master-keys.ts';
 import { MASK } from './config-show.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 

@@ -1,7 +1,7 @@
 import { visibleJson } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { findConfiguration } from '../data/configurations.ts';
-import { mapPasswords, readConnections } from '../data/connections.ts';
+import { findConfiguration } from '../tenants/configurations.ts';
+import { mapPasswords, readConnections } from '../tenants/connections.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 /** In the place of a password; `config set` takes it for the one that is stored. */

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import { createApiKey } from '../data/api-keys.ts';
+import { createApiKey } from '../tenants/api-keys.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 /** Ten years: what lasts longer is as good as for ever. */

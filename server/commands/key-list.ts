@@ -1,6 +1,6 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { type ApiKey, findApiKeys } from '../data/api-keys.ts';
+import { type ApiKey, findApiKeys } from '../tenants/api-keys.ts';
 import { withDatabase } from './with-database.ts';
 
 /** The keys of a tenant, or of all, as a table. */

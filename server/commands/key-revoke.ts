@@ -1,6 +1,6 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
-import { revokeApiKey } from '../data/api-keys.ts';
+import { revokeApiKey } from '../tenants/api-keys.ts';
 import { stateOf } from './key-list.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 

@@ -1,9 +1,9 @@
 import { limits } from '../../protocol/constants.ts';
-import { parseLogin, parseServerName, SqlServerNameError } from '../../protocol/sql-server-name.ts';
+import { parseLogin, parseServerName, SqlServerNameError } from '../../protocol/tenant-config/sql-server-name.ts';
 import type { Config } from '../config.ts';
-import { createConfiguration, type NewTenant } from '../data/configurations.ts';
-import { readMasterKeys } from '../data/master-keys.ts';
-import { passwordPlace } from '../data/passwords.ts';
+import { createConfiguration, type NewTenant } from '../tenants/configurations.ts';
+import { readMasterKeys } from '../tenants/master-keys.ts';
+import { passwordPlace } from '../tenants/passwords.ts';
 import { CommandError, withDatabase } from './with-database.ts';
 
 /** Adds a tenant with its SQL Server and no tables yet. Throws CommandError when it exists, or host, port and user make no sense. */

@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
-import { operatorHere, setAuthor } from '../data/audit.ts';
 import { type Connection, openDatabase } from '../postgres/pool.ts';
+import { operatorHere, setAuthor } from '../tenants/audit.ts';
 
 /** Lends a command one connection, under the operator's name for the audit, and closes it. */
 export async function withDatabase<T>(config: Config, fn: (connection: Connection) => Promise<T>): Promise<T> {

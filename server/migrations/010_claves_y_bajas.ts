@@ -1,5 +1,5 @@
 import type { MigrationBuilder } from 'node-pg-migrate';
-import { deriveTipoCampo } from '../../protocol/tipo-campo.ts';
+import { deriveTipoCampo } from '../../protocol/tenant-config/tipo-campo.ts';
 import { quoteLiteral } from '../postgres/copy.ts';
 
 /**

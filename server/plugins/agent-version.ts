@@ -3,8 +3,8 @@ import fp from 'fastify-plugin';
 import { agentVersionIn, isOlder } from '../../protocol/agent-version.ts';
 import { headers } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import { noteVersion } from '../data/agents.ts';
-import type { Context } from '../sync/context.ts';
+import type { Context } from '../context.ts';
+import { noteVersion } from '../tenants/agents.ts';
 import { authorOf } from './auth.ts';
 
 /**

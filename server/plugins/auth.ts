@@ -3,10 +3,10 @@ import fp from 'fastify-plugin';
 import { hashApiKey } from '../../protocol/api-key.ts';
 import { headers, limits } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import { findByKey, type KeyInUse, noteUse } from '../data/api-keys.ts';
-import type { Author } from '../data/audit.ts';
-import type { Configuration } from '../data/configurations.ts';
-import type { Context } from '../sync/context.ts';
+import type { Context } from '../context.ts';
+import { findByKey, type KeyInUse, noteUse } from '../tenants/api-keys.ts';
+import type { Author } from '../tenants/audit.ts';
+import type { Configuration } from '../tenants/configurations.ts';
 import { makeKeyProbe } from './key-probe.ts';
 
 declare module 'fastify' {

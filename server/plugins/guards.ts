@@ -3,7 +3,7 @@ import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { SyncError } from '../../protocol/errors.ts';
-import type { Context } from '../sync/context.ts';
+import type { Context } from '../context.ts';
 
 const MINUTE_MS = 60_000;
 

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import { deleteExpiredBajas } from '../data/bajas.ts';
-import { deleteOldIdempotencyKeys } from '../data/idempotency.ts';
-import { deleteExpiredUploads } from '../data/uploads.ts';
+import type { Context } from '../context.ts';
 import { SHORT_REQUESTS } from '../postgres/pool.ts';
-import type { Context } from '../sync/context.ts';
+import { deleteExpiredBajas } from '../rows/bajas.ts';
+import { deleteOldIdempotencyKeys } from '../rows/idempotency.ts';
+import { deleteExpiredUploads } from '../rows/uploads.ts';
 import { sealPasswords } from './passwords.ts';
 
 const INTERVAL_MS = 10 * 60 * 1000;

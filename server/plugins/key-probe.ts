@@ -1,5 +1,5 @@
-import { findHashesInForce } from '../data/api-keys.ts';
 import type { Database } from '../postgres/pool.ts';
+import { findHashesInForce } from '../tenants/api-keys.ts';
 
 /** Keys that come within this time are looked up by one query: so many a second, however many guesses. */
 const TOGETHER_MS = 100;

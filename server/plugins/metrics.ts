@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Context } from '../sync/context.ts';
+import type { Context } from '../context.ts';
 
 /** GET /metrics for Prometheus: requests by route and status, their time, the connections in use. */
 export const metrics = fp(async (app: FastifyInstance, { database }: Context) => {

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
-import { sealStoredPasswords } from '../data/passwords.ts';
-import type { Context } from '../sync/context.ts';
+import type { Context } from '../context.ts';
+import { sealStoredPasswords } from '../tenants/passwords.ts';
 
 /** Names in one line of the log. */
 const NAMES_MAX = 20;

@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
-import type { Context } from '../sync/context.ts';
+import type { Context } from '../context.ts';
 
 /**
  * Bounds the sockets of the process (HTTP_CONNECTIONS_MAX) so that nobody shuts the others out. Past the bound, room is made where

@@ -1,9 +1,9 @@
-import { sealForAgent } from '../../protocol/agent-key.ts';
 import { type RegisterAgentResponse, RegisterAgentSchema } from '../../protocol/api.ts';
 import { limits } from '../../protocol/constants.ts';
+import { sealForAgent } from '../../protocol/crypto/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
-import { registerAgent } from '../data/agents.ts';
+import { registerAgent } from '../tenants/agents.ts';
 import { TenantParams } from './params.ts';
 
 /** POST /agents/:tenantId: an agent registers the public half of its key pair. */

@@ -1,9 +1,9 @@
 import { type ReportBajasResponse, ReportBajasSchema } from '../../protocol/api.ts';
 import type { Routes } from '../app.ts';
-import { listAgents } from '../data/agents.ts';
-import { forgetBajas, type Place, retainBajas, shortenApproval } from '../data/bajas.ts';
-import { findDownloadTable } from '../data/configurations.ts';
 import { inTransaction } from '../postgres/pool.ts';
+import { forgetBajas, type Place, retainBajas, shortenApproval } from '../rows/bajas.ts';
+import { listAgents } from '../tenants/agents.ts';
+import { findDownloadTable } from '../tenants/configurations.ts';
 import { agentOf, jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
 

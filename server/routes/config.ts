@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import { passwordPlaceOf, sealForAgent } from '../../protocol/agent-key.ts';
-import type { ConfigResponse, TablaSubida } from '../../protocol/config.ts';
 import { AGENT_NAME, headers } from '../../protocol/constants.ts';
+import { passwordPlaceOf, sealForAgent } from '../../protocol/crypto/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import type { ConfigResponse, TablaSubida } from '../../protocol/tenant-config/config.ts';
 import type { Routes } from '../app.ts';
-import { listAgents } from '../data/agents.ts';
-import { connectionPlace, mapPasswords, readConnections } from '../data/connections.ts';
-import { findFormerKeys } from '../data/former-keys.ts';
-import { passwordPlace } from '../data/passwords.ts';
-import type { Context } from '../sync/context.ts';
+import type { Context } from '../context.ts';
+import { findFormerKeys } from '../rows/former-keys.ts';
+import { listAgents } from '../tenants/agents.ts';
+import { connectionPlace, mapPasswords, readConnections } from '../tenants/connections.ts';
+import { passwordPlace } from '../tenants/passwords.ts';
 import { TenantParams } from './params.ts';
 
 /** In the password's place, as in the specification's example, for whoever is not told it. */

@@ -5,9 +5,9 @@ import { Type } from '@fastify/type-provider-typebox';
 import { limits, mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
-import { findDownloadTable } from '../data/configurations.ts';
-import { chooseFormat, openDownload } from '../sync/send.ts';
-import { countUnsent } from '../sync/unsent.ts';
+import { findDownloadTable } from '../tenants/configurations.ts';
+import { chooseFormat, openDownload } from '../transfer/download.ts';
+import { countUnsent } from '../transfer/unsent.ts';
 import { TenantParams } from './params.ts';
 
 const DownloadQuery = Type.Object({ tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }) });

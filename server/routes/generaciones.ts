@@ -1,8 +1,8 @@
 import { type GeneracionesResponse, GeneracionesSchema } from '../../protocol/api.ts';
 import type { Routes } from '../app.ts';
-import { checkGenerations } from '../data/commits.ts';
-import { readTables, tipoCampoOf } from '../data/configurations.ts';
 import { inTransaction } from '../postgres/pool.ts';
+import { checkGenerations } from '../rows/commits.ts';
+import { readTables, tipoCampoOf } from '../tenants/configurations.ts';
 import { agentOf, jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
 

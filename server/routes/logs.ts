@@ -1,8 +1,8 @@
 import { type LogsResponse, LogsSchema } from '../../protocol/api.ts';
 import type { Routes } from '../app.ts';
-import { insertLogs } from '../data/logs.ts';
 import { translateLogsError } from '../postgres/errors.ts';
-import { logOwner } from '../sync/phase.ts';
+import { insertLogs } from '../tenants/logs.ts';
+import { logOwner } from '../transfer/phase.ts';
 import { jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
 

@@ -1,9 +1,9 @@
 import { type RunPhaseResponse, RunPhaseSchema } from '../../protocol/api.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
-import { findDownloadTable } from '../data/configurations.ts';
 import { inTransaction } from '../postgres/pool.ts';
-import { logFailure, runPhase } from '../sync/phase.ts';
+import { findDownloadTable } from '../tenants/configurations.ts';
+import { logFailure, runPhase } from '../transfer/phase.ts';
 import { jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
 

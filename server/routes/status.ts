@@ -1,8 +1,8 @@
 import type { StatusResponse } from '../../protocol/api.ts';
 import type { Routes } from '../app.ts';
-import { listBajas } from '../data/bajas.ts';
-import { lastByTable } from '../data/logs.ts';
-import { findOpenUploads } from '../data/uploads.ts';
+import { listBajas } from '../rows/bajas.ts';
+import { findOpenUploads } from '../rows/uploads.ts';
+import { lastByTable } from '../tenants/logs.ts';
 import { TenantParams } from './params.ts';
 
 /** GET /status/:tenantId: how the tenant's tables stand, as the backend sees it. For the agent's `status`. */

@@ -3,8 +3,8 @@ import { lecturaProperties, ModoSchema, type UploadEnvelopeResponse, type Upload
 import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
-import { findUploadTable } from '../data/configurations.ts';
-import { receiveOneShot } from '../sync/receive.ts';
+import { findUploadTable } from '../tenants/configurations.ts';
+import { receiveOneShot } from '../transfer/upload.ts';
 import { agentOf, bodyOf, digestOfRequest, isGzip, mediaTypeOf, streamedBodies } from './bodies.ts';
 import { TenantParams } from './params.ts';
 

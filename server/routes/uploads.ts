@@ -8,10 +8,10 @@ import {
 import { API_PREFIX, limits, paths } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Routes } from '../app.ts';
-import { findUploadTable } from '../data/configurations.ts';
-import { createUpload, deleteUpload, findChunks, lockUpload } from '../data/uploads.ts';
 import { inTransaction } from '../postgres/pool.ts';
-import { commitUpload, receiveChunk } from '../sync/receive.ts';
+import { createUpload, deleteUpload, findChunks, lockUpload } from '../rows/uploads.ts';
+import { findUploadTable } from '../tenants/configurations.ts';
+import { commitUpload, receiveChunk } from '../transfer/upload.ts';
 import { agentOf, bodyOf, digestOfRequest, jsonBody, mediaTypeOf, streamedBodies } from './bodies.ts';
 import { ChunkParams, TenantParams, UploadParams } from './params.ts';
 

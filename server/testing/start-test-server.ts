@@ -4,9 +4,9 @@ import { createScratchDatabase, runOnce } from '../../fixtures/postgres.ts';
 import { API_PREFIX, headers } from '../../protocol/constants.ts';
 import { buildApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { createApiKey } from '../data/api-keys.ts';
-import { createConfiguration } from '../data/configurations.ts';
 import { migrate } from '../postgres/migrate.ts';
+import { createApiKey } from '../tenants/api-keys.ts';
+import { createConfiguration } from '../tenants/configurations.ts';
 
 /** A server that listens, on a database of its own, with one tenant and its key. */
 export interface TestServer {

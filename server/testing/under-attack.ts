@@ -5,9 +5,9 @@ import { request } from 'node:http';
 import pg from 'pg';
 import { createScratchDatabase } from '../../fixtures/postgres.ts';
 import { API_PREFIX, headers } from '../../protocol/constants.ts';
-import { createApiKey } from '../data/api-keys.ts';
-import { createConfiguration } from '../data/configurations.ts';
 import { migrate } from '../postgres/migrate.ts';
+import { createApiKey } from '../tenants/api-keys.ts';
+import { createConfiguration } from '../tenants/configurations.ts';
 import { startServerProcess } from './run-cli.ts';
 
 /** A server process, the tenants that share it, and what one of them meets while another one attacks. */

@@ -1,7 +1,7 @@
 import type { Column, SqlValue } from '../../../fixtures/sqlserver/engine.ts';
 import { startSqlServer } from '../../../fixtures/sqlserver/server.ts';
 import { type Answer, CannedEngine } from '../../../fixtures/sqlserver/tds/canned-engine.ts';
-import type { SqlServerSettings } from '../connection.ts';
+import type { SqlServerSettings } from '../sql-server.ts';
 
 /** The stand-in's wire before an engine that answers what the test says. */
 export interface RunningWire {

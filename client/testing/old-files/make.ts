@@ -4,7 +4,7 @@ import { startPostgres } from '../../../fixtures/postgres.ts';
 import { createDataKey, exportDataKey } from '../../commands/data-key.ts';
 import { runInit } from '../../commands/init.ts';
 import { runSync } from '../../commands/sync.ts';
-import { silentProgress } from '../../log/progress.ts';
+import { silentProgress } from '../../ui/progress.ts';
 import { startWorld } from '../world.ts';
 import { oldInstall, oldRows, oldTables, startNamedBackend } from './old-install.ts';
 

@@ -1,0 +1,222 @@
+import { createHash } from 'node:crypto';
+import Type from 'typebox';
+import type {
+  ConfigResponse,
+  ConfiguracionTablas,
+  Direccion,
+  TablaBajada,
+  TablaSubida,
+} from '../../protocol/tenant-config/config.ts';
+import { tipoCampoOfShortForm } from '../../protocol/tenant-config/tipo-campo.ts';
+import { type AgentError, agentError } from '../errors/agent-error.ts';
+import type { SqlByPlace } from './approval.ts';
+import type { LocalConfig } from './local.ts';
+
+/**
+ * What this agent encrypts and decrypts is remembered in `sync-config.enc`, because the list comes from the server, which is the
+ * one that must not read the values. What was there at first is taken. After that:
+ *
+ *     upload     a column that is left away, or a new or changed query that gives a column of that name in plain,
+ *     download   any other list, and values that were sealed for another `tipo_campo`
+ *
+ * need a person on this machine (`approve`); with `--aprobar-sql` every change does. More columns of an upload are taken.
+ */
+export const SensitivePinSchema = Type.Object({
+  /** SHA-256 of the query that was there at first, was approved, or gave no column that was sensitive; empty: none. */
+  consulta: Type.String(),
+  campos: Type.Array(
+    Type.Object({
+      /** In lower case. */
+      campo: Type.String(),
+      /** Downloads: the `tipo_campo` for which its values were sealed, once one has come. */
+      tipos: Type.Optional(Type.Array(Type.String())),
+      /** Downloads: whatever comes first is taken, also where the query names a `tipo_campo`. */
+      libre: Type.Optional(Type.Boolean()),
+      /** Downloads: they have come once without a value that an earlier version sealed, without its table. */
+      sinAntiguos: Type.Optional(Type.Boolean()),
+    }),
+  ),
+});
+
+export type SensitivePin = Type.Static<typeof SensitivePinSchema>;
+type PinnedColumn = SensitivePin['campos'][number];
+/** By `subida clientes`, `bajada clientes_copia`. */
+export type SensitivePins = Readonly<Record<string, SensitivePin>>;
+
+type Tabla = TablaSubida | TablaBajada;
+/** More sources than that of one column are not remembered. */
+const MAX_TIPOS = 100;
+
+const placeOf = (direccion: Direccion, { nombre }: Tabla) =>
+  `${direccion === 'upload' ? 'subida' : 'bajada'} ${nombre}`;
+const columnsOf = ({ camposSensibles = [] }: Tabla) =>
+  [...new Set(camposSensibles.map((name) => name.toLowerCase()))].sort();
+const hashOf = ({ process }: Tabla) => createHash('sha256').update(process.query).digest('base64url');
+const pinFor = (pins: SensitivePins, place: string) => (Object.hasOwn(pins, place) ? pins[place] : undefined);
+
+function tablesOf({ tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas): [Direccion, Tabla][] {
+  return [
+    ...tablasSubida.map((tabla) => ['upload', tabla] as [Direccion, Tabla]),
+    ...tablasBajada.map((tabla) => ['download', tabla] as [Direccion, Tabla]),
+  ];
+}
+
+/**
+ * As if a person had approved this configuration. `before`: what was learnt of the columns of downloads stays, and so do tables that
+ * the configuration no longer has.
+ */
+export function approvedPins(tables: ConfiguracionTablas, before: SensitivePins = {}): SensitivePins {
+  const pins: Record<string, SensitivePin> = { ...before };
+  for (const [direccion, tabla] of tablesOf(tables)) {
+    const place = placeOf(direccion, tabla);
+    const known = pinFor(before, place)?.campos ?? [];
+    const campos = columnsOf(tabla).map((campo) => known.find((each) => each.campo === campo) ?? { campo });
+    if (direccion === 'upload' || campos.length > 0) pins[place] = { consulta: hashOf(tabla), campos };
+    else delete pins[place];
+  }
+  return pins;
+}
+
+/** Without what was learnt: values of downloads may come from any table again. */
+export function withoutOrigins(pins: SensitivePins): SensitivePins {
+  const forget = ({ consulta, campos }: SensitivePin) => {
+    return { consulta, campos: campos.map(({ campo }) => ({ campo, libre: true })) };
+  };
+  return Object.fromEntries(Object.entries(pins).map(([place, pin]) => [place, forget(pin)]));
+}
+
+/**
+ * What holds for a run with `config`. An install folder of an earlier version has none yet: then it is what that version did, by its
+ * copy of the configuration, else `config`, unless all has to be approved. Then uploads that are new, or encrypt more, are not
+ * added either.
+ */
+export function settlePins(
+  { sensitivePins, remote }: Pick<LocalConfig, 'sensitivePins' | 'remote'>,
+  config: ConfigResponse,
+  requiresApproval: boolean,
+): SensitivePins {
+  const first = remote?.config ?? (requiresApproval ? undefined : config);
+  const pins = { ...(sensitivePins ?? approvedPins(first?.configuracionTablas ?? {})) };
+  if (requiresApproval) return pins;
+  for (const tabla of config.configuracionTablas.tablasSubida ?? []) {
+    const place = placeOf('upload', tabla);
+    const { consulta, campos } = pinFor(pins, place) ?? { consulta: '', campos: [] };
+    const now = columnsOf(tabla);
+    if (campos.every(({ campo }) => now.includes(campo)))
+      pins[place] = { consulta, campos: now.map((campo) => ({ campo })) };
+  }
+  return pins;
+}
+
+/** As a person reads it beside the SQL (approval.ts): a line a column. */
+export function sensitiveByPlace(tables: ConfiguracionTablas): SqlByPlace {
+  const entries = tablesOf(tables).map(([direccion, tabla]) => [placeOf(direccion, tabla), columnsOf(tabla)] as const);
+  return describePlaces(entries);
+}
+
+/** The same of what is pinned of these tables. */
+export function pinnedByPlace(pins: SensitivePins, tables: ConfiguracionTablas): SqlByPlace {
+  const places = tablesOf(tables).map(([direccion, tabla]) => placeOf(direccion, tabla));
+  return describePlaces(places.map((place) => [place, pinFor(pins, place)?.campos.map(({ campo }) => campo) ?? []]));
+}
+
+function describePlaces(entries: readonly (readonly [string, readonly string[]])[]): SqlByPlace {
+  const filled = entries.filter(([, columns]) => columns.length > 0);
+  return Object.fromEntries(filled.map(([place, columns]) => [`${place}, camposSensibles`, columns.join('\n')]));
+}
+
+/** Throws AgentError CAMPOS_SENSIBLES_CAMBIADOS where a person has to look at it first. */
+export function assertPinned(pins: SensitivePins, direccion: Direccion, tabla: Tabla, requiresApproval: boolean): void {
+  const pinned = (pinFor(pins, placeOf(direccion, tabla))?.campos ?? []).map(({ campo }) => campo);
+  const now = columnsOf(tabla);
+  const gone = pinned.filter((campo) => !now.includes(campo));
+  const added = now.filter((campo) => !pinned.includes(campo));
+  const verb = direccion === 'upload' ? 'cifrar' : 'descifrar';
+  if (gone.length > 0) throw changed(tabla, `dejaría de ${verb} «${gone.join('», «')}»`);
+  if (added.length > 0 && (direccion === 'download' || requiresApproval)) {
+    throw changed(tabla, `pasaría a ${verb} «${added.join('», «')}»`);
+  }
+}
+
+function changed({ nombre }: Tabla, que: string): AgentError {
+  return agentError('CAMPOS_SENSIBLES_CAMBIADOS', { tabla: nombre, que });
+}
+
+/** Whether the query of an upload is one that was there at first, was approved, or has been looked through. */
+export function isKnownQuery(pins: SensitivePins, tabla: TablaSubida): boolean {
+  return pinFor(pins, placeOf('upload', tabla))?.consulta === hashOf(tabla);
+}
+
+/** `pins` with that query known: it gives none of `guardedNames`. */
+export function withKnownQuery(pins: SensitivePins, tabla: TablaSubida): SensitivePins {
+  const place = placeOf('upload', tabla);
+  const pin = pinFor(pins, place);
+  return pin === undefined ? pins : { ...pins, [place]: { ...pin, consulta: hashOf(tabla) } };
+}
+
+/** Names that a query of an upload must not give in plain unless it is known: those of every sensitive column of this agent. */
+export function guardedNames(pins: SensitivePins, tabla: TablaSubida): ReadonlySet<string> {
+  if (isKnownQuery(pins, tabla)) return new Set();
+  const names = Object.values(pins).flatMap(({ campos }) => campos.map(({ campo }) => campo));
+  const own = columnsOf(tabla);
+  return new Set(names.filter((name) => !own.includes(name)));
+}
+
+/** What a value of a download was sealed for: undefined: by an earlier version, which did not say. */
+export type SeenOrigin = { tipoCampo: string } | undefined;
+
+/** Where the values of one download come from, held against what is known of that. */
+export class Origins {
+  readonly #place: string;
+  readonly #known: readonly PinnedColumn[];
+  /** What a query in the short form gives, before anything has come. */
+  readonly #asked: string | undefined;
+  readonly #seen = new Map<string, { tipos: Set<string>; old: number }>();
+
+  constructor(pins: SensitivePins, tabla: TablaBajada) {
+    this.#place = placeOf('download', tabla);
+    this.#known = pinFor(pins, this.#place)?.campos ?? [];
+    this.#asked = tipoCampoOfShortForm(tabla.process.query);
+  }
+
+  /** Values that an earlier version sealed: nothing says for which table. */
+  get old(): number {
+    return [...this.#seen.values()].reduce((sum, { old }) => sum + old, 0);
+  }
+
+  /** Takes note of a value. Throws AgentError where it is of another table than those before it. */
+  see(column: string, origin: SeenOrigin): void {
+    const campo = column.toLowerCase();
+    const known = this.#known.find((each) => each.campo === campo);
+    const seen = this.#seen.get(campo) ?? { tipos: new Set(), old: 0 };
+    this.#seen.set(campo, seen);
+    if (origin === undefined) {
+      if (known?.sinAntiguos === true) throw agentError('CAMPO_SENSIBLE_ANTIGUO', { columna: column });
+      seen.old++;
+      return;
+    }
+    const { tipoCampo } = origin;
+    if (seen.tipos.has(tipoCampo)) return;
+    const asked = this.#asked === undefined || known?.libre === true ? undefined : [this.#asked];
+    const tipos = known?.tipos ?? asked;
+    if (tipos !== undefined && !tipos.includes(tipoCampo)) {
+      const conocidos = tipos.join('», «');
+      throw agentError('CAMPO_SENSIBLE_DE_OTRA_TABLA', { columna: column, tipoCampo, conocidos });
+    }
+    if (seen.tipos.size <= MAX_TIPOS) seen.tipos.add(tipoCampo);
+  }
+
+  /** `pins` with what this download taught, once all of it has come: what was known stays. */
+  learnInto(pins: SensitivePins): SensitivePins {
+    const pin = pinFor(pins, this.#place);
+    if (pin === undefined) return pins;
+    const campos = pin.campos.map((known) => {
+      const seen = this.#seen.get(known.campo);
+      if (seen === undefined || seen.tipos.size === 0 || seen.tipos.size > MAX_TIPOS) return known;
+      const tipos = known.tipos ?? [...seen.tipos].sort();
+      const { libre: _, ...rest } = known;
+      return { ...rest, tipos, ...(seen.old === 0 ? { sinAntiguos: true } : {}) };
+    });
+    return { ...pins, [this.#place]: { ...pin, campos } };
+  }
+}

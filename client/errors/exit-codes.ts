@@ -1,0 +1,34 @@
+/** What the process answers to Task Scheduler: one table. */
+export const exitCodes = {
+  exitoso: 0,
+  error: 1,
+  parcial: 2,
+  configuracion: 3,
+  backend: 4,
+  sqlserver: 5,
+  credenciales: 6,
+  ocupado: 7,
+  antiguo: 8,
+  /** Nothing failed, but rows wait for an administrator (protocol/tenant-config/guard.ts). */
+  bajasRetenidas: 9,
+  /** Ctrl-C or SIGTERM, as shells number it. */
+  interrumpido: 130,
+} as const;
+
+/** The same for an operator: `docs/operacion.md` says what to do about each. */
+export const exitMeanings: Record<keyof typeof exitCodes, string> = {
+  exitoso: 'todo bien',
+  error: 'falló alguna tabla, o algo inesperado',
+  parcial: 'unas tablas bien, otras con error',
+  configuracion: 'falta o está mal la configuración, la contraseña o la línea de comandos',
+  backend: 'no se llega al backend, o respondió un error',
+  sqlserver: 'no se llega a SQL Server, o respondió un error',
+  credenciales: 'el backend no acepta la clave, o SQL Server el usuario',
+  ocupado: 'ya había una sincronización en marcha en esa carpeta',
+  antiguo: 'este agente es demasiado antiguo para el backend, o para los archivos de su carpeta',
+  bajasRetenidas: 'todo bien, pero hay bajas retenidas: filas que faltan en el origen y esperan al administrador',
+  interrumpido: 'interrumpido antes de terminar',
+};
+
+export type ExitReason = keyof typeof exitCodes;
+export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial' | 'bajasRetenidas'>;

@@ -1,0 +1,189 @@
+import { replaceUnstorable } from '../../../../protocol/rows/values.ts';
+import type { NdjsonBlock } from '../read-rows.ts';
+import { type Column, makeValueWriter } from './columns.ts';
+import { IS_LONG, NEEDS_MORE, RowIo, SMALL_VALUE_BYTES, type ValueWriter } from './row-io.ts';
+import { writeNull } from './scalars.ts';
+
+const ROW = 0xd1;
+const NBCROW = 0xd2;
+
+/** The first column that the transcoder cannot write, if there is one. */
+export function findUnknownColumn(columns: readonly Column[]): Column | undefined {
+  return columns.find((column) => makeValueWriter(column) === undefined);
+}
+
+/**
+ * TDS row tokens in, NDJSON out, no JavaScript value in between.
+ *
+ * It takes the bytes of ROW and NBCROW tokens ([MS-TDS] 2.2.7.19, 2.2.7.13), cut anywhere, and remembers where in the
+ * row it is. Names are written as they come: the caller has seen that none is empty or repeated. A row whose line passes
+ * `lineMaxBytes` is the last: it sets `tooLong`, and rows are dropped from there on.
+ */
+export class RowTranscoder {
+  /** As given: whoever reads several results knows by it to which one the transcoder belongs. */
+  readonly columns: readonly Column[];
+  /** Rows of the block under way. */
+  #rows = 0;
+  /** Of all blocks. */
+  #rowNumber = 0;
+  #inRow = false;
+  #column = 0;
+  /** Of an NBCROW: a bit for each column that is NULL. */
+  readonly #nullBits: Uint8Array;
+  #hasNullBits = false;
+  #inNullBits = false;
+  #tooLong: { rowNumber: number; column: string | undefined } | undefined;
+  readonly #names: readonly string[];
+  readonly #keys: readonly Uint8Array[];
+  readonly #writers: readonly ValueWriter[];
+  readonly #blockBytes: number;
+  readonly #io: RowIo;
+
+  /** Throws Error where {@link findUnknownColumn} finds one. */
+  constructor(columns: readonly Column[], options: { blockBytes: number; lineMaxBytes?: number }) {
+    this.columns = columns;
+    this.#names = columns.map(({ colName }) => colName);
+    this.#keys = this.#names.map((name, index) =>
+      Buffer.from(`${index === 0 ? '{' : ','}${JSON.stringify(replaceUnstorable(name).text)}:`),
+    );
+    this.#writers = columns.map((column) => {
+      const writer = makeValueWriter(column);
+      if (writer === undefined) throw new Error(`no transcoder for the type ${column.type.name}`);
+      return writer;
+    });
+    this.#nullBits = new Uint8Array(Math.ceil(columns.length / 8));
+    const keyBytes = this.#keys.reduce((sum, key) => sum + key.length, 0);
+    this.#blockBytes = options.blockBytes;
+    this.#io = new RowIo(keyBytes + (columns.length + 1) * SMALL_VALUE_BYTES, options.blockBytes, options.lineMaxBytes);
+  }
+
+  /** `transcode` stopped within a row: the next byte is for it, whatever it is. */
+  get needsMore(): boolean {
+    return this.#inRow || this.#inNullBits;
+  }
+
+  /** The block has its `blockBytes`; `transcode` begins no further row. */
+  get full(): boolean {
+    return this.#io.at >= this.#blockBytes && !this.#inRow;
+  }
+
+  /** The row that was too long for a line; `column` where one column alone was. */
+  get tooLong(): { rowNumber: number; column: string | undefined } | undefined {
+    return this.#tooLong;
+  }
+
+  /** The rows since the last call, if there are any; the bytes stay valid until it is called again. Not within a row. */
+  take(): NdjsonBlock | undefined {
+    const io = this.#io;
+    if (this.#rows === 0 || this.#inRow) return undefined;
+    const rows = this.#rows;
+    const replacedCharacters = io.replaced;
+    this.#rows = 0;
+    return { bytes: io.take(), rows, replacedCharacters };
+  }
+
+  /** From here on rows are read and dropped: the rest of an answer that nobody wants. */
+  discard(): void {
+    this.#io.discard();
+    this.#rows = 0;
+  }
+
+  /**
+   * Reads rows from `position` on and answers where it stopped: at a token that is no row, before a row when the block is
+   * full, or where the bytes end; what is left of a value that is cut is to be given again, with more behind it.
+   */
+  transcode(input: Buffer, start: number): number {
+    const io = this.#io;
+    const end = input.length;
+    let position = start;
+    io.input = input;
+    io.end = end;
+    while (true) {
+      if (!this.#inRow) {
+        if (position >= end || io.at >= this.#blockBytes) return position;
+        const type = input[position];
+        if (type === ROW) {
+          this.#hasNullBits = false;
+          position += 1;
+        } else if (type === NBCROW) {
+          const bits = this.#nullBits;
+          this.#inNullBits = end - position - 1 < bits.length;
+          if (this.#inNullBits) return position;
+          for (let i = 0; i < bits.length; i++) bits[i] = input[position + 1 + i]!;
+          this.#hasNullBits = true;
+          position += 1 + bits.length;
+        } else {
+          return position;
+        }
+        this.#beginRow();
+      }
+      position = this.#columns(position);
+      if (this.#column < this.#writers.length) return position;
+      this.#endRow();
+    }
+  }
+
+  #beginRow(): void {
+    this.#inRow = true;
+    this.#column = 0;
+    this.#rowNumber += 1;
+    this.#io.lineStart = this.#io.at;
+    this.#io.reserve(0);
+  }
+
+  /** The columns that are there. */
+  #columns(start: number): number {
+    const io = this.#io;
+    const keys = this.#keys;
+    const writers = this.#writers;
+    let position = start;
+    let column = this.#column;
+    for (; column < writers.length; column++) {
+      if (io.long.active) {
+        position = io.long.feed(io, position);
+        if (io.long.active) break;
+        continue;
+      }
+      const before = io.at;
+      const key = keys[column]!;
+      const { out } = io;
+      let at = before;
+      for (let i = 0; i < key.length; i++) out[at++] = key[i]!;
+      io.at = at;
+      if (this.#hasNullBits && (this.#nullBits[column >> 3]! & (1 << (column & 7))) !== 0) {
+        writeNull(io);
+        continue;
+      }
+      const next = writers[column]!(io, position);
+      if (next >= 0) {
+        position = next;
+      } else if (next === NEEDS_MORE) {
+        io.at = before;
+        break;
+      } else if (next === IS_LONG) {
+        position = io.long.feed(io, io.longStart);
+        if (io.long.active) break;
+      }
+    }
+    if (io.overflowed && this.#tooLong === undefined) {
+      this.#tooLong = { rowNumber: this.#rowNumber, column: this.#names[column] };
+      this.#rows = 0;
+    }
+    this.#column = column;
+    return position;
+  }
+
+  #endRow(): void {
+    const io = this.#io;
+    io.out[io.at++] = 0x7d;
+    io.out[io.at++] = 0x0a;
+    this.#inRow = false;
+    if (!io.discarding && io.at - io.lineStart > io.lineMaxBytes) {
+      this.#tooLong = { rowNumber: this.#rowNumber, column: undefined };
+      this.discard();
+    } else if (!io.discarding) {
+      this.#rows += 1;
+    }
+    if (io.discarding) io.at = 0;
+  }
+}

@@ -1,0 +1,135 @@
+import { formatSqlType, type SqlTypeName, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
+import type { TablaBajada } from '../../../protocol/tenant-config/config.ts';
+import { agentError } from '../../errors/agent-error.ts';
+import { isMultiByte } from '../../sqlserver/load/column-codec.ts';
+import type { BulkColumn } from '../../sqlserver/tables/ddl.ts';
+import type { TableColumn, TableColumns } from '../../sqlserver/tables/table-columns.ts';
+import { familyOf, isLossyConversion } from '../../sqlserver/types/type-families.ts';
+import { keyNames } from './target.ts';
+
+/**
+ * How a download's columns lie in `#temp`, so that nothing changes on the last step into a target that exists.
+ *
+ * For the built-in update, and where the configuration has no schema, they have the target's own types: INSERT … SELECT then has
+ * nothing to convert. What a post_process gets has the types of the schema, as documented; where the target has a column of that
+ * name whose type is narrower, each value must fit that as well (`also`). Either way the bulk load refuses by row, column and value
+ * (bulk-load.ts), before the target is touched.
+ */
+
+/**
+ * The columns to load. `builtIn`: the update is ours. `target`: undefined where this login may not read it.
+ *
+ * Throws AgentError: DESTINO_SIN_COLUMNAS where the built-in update has nowhere to put a column, TIPO_DE_DESTINO for types that
+ * SQL Server would make something else of.
+ */
+export function landingColumns(
+  tabla: TablaBajada,
+  columns: readonly BulkColumn[],
+  target: TableColumns | undefined,
+  { builtIn, databasePage }: { builtIn: boolean; databasePage: string | undefined },
+): BulkColumn[] {
+  const found = ({ name }: BulkColumn) => target?.get(name.toLowerCase());
+  const missing = columns.filter((column) => found(column) === undefined).map(({ name }) => name);
+  if (builtIn && target !== undefined && missing.length > 0) {
+    throw agentError('DESTINO_SIN_COLUMNAS', { tabla: tabla.nombre, columnas: missing.join(', ') });
+  }
+  const keys = builtIn ? keyNames(tabla, columns) : [];
+  return columns.map((column) => {
+    const at = found(column);
+    if (at === undefined) return withPage(column, hasCodePage(column.type) ? databasePage : undefined);
+    if (!builtIn && tabla.schema !== undefined) return checked(column, at);
+    const landed = { ...column, ...land(tabla, column, at) };
+    if (!builtIn) return withPage(landed, at.codePage);
+    const nullable = column.nullable && at.nullable && !keys.includes(column.name);
+    const { collation } = at;
+    return withPage({ ...landed, nullable, ...(collation !== undefined && { collation }) }, at.codePage);
+  });
+}
+
+function withPage(column: BulkColumn, codePage: string | undefined): BulkColumn {
+  return codePage === undefined ? column : { ...column, codePage };
+}
+
+function hasCodePage({ name }: SqlTypeSpec): boolean {
+  return name === 'char' || name === 'varchar' || name === 'text';
+}
+
+/** As the schema says it, for SQL of the customer's own. */
+function checked(column: BulkColumn, { type, codePage }: TableColumn): BulkColumn {
+  const isSafe =
+    type === undefined ||
+    (familyOf(type) === familyOf(column.type)
+      ? holds(type, column.type) && !isMultiByte(codePage)
+      : !isLossyConversion(column.type, type));
+  if (isSafe) return withPage(column, codePage);
+  return withPage({ ...column, also: type, target: type }, codePage);
+}
+
+/** As the target has it. */
+function land(
+  tabla: TablaBajada,
+  { name, type: from }: BulkColumn,
+  { type: to }: TableColumn,
+): Pick<BulkColumn, 'type' | 'also' | 'target'> {
+  if (to === undefined) return { type: from };
+  const [source, target] = [familyOf(from), familyOf(to)];
+  const note = formatSqlType(from) === formatSqlType(to) ? {} : { target: to };
+  if (source !== target && (source === 'bytes' || target === 'bytes') && source !== 'text') {
+    const values = { tabla: tabla.nombre, columna: name, tipo: formatSqlType(from), destino: formatSqlType(to) };
+    throw agentError('TIPO_DE_DESTINO', values);
+  }
+  // Their text is SQL Server's to write where it is exact and fits: a bit as 1, a decimal with its scale.
+  if (target === 'text' && source !== 'text') {
+    const { length = 'max' } = to;
+    const most = textLength(from);
+    if (most !== undefined && (length === 'max' || most <= length)) return { type: from };
+  }
+  if (from.name === 'time' && target === 'moment' && to.name !== 'time') return { type: from, also: to, ...note };
+  return { type: to, ...note };
+}
+
+/** Digits before the point, and behind it, of the numbers that are decimal. */
+const digits: Partial<Record<SqlTypeName, [whole: number, fraction: number]>> = {
+  bit: [1, 0],
+  tinyint: [3, 0],
+  smallint: [5, 0],
+  int: [10, 0],
+  bigint: [19, 0],
+};
+
+/** Whether every value of `from`, of the same family, is one of `to`; where that takes thought, no: then each is looked at. */
+function holds(to: SqlTypeSpec, from: SqlTypeSpec): boolean {
+  if (formatSqlType(to) === formatSqlType(from)) return true;
+  const family = familyOf(to);
+  if (family === 'text' || family === 'bytes') {
+    const room = to.length ?? 'max';
+    const most = from.length ?? 'max';
+    return room === 'max' || (most !== 'max' && most <= room);
+  }
+  if (to.name === from.name) return (to.scale ?? 0) >= (from.scale ?? 0) && wholeOf(to) >= wholeOf(from);
+  if (to.name === 'decimal' || to.name === 'numeric') {
+    const [whole, fraction] = digitsOf(from) ?? [Number.POSITIVE_INFINITY, 0];
+    return wholeOf(to) >= whole && (to.scale ?? 0) >= fraction;
+  }
+  const integers = Object.keys(digits);
+  return integers.indexOf(from.name) > -1 && integers.indexOf(to.name) > integers.indexOf(from.name);
+}
+
+function digitsOf(type: SqlTypeSpec): [whole: number, fraction: number] | undefined {
+  if (type.name === 'decimal' || type.name === 'numeric') return [wholeOf(type), type.scale ?? 0];
+  return digits[type.name];
+}
+
+function wholeOf({ precision = 0, scale = 0 }: SqlTypeSpec): number {
+  return precision === 0 ? 0 : precision - scale;
+}
+
+/** Characters of the longest text of a type that SQL Server turns into text without losing anything; undefined: it may lose. */
+function textLength(type: SqlTypeSpec): number | undefined {
+  const decimal = digitsOf(type);
+  if (type.name === 'bit') return 1;
+  if (decimal !== undefined) return decimal[0] + decimal[1] + 3;
+  if (type.name === 'uniqueidentifier') return 36;
+  const moments: Partial<Record<SqlTypeName, number>> = { date: 10, time: 16, datetime2: 27, datetimeoffset: 34 };
+  return moments[type.name];
+}

@@ -1,0 +1,115 @@
+import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
+import type { ChunkStore } from '../../state/spool/chunk-store.ts';
+import type { UploadHead } from '../../state/spool/manifest.ts';
+import type { Fingerprints } from '../../state/watermarks.ts';
+import type { SyncContext } from '../context.ts';
+import { describeAlike, sayRetained } from '../retained.ts';
+import type { SentUpload } from './deliver.ts';
+import { removeStore } from './pending.ts';
+
+/** The backend has committed: the mark moves, and what waited for this goes. */
+export async function confirm(
+  context: SyncContext,
+  tabla: TablaSubida,
+  huellas: Fingerprints,
+  head: UploadHead,
+  sent: SentUpload | undefined,
+  replaced: number,
+  store: ChunkStore | undefined,
+) {
+  const { log } = context;
+  const { modo, ultimaSync, relojAtrasado, retroceso, retenida } = head;
+  const filas = sent?.rows ?? 0;
+  await moveMark(context, tabla, huellas, head, sent);
+  if (store !== undefined) await removeStore(context, store);
+  if (replaced > 0) {
+    log.warn(`${replaced} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
+  }
+  const clavesRepetidas = sent?.result.clavesRepetidas ?? 0;
+  if (clavesRepetidas > 0) {
+    log.warn(`${clavesRepetidas} filas repiten la clave de otra: quedó la última de cada una`, tabla.nombre);
+  }
+  const { bajasRetenidas = 0, retencion, clavesParecidas } = sent?.result ?? {};
+  context.onRetained(bajasRetenidas);
+  if (retencion !== undefined) sayRetained(context, tabla, retencion);
+  if (clavesParecidas !== undefined) log.warn(describeAlike(clavesParecidas), tabla.nombre);
+  const metadata = {
+    modo,
+    ...(mentionsMark(tabla.process.query) ? { ultimaSync } : {}),
+    filas,
+    ...(sent === undefined ? {} : { bytes: sent.bytes, trozos: sent.chunks, ...countsOf(sent.result) }),
+    ...(sent !== undefined && sent.alreadyThere > 0 ? { trozosYaEnviados: sent.alreadyThere } : {}),
+    ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
+    ...(replaced > 0 ? { caracteresSustituidos: replaced } : {}),
+    ...(bajasRetenidas > 0 ? { bajasRetenidas } : {}),
+    ...(relojAtrasado === true ? { relojAtrasado } : {}),
+    ...(retroceso === undefined ? {} : { relojAtrasadoSegundos: retroceso }),
+    ...(retenida === undefined ? {} : { transaccionAbiertaDesde: retenida }),
+  };
+  return {
+    value: filas,
+    rows: filas,
+    message: messageOf(sent),
+    metadata,
+    ...(bajasRetenidas > 0 ? { estado: 'parcial' as const } : {}),
+  };
+}
+
+/**
+ * A reading of everything that found no row says nothing of the source: a view that was broken that day gives its old rows
+ * later. So it leaves the mark as it was, or leaves none.
+ */
+async function moveMark(
+  { marks }: SyncContext,
+  { incremental, nombre }: TablaSubida,
+  huellas: Fingerprints,
+  { base, entera, leido, lectura, reloj, revuelto }: UploadHead,
+  sent: SentUpload | undefined,
+): Promise<void> {
+  const filas = sent?.rows ?? 0;
+  const mark = marks.get(nombre, huellas);
+  // Where nothing was sent the centre stayed as it was.
+  const generacion = sent === undefined ? base : sent.result.generacion;
+  const ultimaEjecucion = new Date().toISOString();
+  const common = {
+    huella: huellas.actual,
+    ultimaEjecucion,
+    filas,
+    ...(generacion === undefined ? {} : { generacion }),
+  };
+  if (incremental === true && entera === true && filas === 0) {
+    if (mark !== undefined) await marks.set(nombre, { ...mark, ...common });
+    return;
+  }
+  const whole = entera === true ? lectura : mark?.entera;
+  await marks.set(nombre, {
+    ...reloj,
+    ...(leido === undefined ? {} : { leido }),
+    ...(revuelto === undefined ? {} : { revuelto }),
+    ...(whole === undefined ? {} : { entera: whole }),
+    ...common,
+  });
+}
+
+function countsOf({
+  registrosInsertados,
+  registrosActualizados,
+  registrosSinCambios,
+  registrosDesactivados,
+}: SentUpload['result']) {
+  return { registrosInsertados, registrosActualizados, registrosSinCambios, registrosDesactivados };
+}
+
+function messageOf(sent: SentUpload | undefined): string {
+  if (sent === undefined) return 'Sin novedades: no hay filas que subir';
+  const counts = countsOf(sent.result);
+  const retenidas = sent.result.bajasRetenidas ?? 0;
+  const resumed = sent.alreadyThere > 0 ? ` (${sent.alreadyThere} de ${sent.chunks} trozos ya estaban)` : '';
+  return (
+    `${sent.rows} filas subidas${resumed}: ${counts.registrosInsertados} nuevas, ` +
+    `${counts.registrosActualizados} actualizadas, ${counts.registrosSinCambios} sin cambios, ` +
+    `${counts.registrosDesactivados} desactivadas` +
+    (retenidas > 0 ? `, ${retenidas} bajas retenidas` : '')
+  );
+}

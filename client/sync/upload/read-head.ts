@@ -1,0 +1,86 @@
+import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { isEarlier, readAgentClock, readClocks } from '../../sqlserver/session/clock.ts';
+import { findOldestWriter, RIGHT_TO_SEE } from '../../sqlserver/session/open-transactions.ts';
+import type { SqlServer } from '../../sqlserver/sql-server.ts';
+import type { UploadHead } from '../../state/spool/manifest.ts';
+import type { Fingerprints } from '../../state/watermarks.ts';
+import type { SyncContext } from '../context.ts';
+import { modoOf, type Plan, planRead } from './plan.ts';
+
+/** What an upload is read with: looks at SQL Server's clock and open transactions, and says what is unusual about them. */
+/** `newest`: when the rows were read that made an earlier attempt a reading too old. */
+export async function readHead(
+  context: SyncContext,
+  db: SqlServer,
+  tabla: TablaSubida,
+  huellas: Fingerprints,
+  newest: string | undefined,
+): Promise<UploadHead> {
+  const { log, marks, signal } = context;
+  const { nombre } = tabla;
+  if (marks.isOutdated(nombre, huellas)) {
+    log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', nombre);
+  }
+  const mark = marks.get(nombre, huellas);
+  // In this order: plan.ts says why.
+  const leido = await readClocks(db, signal);
+  const oldest = tabla.incremental === true ? await findWriter(context, db) : undefined;
+  const plan = planRead(tabla, mark, { now: leido, after: readAgentClock(), oldest });
+  sayPlan(context, tabla, plan, mark !== undefined);
+  const { ultimaSync, entera, marca, revuelto, retroceso, retenida } = plan;
+  // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.
+  const isOlder = newest !== undefined && isEarlier(leido.utc, newest);
+  if (isOlder) {
+    log.warn(
+      `El reloj de SQL Server (${leido.utc} UTC) va por detrás de lo último que se leyó (${newest}): se aplica lo que se lee ahora`,
+      nombre,
+    );
+  }
+  return {
+    tabla: nombre,
+    modo: modoOf(tabla, entera),
+    huella: huellas.actual,
+    ...{ reloj: marca, leido, ultimaSync },
+    desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
+    ...(tabla.incremental === true && entera ? { entera } : {}),
+    ...(mark?.generacion === undefined ? {} : { base: mark.generacion }),
+    lectura: leido.utc,
+    ...(plan.relojAtrasado || isOlder ? { relojAtrasado: true } : {}),
+    ...(revuelto === undefined ? {} : { revuelto }),
+    ...(retroceso === undefined ? {} : { retroceso }),
+    ...(retenida === undefined ? {} : { retenida }),
+    particion: tabla.particion?.columna ?? null,
+  };
+}
+
+/** Since when the oldest transaction that has written is open; undefined where there is none, or none to be seen. */
+async function findWriter({ log, said, servidor, signal }: SyncContext, db: SqlServer): Promise<string | undefined> {
+  const found = await findOldestWriter(db, signal);
+  if (found.seVe) return found.desde;
+  const key = `transacciones ${servidor.join(' ')}`;
+  if (!said.has(key)) {
+    const hole = 'de las que lleven abiertas más que solapeSegundos pueden no subir filas';
+    log.info(`No se ven las transacciones abiertas en SQL Server (${found.motivo}): ${hole}. Pida ${RIGHT_TO_SEE}.`);
+  }
+  said.add(key);
+  return undefined;
+}
+
+function sayPlan({ log }: SyncContext, tabla: TablaSubida, plan: Plan, hasMark: boolean): void {
+  const { retroceso, retenida, ultimaSync, entera } = plan;
+  const { nombre } = tabla;
+  const from = entera ? 'desde el principio' : `lo escrito desde ${ultimaSync?.slice(0, 19).replace('T', ' ')}`;
+  if (retroceso !== undefined) {
+    const how = retroceso === null ? 'no se sabe cuánto' : `unos ${retroceso} s respecto al de este equipo`;
+    log.warn(`El reloj de SQL Server se atrasó, ${how}: se lee otra vez ${from}`, nombre);
+  } else if (tabla.incremental === true && entera && hasMark) {
+    log.info('Comparación completa (completoCada): se lee desde el principio', nombre);
+  }
+  if (retenida !== undefined) {
+    const since = retenida.slice(0, 19).replace('T', ' ');
+    log.info(`Hay una transacción abierta que escribe desde ${since}: la marca se queda ahí hasta que termine`, nombre);
+  }
+  if (entera && tabla.desactivarAusentes === true && modoOf(tabla, entera) === 'incremental') {
+    log.warn('No se buscan bajas: la consulta no deja añadir las filas que tengan a NULL la fecha', nombre);
+  }
+}

@@ -1,0 +1,142 @@
+import { SyncError } from '../../protocol/errors.ts';
+import type { Conexiones, ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { findConfigProblems } from '../../protocol/tenant-config/config-problems.ts';
+import { deriveTipoCampo } from '../../protocol/tenant-config/tipo-campo.ts';
+import { type Connection, inTransaction } from '../postgres/pool.ts';
+
+/**
+ * A row of sync_configurations. `configuracionTablas` and `sqlServerConexiones` are as an operator wrote them: checked by
+ * `readTables` and `readConnections`.
+ */
+export interface Configuration {
+  id: string;
+  tenantId: string;
+  sqlServerHost: string;
+  sqlServerPort: number;
+  sqlServerDatabase: string;
+  sqlServerUser: string;
+  sqlServerPassword: string;
+  sqlServerConexiones: unknown;
+  configuracionTablas: unknown;
+  version: number;
+  ultimaModificacion: Date;
+  activo: boolean;
+}
+
+export const configurationColumns = [
+  'id',
+  'tenantId',
+  'sqlServerHost',
+  'sqlServerPort',
+  'sqlServerDatabase',
+  'sqlServerUser',
+  'sqlServerPassword',
+  'sqlServerConexiones',
+  'configuracionTablas',
+  'version',
+  'ultimaModificacion',
+  'activo',
+] as const;
+
+const columnList = configurationColumns.map((name) => `"${name}"`).join(', ');
+
+export async function findConfiguration(connection: Connection, tenant: string): Promise<Configuration | undefined> {
+  const { rows } = await connection.query<Configuration>(
+    `SELECT ${columnList} FROM sync_configurations WHERE "tenantId" = $1`,
+    [tenant],
+  );
+  return rows[0];
+}
+
+/** The SQL Server of a tenant, as `tenant create` takes it. */
+export interface NewTenant {
+  tenantId: string;
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  password: string;
+}
+
+/** Adds a tenant without tables. Returns whether it was added: not when it exists already. */
+export async function createConfiguration(connection: Connection, tenant: NewTenant): Promise<boolean> {
+  const { rowCount } = await connection.query(
+    `INSERT INTO sync_configurations ("tenantId", "sqlServerHost", "sqlServerPort", "sqlServerDatabase", "sqlServerUser",
+       "sqlServerPassword", "configuracionTablas")
+     VALUES ($1, $2, $3, $4, $5, $6, '{"tablasSubida": [], "tablasBajada": []}') ON CONFLICT ("tenantId") DO NOTHING`,
+    [tenant.tenantId, tenant.host, tenant.port, tenant.database, tenant.user, tenant.password],
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Replaces the tables of a tenant, its connections or both, by what `change` makes of what there is; nobody changes them
+ * meanwhile; `finish` does what belongs to it, in the same transaction. The new version, or undefined when there is no such tenant.
+ * Throws what `change` and `finish` throw.
+ */
+export function updateConfiguration(
+  connection: Connection,
+  tenant: string,
+  change: (current: Configuration) => { tables?: ConfiguracionTablas; connections?: Conexiones },
+  finish: (tables: ConfiguracionTablas | undefined) => Promise<void> = async () => {},
+): Promise<number | undefined> {
+  return inTransaction(connection, async () => {
+    await connection.query('SELECT FROM sync_configurations WHERE "tenantId" = $1 FOR UPDATE', [tenant]);
+    const current = await findConfiguration(connection, tenant);
+    if (current === undefined) return undefined;
+    const { tables, connections } = change(current);
+    const { rows } = await connection.query<{ version: number }>(
+      `UPDATE sync_configurations SET "configuracionTablas" = coalesce($2, "configuracionTablas"),
+         "sqlServerConexiones" = coalesce($3, "sqlServerConexiones")
+       WHERE "tenantId" = $1 RETURNING version`,
+      [tenant, tables && JSON.stringify(tables), connections && JSON.stringify(connections)],
+    );
+    await finish(tables);
+    return rows[0]?.version;
+  });
+}
+
+/** The tables of a configuration. Throws CONFIG_INVALIDA with the first fault. */
+export function readTables(configuration: Configuration): ConfiguracionTablas {
+  const [problem] = findConfigProblems(configuration.configuracionTablas);
+  if (problem !== undefined) {
+    const { campo, valor, regla } = problem;
+    throw new SyncError('CONFIG_INVALIDA', `El campo ${campo} («${valor}») ${regla}.`, { campo });
+  }
+  return configuration.configuracionTablas as ConfiguracionTablas;
+}
+
+/** The `tipo_campo` of an upload table's rows. */
+export function tipoCampoOf(tabla: TablaSubida): string {
+  return tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
+}
+
+/** The names of the upload tables whose rows have the tipo_campo of `tabla`, its own among them. */
+export function namesSharing(configuration: Configuration, tabla: TablaSubida): string[] {
+  const tipo = tipoCampoOf(tabla);
+  const tables = readTables(configuration).tablasSubida ?? [];
+  return tables.filter((one) => tipoCampoOf(one) === tipo).map(({ nombre }) => nombre);
+}
+
+/**
+ * The upload table that `name` means: that of this `nombre`, else the only one of the same kind (the specification
+ * uploads `proveedores` where `vista_proveedores` is configured). Throws TABLA_DESCONOCIDA.
+ */
+export function findUploadTable(configuration: Configuration, name: string): TablaSubida {
+  const tables = readTables(configuration).tablasSubida ?? [];
+  const exact = tables.find(({ nombre }) => nombre === name);
+  if (exact !== undefined) return exact;
+  const tipo = deriveTipoCampo(name);
+  const [alike, ...others] = tables.filter((tabla) => tipoCampoOf(tabla) === tipo);
+  if (alike !== undefined && others.length === 0) return alike;
+  throw new SyncError('TABLA_DESCONOCIDA', `«${name}» no está en tablasSubida.`, { tabla: name });
+}
+
+/** The download table of this `nombre`. Throws TABLA_DESCONOCIDA. */
+export function findDownloadTable(configuration: Configuration, name: string): TablaBajada {
+  const found = readTables(configuration).tablasBajada?.find(({ nombre }) => nombre === name);
+  if (found === undefined) {
+    throw new SyncError('TABLA_DESCONOCIDA', `«${name}» no está en tablasBajada.`, { tabla: name });
+  }
+  return found;
+}

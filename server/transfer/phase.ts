@@ -1,0 +1,152 @@
+import type { LogEntry } from '../../protocol/api.ts';
+import { SyncError } from '../../protocol/errors.ts';
+import { type Direccion, type EjecutarEn, type Fase, isPhaseAt } from '../../protocol/tenant-config/config.ts';
+import type { Context } from '../context.ts';
+import { isDatabaseError, translateSqlError } from '../postgres/errors.ts';
+import { type Connection, doNotReuse } from '../postgres/pool.ts';
+import { type Statement, splitStatements } from '../postgres/statements.ts';
+import { cleanSession, commitDurably, setTenant, setTimeouts } from '../postgres/tenant.ts';
+import type { Configuration } from '../tenants/configurations.ts';
+import { insertLogs } from '../tenants/logs.ts';
+
+/** Phases of a tenant's configuration that run at PostgreSQL. */
+
+/** Which side PostgreSQL is. */
+const sideOf: Record<Direccion, EjecutarEn> = { upload: 'destino', download: 'origen' };
+
+export interface PhaseTable {
+  nombre: string;
+  pre_process?: Fase;
+  post_process?: Fase;
+}
+
+/**
+ * Runs the phase in the open transaction as the role ax_sync_tenant, which sees only the tenant's rows, and logs it in
+ * the same transaction; rows that its last statement touched. Undefined when it is not configured at PostgreSQL.
+ *
+ * Its statements are SELECT, INSERT, UPDATE, DELETE or MERGE, each given to PostgreSQL by itself. What they did to the
+ * session is undone after each, and with it what the transaction had set for itself.
+ *
+ * Throws SQL_FALLO with PostgreSQL's own message.
+ */
+export async function runPhase(
+  connection: Connection,
+  { config }: Pick<Context, 'config'>,
+  configuration: Configuration,
+  direccion: Direccion,
+  tabla: PhaseTable,
+  name: 'pre_process' | 'post_process',
+): Promise<number | undefined> {
+  const phase = tabla[name];
+  if (!isPhaseAt(phase, direccion, sideOf[direccion])) return undefined;
+  const started = new Date();
+  const deadline = performance.now() + config.SQL_TIMEOUT_MS;
+  let filas = 0;
+  for (const statement of splitStatements(phase.sql)) {
+    try {
+      await setTenant(connection, configuration.tenantId);
+      await setTimeouts(connection, {
+        statementMs: Math.max(1, deadline - performance.now()),
+        lockMs: config.LOCK_TIMEOUT_MS,
+      });
+      await assertRowStatement(connection, statement);
+      filas = await execute(connection, statement);
+      await cleanSession(connection);
+    } catch (error) {
+      // Locks of the session outlive the transaction that is rolled back now.
+      doNotReuse(connection);
+      throw translateSqlError(error, { tabla: tabla.nombre, fase: name });
+    }
+  }
+  await setTimeouts(connection, { lockMs: config.LOCK_TIMEOUT_MS });
+  await commitDurably(connection);
+  await insertLogs(connection, logOwner(configuration), [
+    logEntry(direccion, tabla.nombre, name, started, {
+      registrosAfectados: filas,
+      mensaje: `${name} ejecutado en PostgreSQL`,
+    }),
+  ]);
+  return filas;
+}
+
+const PREPARE = 'PREPARE sync_sentencia AS ';
+
+/**
+ * Throws unless PostgreSQL reads the text as one statement that may be prepared, which are those that read and write rows
+ * and no others: no SET, no DO, no DDL, no COPY, no end of the transaction. Nothing runs.
+ */
+async function assertRowStatement(connection: Connection, { sql, offset }: Statement): Promise<void> {
+  try {
+    // The extended protocol takes one statement only.
+    await connection.query({ text: PREPARE + sql, queryMode: 'extended' } as { text: string });
+  } catch (error) {
+    if (isDatabaseError(error)) {
+      if (error.position !== undefined) error.position = String(Number(error.position) - PREPARE.length + offset);
+      if (/^(42601|26000)$/.test(error.code)) {
+        error.message += '; una fase en PostgreSQL solo admite SELECT, INSERT, UPDATE, DELETE y MERGE';
+      }
+    }
+    throw error;
+  }
+  await connection.query('DEALLOCATE sync_sentencia');
+}
+
+async function execute(connection: Connection, { sql, offset }: Statement): Promise<number> {
+  try {
+    const { rows } = await connection.query<{ filas: number }>('SELECT sync_ejecutar($1)::integer AS filas', [sql]);
+    return rows[0]?.filas ?? 0;
+  } catch (error) {
+    if (isDatabaseError(error) && error.internalPosition !== undefined) {
+      error.internalPosition = String(Number(error.internalPosition) + offset);
+    }
+    throw error;
+  }
+}
+
+/** Logs what failed at PostgreSQL, after the rollback; a log that cannot be written is only reported. */
+export async function logFailure(
+  { database, log }: Context,
+  configuration: Configuration,
+  direccion: Direccion,
+  tabla: string,
+  started: Date,
+  error: unknown,
+): Promise<void> {
+  if (!(error instanceof SyncError) || error.code !== 'SQL_FALLO') return;
+  const fase = error.place.fase === 'pre_process' || error.place.fase === 'post_process' ? error.place.fase : 'process';
+  const entry = logEntry(direccion, tabla, fase, started, { mensaje: `Falló ${fase} en PostgreSQL` });
+  const failed = { ...entry, estado: 'error' as const, errorDetalle: error.detail.slice(0, 20_000) };
+  try {
+    await database.withTenantConnection(configuration.tenantId, (connection) =>
+      insertLogs(connection, logOwner(configuration), [failed]),
+    );
+  } catch (cause) {
+    log.warn({ err: cause, tabla }, 'no se pudo guardar el registro del error');
+  }
+}
+
+/** A successful entry for what ran at PostgreSQL from `started` until now. */
+export function logEntry(
+  direccion: Direccion,
+  tabla: string,
+  fase: 'pre_process' | 'process' | 'post_process',
+  started: Date,
+  fields: Pick<LogEntry, 'registrosAfectados' | 'mensaje' | 'metadatos'>,
+): LogEntry {
+  const ended = new Date();
+  return {
+    direccion,
+    tabla,
+    fase,
+    ejecutadoEn: sideOf[direccion],
+    estado: 'exitoso',
+    ...fields,
+    duracionMs: ended.getTime() - started.getTime(),
+    fechaInicio: started.toISOString(),
+    fechaFin: ended.toISOString(),
+  };
+}
+
+export function logOwner({ tenantId, id }: Configuration): { tenantId: string; configId: string } {
+  return { tenantId, configId: id };
+}
