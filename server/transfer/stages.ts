@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createRequire } from 'node:module';
-import { pipeline, type Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
-import type * as ZlibSync from 'zlib-sync';
+import type { Readable } from 'node:stream';
 import { SyncError } from '../../protocol/errors.ts';
 import { COPY_QUOTE } from '../postgres/copy.ts';
 
@@ -147,83 +144,6 @@ export function limitRatio(inflate: (source: Bytes) => AsyncIterable<Buffer>) {
       yield bytes;
     }
   };
-}
-
-const zlibSync = loadZlibSync();
-
-function loadZlibSync(): typeof ZlibSync | undefined {
-  try {
-    return createRequire(import.meta.url)('zlib-sync') as typeof ZlibSync;
-  } catch {
-    // Optional: the add-on did not build here.
-    return undefined;
-  }
-}
-
-/** Input is inflated in pieces of this size: DEFLATE grows data at most 1032 times, so a bomb makes 16 MB a piece. */
-const INFLATE_PIECE_BYTES = 16 * 1024;
-
-/**
- * Inflates one gzip member. Incomplete or damaged data, or anything after its end, is CUERPO_INVALIDO.
- *
- * Several times faster than a zlib stream, which passes each piece through the thread pool.
- */
-export async function* inflateMember(source: Bytes): AsyncGenerator<Buffer> {
-  if (zlibSync === undefined) {
-    yield* inflateAny(source);
-    return;
-  }
-  const inflate = new zlibSync.Inflate({ chunkSize: 256 * 1024, windowBits: 31 });
-  let ended = false;
-  const push = (piece: Buffer): Buffer | undefined => {
-    inflate.push(piece, zlibSync.Z_SYNC_FLUSH);
-    if (inflate.err === zlibSync.Z_STREAM_END) ended = true;
-    // No progress is no failure: more input is needed.
-    else if (inflate.err < 0 && inflate.err !== zlibSync.Z_BUF_ERROR) throw damaged(inflate.msg ?? 'datos dañados');
-    const result = inflate.result as Buffer | null;
-    return result === null || result.length === 0 ? undefined : result;
-  };
-  // The add-on does not say how much of its input it left. So the last one is kept apart: where the member ends before the last
-  // byte of the body, something follows it.
-  let held: Buffer = Buffer.alloc(0);
-  async function* piecesOf(): AsyncGenerator<Buffer> {
-    for await (const bytes of source) {
-      for (let at = 0; at < bytes.length; at += INFLATE_PIECE_BYTES) {
-        if (held.length > 0) yield held;
-        held = bytes.subarray(at, at + INFLATE_PIECE_BYTES);
-      }
-    }
-    if (held.length > 1) yield held.subarray(0, -1);
-    yield held.subarray(-1);
-  }
-  for await (const piece of piecesOf()) {
-    if (ended) throw damaged('hay datos después de su final');
-    const result = push(piece);
-    if (result !== undefined) yield result;
-  }
-  while (!ended) {
-    const rest = push(Buffer.alloc(0));
-    if (rest === undefined) break;
-    yield rest;
-  }
-  if (!ended) throw damaged('está incompleto');
-}
-
-/** Inflates any number of gzip members, as `gunzip` does. */
-export async function* inflateAny(source: Bytes): AsyncGenerator<Buffer> {
-  const gunzip = createGunzip({ chunkSize: 256 * 1024 });
-  // A failure of the source destroys the gunzip with it, and so comes out of the loop.
-  pipeline(source, gunzip, () => {});
-  try {
-    for await (const bytes of gunzip) yield bytes as Buffer;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw code?.startsWith('Z_') === true ? damaged(message, error) : error;
-  }
-}
-
-function damaged(reason: string, cause?: unknown): SyncError {
-  return new SyncError('CUERPO_INVALIDO', `El cuerpo no es gzip válido: ${reason}.`, { cause });
 }
 
 const LF = 0x0a;

@@ -29,20 +29,11 @@ import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeCh
 import { type Configuration, findUploadTable, namesSharing, tipoCampoOf } from '../tenants/configurations.ts';
 import { insertLogs } from '../tenants/logs.ts';
 import { describeAlike, describeRetention } from './describe.ts';
+import { inflateAny, inflateMember } from './inflate.ts';
 import { type EnvelopeHead, readEnvelope } from './json-envelope.ts';
 import { collecting } from './memory.ts';
 import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
-import {
-  checkDigest,
-  cleanLines,
-  differentDigest,
-  inflateAny,
-  inflateMember,
-  limitBytes,
-  limitRatio,
-  noteDigest,
-  readBody,
-} from './stages.ts';
+import { checkDigest, cleanLines, differentDigest, limitBytes, limitRatio, noteDigest, readBody } from './stages.ts';
 
 /**
  * UPLOAD, the server's half: body ▶ digest ▶ inflate ▶ limit ▶ lines ▶ COPY ▶ pre_process ▶ merge ▶ post_process ▶ ack.
