@@ -127,8 +127,9 @@ function describe(raw: unknown, root: unknown, name: string): ConfigProblem[] {
     case 'maxLength':
     case 'maxItems':
     case 'maximum':
-    case 'minimum':
       return [{ campo: at(), valor: shown, regla: `pasa del límite (${String(params.limit)})` }];
+    case 'minimum':
+      return [{ campo: at(), valor: shown, regla: `es menor que el mínimo (${String(params.limit)})` }];
     case 'pattern':
       if (params.pattern === CONEXION)
         return [{ campo: at(), valor: shown, regla: `debe ser un nombre: ${CONNECTION_RULE}` }];

@@ -18,18 +18,44 @@ describe('findConfigProblems', () => {
 
   test.each([
     ['not an object', 'texto', { campo: 'configuracionTablas', valor: 'texto', regla: /objeto/ }],
-    ['chunks that are too small', { trozoKb: 10 }, { campo: 'configuracionTablas.trozoKb', valor: '10', regla: /64/ }],
-    ['a spool of nothing', { spoolMaxMb: 0 }, { campo: 'configuracionTablas.spoolMaxMb', valor: '0', regla: /1/ }],
+    [
+      'chunks that are too small',
+      { trozoKb: 10 },
+      { campo: 'configuracionTablas.trozoKb', valor: '10', regla: /^es menor que el mínimo \(64\)$/ },
+    ],
+    [
+      'chunks that are too large',
+      { trozoKb: 8193 },
+      { campo: 'configuracionTablas.trozoKb', valor: '8193', regla: /^pasa del límite \(8192\)$/ },
+    ],
+    [
+      'a share below nothing',
+      { tablasBajada: [{ ...download, guarda: { porciento: -1 } }] },
+      {
+        campo: 'configuracionTablas.tablasBajada[0].guarda.porciento',
+        valor: '-1',
+        regla: /^es menor que el mínimo \(0\)$/,
+      },
+    ],
+    [
+      'a spool of nothing',
+      { spoolMaxMb: 0 },
+      { campo: 'configuracionTablas.spoolMaxMb', valor: '0', regla: /^es menor que el mínimo \(1\)$/ },
+    ],
     [
       'ranges without a column',
       { tablasSubida: [{ ...upload, particion: { filas: 1000 } }] },
       { campo: 'configuracionTablas.tablasSubida[0].particion.columna', valor: '(falta)', regla: /obligatorio/ },
     ],
-    ['no table at once', { tablasALaVez: 0 }, { campo: 'configuracionTablas.tablasALaVez', valor: '0', regla: /1/ }],
+    [
+      'no table at once',
+      { tablasALaVez: 0 },
+      { campo: 'configuracionTablas.tablasALaVez', valor: '0', regla: /mínimo \(1\)/ },
+    ],
     [
       'too many tables at once',
       { tablasALaVez: 9 },
-      { campo: 'configuracionTablas.tablasALaVez', valor: '9', regla: /8/ },
+      { campo: 'configuracionTablas.tablasALaVez', valor: '9', regla: /^pasa del límite \(8\)$/ },
     ],
     [
       'a connection that is no name',
@@ -220,6 +246,9 @@ describe('sqlServerConexiones', () => {
   test('a server or a user that cannot be read is refused by its rule', () => {
     const { port: _, ...least } = almacen;
     expect(findConnectionProblems({ a: { ...least, host: 'SQL\\UNO', user: 'DOMINIO\\sync' } })).toEqual([]);
+    expect(findConnectionProblems({ a: { ...almacen, port: 0 } })).toEqual([
+      { campo: 'sqlServerConexiones.a.port', valor: '…', regla: 'es menor que el mínimo (1)' },
+    ]);
     const wrong = { a: { ...almacen, host: 'SQL\\UNO', port: 1500 }, b: { ...almacen, user: '.\\sync' } };
     expect(findConnectionProblems(wrong).map(({ campo, regla }) => [campo, regla])).toEqual([
       ['sqlServerConexiones.a.host', expect.stringMatching(/dice una instancia, y además hay un puerto/)],
