@@ -170,18 +170,28 @@ async function readPending(path: string): Promise<{ entries: LogEntry[]; torn: n
   return { entries, torn: lines - parsed };
 }
 
-/** The file as it is; `onLine` hears of each line that holds something, also of one that the end of the file cuts off. */
+/**
+ * The file's lines that hold something, also one that the end of the file cuts off; `onLine` hears of each. A line `null` is left out:
+ * it is JSON, and the parser would take it for the end of all of them.
+ */
 async function* countLines(path: string, onLine: () => void): AsyncGenerator<string> {
-  let amid = false;
+  let rest = '';
   for await (const part of createReadStream(path, 'utf8')) {
-    for (const [place, line] of (part as string).split('\n').entries()) {
-      if (place > 0) amid = false;
-      if (line !== '' && !amid) {
-        amid = true;
-        onLine();
-      }
-    }
-    yield part as string;
+    rest += part as string;
+    if (!(part as string).includes('\n')) continue;
+    const lines = rest.split('\n');
+    rest = lines.pop()!;
+    yield keep(lines);
+  }
+  yield keep([rest]);
+
+  function keep(lines: readonly string[]): string {
+    const found = lines.filter((line) => line !== '');
+    for (const _ of found) onLine();
+    return found
+      .filter((line) => line.trim() !== 'null')
+      .map((line) => `${line}\n`)
+      .join('');
   }
 }
 

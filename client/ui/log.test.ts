@@ -252,6 +252,26 @@ test('a line cut off by a kill swallows no entry: the next begins on a line of i
   expect((await Journal.open(folder, new Secrets())).torn).toBe(0);
 });
 
+test('a line of the queue that is null, or no object, ends nothing: what stands behind it is sent', async () => {
+  const path = join(folder, 'logs', 'pendientes.ndjson');
+  const earlier = await Journal.open(folder, new Secrets());
+  for (const tabla of ['uno', 'dos']) earlier.add(entryOf(tabla));
+  await vi.waitFor(async () => expect(await pendingLines()).toHaveLength(3));
+  const [head, uno, dos] = await pendingLines();
+  // Longer than what is read at once.
+  const long = JSON.stringify({
+    ...JSON.parse(dos!),
+    mensaje: 'x'.repeat(9000),
+    metadatos: { y: 'y'.repeat(100_000) },
+  });
+  await writeFile(path, `${[head, uno, 'null', ' null\r', '5', '[]', long].join('\n')}\n`);
+  const { backend, batches } = await startLogServer({ status: 200 });
+  const next = await Journal.open(folder, new Secrets());
+  expect(next.torn).toBe(2);
+  await next.ship(backend, signal);
+  expect(batches.flat().map(({ tabla }) => tabla)).toEqual(['uno', 'dos']);
+});
+
 test('a log cut off by a kill: the next entry begins on a line of its own, and the log says so', async () => {
   const write = (text: string) =>
     withLog(
