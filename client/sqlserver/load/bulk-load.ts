@@ -3,9 +3,9 @@ import { formatSqlType } from '../../../protocol/rows/sql-types.ts';
 import { type SqlServerError, sqlServerError } from '../errors.ts';
 import type { Session } from '../session/session.ts';
 import { type BulkColumn, loadType, quoteTable } from '../tables/ddl.ts';
-import type { Cell } from './codec.ts';
+import type { Cell } from '../tds/codec.ts';
+import { exactType } from '../types/data-types.ts';
 import { columnCodec } from './column-codec.ts';
-import { exactType } from './data-types.ts';
 import { RowSource } from './row-source.ts';
 
 export interface BulkLoadOptions {

@@ -1,10 +1,10 @@
 import iconv from 'iconv-lite';
 import type { SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import { type BulkColumn, loadType } from '../tables/ddl.ts';
+import type { Codec, Out } from '../tds/codec.ts';
+import { codecOf } from '../types/data-types.ts';
+import { LossyValue, UnfitValue } from '../types/exact-numbers.ts';
 import { familyOf, isLossyConversion, lostAsText } from '../types/type-families.ts';
-import type { Codec, Out } from './codec.ts';
-import { codecOf } from './data-types.ts';
-import { LossyValue, UnfitValue } from './exact.ts';
 
 /** How the values of a column are written; `also` and code pages of several bytes refuse more than the type itself does. */
 export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 'codePage' | 'also'>): Codec {

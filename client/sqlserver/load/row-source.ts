@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { limits } from '../../../protocol/constants.ts';
 import type { SqlServerError } from '../errors.ts';
-import { type Cell, type Codec, MAX_OVERHEAD, writeNull } from './codec.ts';
-import { NOT_NULLABLE } from './data-types.ts';
-import { UnfitValue } from './exact.ts';
-import { RowWriter } from './row-writer.ts';
+import { type Cell, type Codec, MAX_OVERHEAD, writeNull } from '../tds/codec.ts';
+import { RowWriter } from '../tds/row-writer.ts';
+import { NOT_NULLABLE } from '../types/data-types.ts';
+import { UnfitValue } from '../types/exact-numbers.ts';
 import { NULL, RowScanner, UnfitCell, type WantedKey } from './scanner.ts';
 
 /** A column of the load. */

@@ -1,5 +1,5 @@
-import type { Cell } from './codec.ts';
-import { UnfitValue } from './exact.ts';
+import type { Cell } from '../tds/codec.ts';
+import { UnfitValue } from '../types/exact-numbers.ts';
 
 /** A column to look for in the rows. */
 export interface WantedKey {

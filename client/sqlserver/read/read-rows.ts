@@ -3,9 +3,9 @@ import { limits } from '../../../protocol/constants.ts';
 import { type SqlServerError, sqlServerError } from '../errors.ts';
 import { makeRequest, type SqlParameter, sendRequest } from '../session/request.ts';
 import type { Session } from '../session/session.ts';
+import { findUnknownColumn, RowTranscoder } from '../transcoder/row-transcoder.ts';
+import { sendRowsTo } from '../transcoder/transcoding-connection.ts';
 import { assertUsableNames, makeRowEncoder, type RowEncoder } from './row-events.ts';
-import { findUnknownColumn, RowTranscoder } from './transcoder/row-transcoder.ts';
-import { sendRowsTo } from './transcoder/transcoding-connection.ts';
 
 /** Some rows of a result, as NDJSON. */
 export interface NdjsonBlock {

@@ -1,4 +1,4 @@
-import type { TransactionChange } from '../read/transcoder/transcoding-connection.ts';
+import type { TransactionChange } from '../transcoder/transcoding-connection.ts';
 import type { Session } from './session.ts';
 
 const DEADLOCK = 1205;

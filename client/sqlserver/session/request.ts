@@ -1,7 +1,7 @@
 import { type Connection, Request, TYPES } from 'tedious';
 import type { DataType } from 'tedious/lib/data-type.js';
 import { sqlServerError } from '../errors.ts';
-import { exactType } from '../load/data-types.ts';
+import { exactType } from '../types/data-types.ts';
 import type { Cancelable } from './session.ts';
 
 /** A parameter of a statement. */

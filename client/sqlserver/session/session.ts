@@ -6,11 +6,7 @@ import {
   parseServerName,
 } from '../../../protocol/tenant-config/sql-server-name.ts';
 import { type SqlServerError, sqlServerError, translateError } from '../errors.ts';
-import {
-  canTranscode,
-  type TransactionChange,
-  TranscodingConnection,
-} from '../read/transcoder/transcoding-connection.ts';
+import { canTranscode, type TransactionChange, TranscodingConnection } from '../transcoder/transcoding-connection.ts';
 import { findInstancePort } from './instance.ts';
 import { makeRequest, sendRequest } from './request.ts';
 import { StallWatch } from './stall-watch.ts';

@@ -1,4 +1,4 @@
-import { limits } from '../../../../protocol/constants.ts';
+import { limits } from '../../../protocol/constants.ts';
 import { LongValue } from './long-value.ts';
 
 /** What a value writer answers where the value is not all there yet; it has then written nothing. */

@@ -1,7 +1,7 @@
 import type { Collation } from 'tedious/lib/collation.js';
-import { UnfitValue } from './exact.ts';
+import type { TokenKind } from '../load/scanner.ts';
+import { UnfitValue } from '../types/exact-numbers.ts';
 import type { RowWriter } from './row-writer.ts';
-import type { TokenKind } from './scanner.ts';
 
 /** A value of a row: numbers as the text they were written as, nested JSON as its text. */
 export type Cell = string | boolean | null;

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
-import type { Codec } from './codec.ts';
+import { RowScanner } from '../load/scanner.ts';
+import type { Codec } from '../tds/codec.ts';
+import { RowWriter } from '../tds/row-writer.ts';
 import { codecOf } from './data-types.ts';
-import { UnfitValue } from './exact.ts';
-import { RowWriter } from './row-writer.ts';
-import { RowScanner } from './scanner.ts';
+import { UnfitValue } from './exact-numbers.ts';
 
 /**
  * The short way from bytes to bytes against the long one, `Codec.write`, whose bytes data-types.test.ts checks against

@@ -1,4 +1,4 @@
-import { formatFloat, formatReal } from '../../../../protocol/rows/values.ts';
+import { formatFloat, formatReal } from '../../../protocol/rows/values.ts';
 import type { RowIo } from './row-io.ts';
 
 /**

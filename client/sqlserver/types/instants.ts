@@ -1,5 +1,5 @@
 import { daysFromDate } from '../../../protocol/rows/values.ts';
-import { LossyValue, UnfitValue } from './exact.ts';
+import { LossyValue, UnfitValue } from './exact-numbers.ts';
 
 /** A date, a time of day or both, as text says it; nothing passes through Date, so no time zone has a say. */
 export interface Instant {

@@ -1,8 +1,8 @@
-import { replaceUnstorable } from '../../../../protocol/rows/values.ts';
-import type { NdjsonBlock } from '../read-rows.ts';
-import { type Column, makeValueWriter } from './columns.ts';
-import { IS_LONG, NEEDS_MORE, RowIo, SMALL_VALUE_BYTES, type ValueWriter } from './row-io.ts';
-import { writeNull } from './scalars.ts';
+import { replaceUnstorable } from '../../../protocol/rows/values.ts';
+import type { NdjsonBlock } from '../read/read-rows.ts';
+import { type Column, makeValueWriter } from '../tds/layouts.ts';
+import { IS_LONG, NEEDS_MORE, RowIo, SMALL_VALUE_BYTES, type ValueWriter } from '../tds/row-io.ts';
+import { writeNull } from '../tds/scalars.ts';
 
 const ROW = 0xd1;
 const NBCROW = 0xd2;

@@ -3,9 +3,9 @@ import WritableTrackingBuffer from 'tedious/lib/tracking-buffer/writable-trackin
 import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
 import { SqlServerError, sqlServerError } from '../errors.ts';
-import type { Cell } from './codec.ts';
+import type { Cell } from '../tds/codec.ts';
+import { exactType } from '../types/data-types.ts';
 import { columnCodec } from './column-codec.ts';
-import { exactType } from './data-types.ts';
 
 type Out = Parameters<DataType['writeValue']>[0];
 const options = {} as Parameters<DataType['writeValue']>[2];

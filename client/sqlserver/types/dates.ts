@@ -1,7 +1,7 @@
 import { DAYS_TO_1900 } from '../../../protocol/rows/values.ts';
+import { bytes, type Codec, type Out, textOnly } from '../tds/codec.ts';
 import { encodeDateTime, encodeDateTimeOffset, encodeTime } from './byte-codecs.ts';
-import { bytes, type Codec, type Out, textOnly } from './codec.ts';
-import { LossyValue, UnfitValue } from './exact.ts';
+import { LossyValue, UnfitValue } from './exact-numbers.ts';
 import { type Instant, readInstant, toScale, toThreeHundredths, toUtc, withoutOffset } from './instants.ts';
 
 /** Dates and times in a bulk load ([MS-TDS] 2.2.5.5.1.8 and after): nothing is rounded, nothing passes a Date. */

@@ -1,7 +1,7 @@
 import { daysFromDate } from '../../../protocol/rows/values.ts';
-import type { Encode, Out } from './codec.ts';
+import { ASCII, FALSE, NUMBER, TEXT, TRUE } from '../load/scanner.ts';
+import type { Encode, Out } from '../tds/codec.ts';
 import type { Instant } from './instants.ts';
-import { ASCII, FALSE, NUMBER, TEXT, TRUE } from './scanner.ts';
 
 /**
  * The usual forms of values, from the bytes of their JSON to those of TDS without a string between: numbers of up to 15

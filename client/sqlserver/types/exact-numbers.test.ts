@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readDecimal, readExactFloat, readExactReal } from './exact.ts';
+import { readDecimal, readExactFloat, readExactReal } from './exact-numbers.ts';
 
 test('every digit of any decimal is kept, however it is written', () => {
   const decimals = fc.record({

@@ -1,7 +1,6 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
-import { ROWVERSION_USER_TYPE } from '../../../../protocol/rows/values.ts';
-import { writeBase64, writeGuid, writeRowversion } from './bytes.ts';
-import { makeCodePageWriter } from './code-pages.ts';
+import { ROWVERSION_USER_TYPE } from '../../../protocol/rows/values.ts';
+import { writeBase64, writeGuid, writeRowversion } from '../types/bytes.ts';
 import {
   writeDate,
   writeDateTime,
@@ -9,7 +8,9 @@ import {
   writeDateTimeOffset,
   writeSmallDateTime,
   writeTime,
-} from './instants.ts';
+} from '../types/date-writers.ts';
+import { writeVariant } from '../types/sql-variant.ts';
+import { makeCodePageWriter } from './code-pages.ts';
 import { uint32, writeDecimal, writeDouble, writeSingle } from './numbers.ts';
 import { IS_LONG, NEEDS_MORE, type PieceWriter, type RowIo, type ValueWriter } from './row-io.ts';
 import {
@@ -24,7 +25,6 @@ import {
   writeTinyInt,
 } from './scalars.ts';
 import { writeUtf16 } from './text.ts';
-import { writeVariant } from './variant.ts';
 
 /** What the transcoder reads of a column of tedious' COLMETADATA. */
 export type Column = Pick<ColumnMetadata, 'colName' | 'userType' | 'scale' | 'dataLength' | 'collation'> & {

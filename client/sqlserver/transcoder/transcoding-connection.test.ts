@@ -4,11 +4,11 @@ import { Request } from 'tedious';
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { RequestTokenHandler } from 'tedious/lib/token/handler.js';
 import { afterEach, describe, expect, test } from 'vitest';
-import { goldenColumns } from '../../../../fixtures/golden/values.ts';
-import { parseSqlType } from '../../../../protocol/rows/sql-types.ts';
-import { SqlServerError, withSqlServer } from '../../sql-server.ts';
-import { answerRows, startWire } from '../../testing/wire.ts';
-import { makeRowEncoder } from '../row-events.ts';
+import { goldenColumns } from '../../../fixtures/golden/values.ts';
+import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
+import { makeRowEncoder } from '../read/row-events.ts';
+import { SqlServerError, withSqlServer } from '../sql-server.ts';
+import { answerRows, startWire } from '../testing/wire.ts';
 import { RowTranscoder } from './row-transcoder.ts';
 import { canTranscode, sendRowsTo, TranscodingConnection } from './transcoding-connection.ts';
 

@@ -1,16 +1,7 @@
 import { Collation } from 'tedious/lib/collation.js';
-import { writeBase64, writeGuid } from './bytes.ts';
-import { makeCodePageWriter } from './code-pages.ts';
-import {
-  writeDate,
-  writeDateTime,
-  writeDateTime2,
-  writeDateTimeOffset,
-  writeSmallDateTime,
-  writeTime,
-} from './instants.ts';
-import { uint32, writeDecimal, writeDouble, writeSingle } from './numbers.ts';
-import { NEEDS_MORE, type PieceWriter, type RowIo } from './row-io.ts';
+import { makeCodePageWriter } from '../tds/code-pages.ts';
+import { uint32, writeDecimal, writeDouble, writeSingle } from '../tds/numbers.ts';
+import { NEEDS_MORE, type PieceWriter, type RowIo } from '../tds/row-io.ts';
 import {
   writeBigInt,
   writeBit,
@@ -21,8 +12,17 @@ import {
   writeSmallInt,
   writeSmallMoney,
   writeTinyInt,
-} from './scalars.ts';
-import { writeUtf16 } from './text.ts';
+} from '../tds/scalars.ts';
+import { writeUtf16 } from '../tds/text.ts';
+import { writeBase64, writeGuid } from './bytes.ts';
+import {
+  writeDate,
+  writeDateTime,
+  writeDateTime2,
+  writeDateTimeOffset,
+  writeSmallDateTime,
+  writeTime,
+} from './date-writers.ts';
 
 /** sql_variant holds at most 8,016 bytes. */
 const MAX_BYTES = 8016;

@@ -1,7 +1,8 @@
 import type { DataType } from 'tedious/lib/data-type.js';
 import { formatSqlType, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import type { SqlServerError } from '../errors.ts';
-import { makeUnfitFinder, makeUnitTest } from '../read/transcoder/code-pages.ts';
+import { makeUnfitFinder, makeUnitTest } from '../tds/code-pages.ts';
+import { bytes, type Cell, type Codec, type Out, textOnly, writeNull } from '../tds/codec.ts';
 import {
   encodeBit,
   encodeDecimal,
@@ -12,9 +13,8 @@ import {
   encodeSmallMoney,
   encodeText,
 } from './byte-codecs.ts';
-import { bytes, type Cell, type Codec, type Out, textOnly, writeNull } from './codec.ts';
-import { date, dateTime, dateTime2, dateTimeOffset, smallDateTime, time } from './date-codecs.ts';
-import { readDecimal, readExactFloat, readExactReal, readInteger, UnfitValue } from './exact.ts';
+import { date, dateTime, dateTime2, dateTimeOffset, smallDateTime, time } from './dates.ts';
+import { readDecimal, readExactFloat, readExactReal, readInteger, UnfitValue } from './exact-numbers.ts';
 
 /**
  * Types for tedious that send a value exactly as its text says it. tedious' own take doubles and Dates: they lose

@@ -8,10 +8,10 @@ import {
   formatDecimal,
   formatFloat,
   formatReal,
-} from '../../../../protocol/rows/values.ts';
-import { writeDate, writeDateTime, writeDateTimeOffset } from './instants.ts';
-import { writeDecimal, writeDouble, writeInt64, writeSingle } from './numbers.ts';
-import { RowIo } from './row-io.ts';
+} from '../../../protocol/rows/values.ts';
+import { writeDecimal, writeDouble, writeInt64, writeSingle } from '../tds/numbers.ts';
+import { RowIo } from '../tds/row-io.ts';
+import { writeDate, writeDateTime, writeDateTimeOffset } from './date-writers.ts';
 
 /** The writers work on bytes and the canonical text on values: the two are to agree on every value, not on samples alone. */
 

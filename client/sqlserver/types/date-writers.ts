@@ -1,6 +1,6 @@
-import { DAYS_TO_1900 } from '../../../../protocol/rows/values.ts';
-import { uint32, writePadded } from './numbers.ts';
-import type { RowIo } from './row-io.ts';
+import { DAYS_TO_1900 } from '../../../protocol/rows/values.ts';
+import { uint32, writePadded } from '../tds/numbers.ts';
+import type { RowIo } from '../tds/row-io.ts';
 
 /**
  * Dates and times as protocol/rows/values.ts prints them, in quotes, from the bytes ([MS-TDS] 2.2.5.5.1.8). Those that take

@@ -1,4 +1,4 @@
-import type { RowIo } from './row-io.ts';
+import type { RowIo } from '../tds/row-io.ts';
 
 const base64Digits = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
 const hexDigits = Buffer.from('0123456789ABCDEF');
