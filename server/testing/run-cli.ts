@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
-
-const main = join(import.meta.dirname, '..', 'main.ts');
+import { join, resolve } from 'node:path';
+import { root } from '../../fixtures/processes.ts';
 
 /** Starts `ax-sync-server <args>` as a process of its own, in an environment of PATH and `env`. */
 export function spawnServer(args: readonly string[], env: Record<string, string>): ChildProcess {
-  return spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+  const built = process.env.AX_SYNC_SERVER ?? '';
+  const program = built === '' ? ['--import', 'tsx', join(root, 'server', 'main.ts')] : [resolve(root, built)];
+  return spawn(process.execPath, [...program, ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
