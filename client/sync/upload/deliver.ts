@@ -32,7 +32,10 @@ export function isChunkLost(error: unknown): boolean {
 }
 
 /** What the backend is told of an upload, of whichever kind. */
-export type UploadKind = Pick<UploadHead, 'tabla' | 'modo' | 'base' | 'lectura' | 'relojAtrasado'>;
+export type UploadKind = Pick<UploadHead, 'tabla' | 'modo' | 'base' | 'lectura' | 'relojAtrasado'> & {
+  /** It was opened with `relojAtrasado`, which no longer holds (pending.ts): unless it is committed, it is opened anew. */
+  reopen?: boolean;
+};
 
 export interface SendOptions extends UploadKind {
   /** Whether an upload without rows still has to happen. */
@@ -167,7 +170,9 @@ export async function deliver(
   let alreadyThere = 0;
   for (let round = 1; ; round++) {
     try {
-      const { id, stored, committed } = await patience.keep(() => findOrOpen(backend, kind, store, signal));
+      const { id, stored, committed } = await patience.keep(() =>
+        findOrOpen(backend, kind, store, signal, round === 1),
+      );
       if (round === 1) alreadyThere = committed ? store.ready : stored.size;
       if (!committed) await sendLacking(backend, id, store, stored, patience, { signal, onDelivered });
       onCommit?.();
@@ -190,13 +195,15 @@ async function findOrOpen(
   kind: UploadKind,
   store: ChunkStore,
   signal: AbortSignal,
+  isFirst: boolean,
 ): Promise<{ id: string; stored: Set<number>; committed: boolean }> {
   if (store.id !== undefined) {
     const { id } = store;
     const { estado, trozos } = await backend.findUpload(id, signal);
     const same = ({ trozo, digest }: { trozo: number; digest: string }) =>
       trozo < store.ready && store.info(trozo).digest === digest;
-    if (estado === 'confirmada' || trozos.every(same)) {
+    const mayGoOn = kind.reopen !== true || !isFirst;
+    if (estado === 'confirmada' || (mayGoOn && trozos.every(same))) {
       for (const { trozo } of trozos) store.delivered(trozo);
       return { id, stored: new Set(trozos.map(({ trozo }) => trozo)), committed: estado === 'confirmada' };
     }

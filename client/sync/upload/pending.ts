@@ -5,10 +5,11 @@ import { isDiskError } from '../../files/disk.ts';
 import { BackendError } from '../../http/client.ts';
 import { SqlServerError } from '../../sqlserver/sql-server.ts';
 import type { ChunkStore } from '../../state/spool/chunk-store.ts';
+import type { UploadHead } from '../../state/spool/manifest.ts';
 import { SpooledUpload } from '../../state/spool/spooled-upload.ts';
 import { type Fingerprints, isMadeWith } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
-import { abandon } from './deliver.ts';
+import { abandon, type UploadKind } from './deliver.ts';
 import { modoOf } from './plan.ts';
 
 /** Which uploads of the spool are gone on with, and which are begun afresh. */
@@ -35,6 +36,14 @@ export async function findPending(
   log.info(`Lo que quedaba en spool/ no vale (${reason}): se empieza de nuevo`, tabla.nombre);
   await drop(context, found);
   return undefined;
+}
+
+/**
+ * What the backend is told of an upload that was begun before. That SQL Server's clock was behind excused it from being older than
+ * what had been applied by then; what has been applied since may be newer, and is compared.
+ */
+export function asBegunBefore({ relojAtrasado, ...head }: UploadHead): UploadKind {
+  return { ...head, ...(relojAtrasado === true ? { reopen: true } : {}) };
 }
 
 /** Removes what waits for a table, here and at the backend. What a newer agent left is refused when the table comes to it. */

@@ -23,7 +23,7 @@ import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../
 import { cutChunks, sealChunks } from './chunks.ts';
 import { confirm } from './confirm.ts';
 import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, sendChunks, sendKept } from './deliver.ts';
-import { findPending, keepOrDrop } from './pending.ts';
+import { asBegunBefore, findPending, keepOrDrop } from './pending.ts';
 import { queryOf } from './plan.ts';
 import { readHead } from './read-head.ts';
 
@@ -144,8 +144,8 @@ async function finishPending(
       const { idempotencyKey } = pending;
       const sent =
         idempotencyKey === undefined
-          ? await deliver(backend, head, pending, { ...options, onDelivered })
-          : await sendKept(backend, head, pending, options, idempotencyKey);
+          ? await deliver(backend, asBegunBefore(head), pending, { ...options, onDelivered })
+          : await sendKept(backend, asBegunBefore(head), pending, options, idempotencyKey);
       return await confirm(context, tabla, huellas, head, sent, pending.replaced, pending);
     } catch (error) {
       await keepOrDrop(context, pending, error);
@@ -202,8 +202,7 @@ async function sendRows(
     const sent = await sendChunks(
       backend,
       {
-        ...head,
-        ...(pending === undefined ? {} : { store: pending }),
+        ...(pending === undefined ? head : { ...asBegunBefore(head), store: pending }),
         sendEmpty: actsOnNothing(tabla, head),
         openStore: async () => {
           store = await openStore(context, head);
