@@ -492,6 +492,12 @@ async function attack(where: Where, sql: string): Promise<string> {
         }
       : { tablasBajada: [{ nombre: 'ataque', process: { query: sql } }] };
   await server.setTables(tables, ATTACKER);
+  // There is a row of its own to read, whatever attacks ran before.
+  await admin.query(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, parametros_json)
+     VALUES ($1, 'ataque', '1', 'propio', '{}') ON CONFLICT DO NOTHING`,
+    [ATTACKER],
+  );
   const { status, text } =
     where === 'phase' ? await uploadAs(ATTACKER, 'ataque') : await downloadAs(ATTACKER, 'ataque');
   return `${status} ${text}`;
