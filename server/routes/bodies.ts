@@ -5,7 +5,7 @@ import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
 import { parseContentDigest } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Config } from '../config.ts';
-import { readBody } from '../transfer/stages.ts';
+import { readBody } from '../transfer/stages/body.ts';
 
 const { json, ndjson, jsonl, gzip } = mediaTypes;
 

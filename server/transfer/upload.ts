@@ -29,19 +29,21 @@ import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeCh
 import { type Configuration, findUploadTable, namesSharing, tipoCampoOf } from '../tenants/configurations.ts';
 import { insertLogs } from '../tenants/logs.ts';
 import { describeAlike, describeRetention } from './describe.ts';
-import { inflateAny, inflateMember } from './inflate.ts';
 import { type EnvelopeHead, readEnvelope } from './json-envelope.ts';
 import { collecting } from './memory.ts';
 import { logEntry, logFailure, logOwner, runPhase } from './phase.ts';
-import { checkDigest, cleanLines, differentDigest, limitBytes, limitRatio, noteDigest, readBody } from './stages.ts';
+import { readBody } from './stages/body.ts';
+import { checkDigest, differentDigest, noteDigest } from './stages/digest.ts';
+import { inflateAny, inflateMember } from './stages/inflate.ts';
+import { limitBytes, limitRatio } from './stages/limits.ts';
+import { cleanLines } from './stages/lines.ts';
+import { type Stage, throughStages } from './stages/stage.ts';
 
 /**
  * UPLOAD, the server's half: body ▶ digest ▶ inflate ▶ limit ▶ lines ▶ COPY ▶ pre_process ▶ merge ▶ post_process ▶ ack.
  * One transaction for a one-shot upload; for a resumable one, a transaction for each chunk and one for the commit.
  * Nothing here is tied to the request's signal: once the body is in, the answer is stored even if nobody waits for it.
  */
-
-type Stage = (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer>;
 
 /** A one-shot upload as the request describes it. */
 export interface OneShot {
@@ -223,10 +225,7 @@ export async function commitUpload(
 
 /** Reads a body of which nothing but its digest is wanted. */
 async function readToEnd({ config }: Context, body: Readable, stages: readonly Stage[]): Promise<void> {
-  const read = stages.reduce<AsyncIterable<Buffer>>(
-    (source, stage) => stage(source),
-    readBody(body, config.TRANSFER_IDLE_MS),
-  );
+  const read = throughStages(readBody(body, config.TRANSFER_IDLE_MS), stages);
   for await (const _ of read);
 }
 
@@ -241,9 +240,7 @@ async function copyBody(
   trozo?: number,
 ): Promise<number> {
   const copy = copyLinesInto(connection, table);
-  const lines = collecting(
-    stages.reduce<AsyncGenerator<Buffer>>((source, stage) => stage(source), readBody(body, config.TRANSFER_IDLE_MS)),
-  );
+  const lines = collecting(throughStages(readBody(body, config.TRANSFER_IDLE_MS), stages));
   try {
     await pipeline(lines, copy);
   } catch (error) {

@@ -1,23 +1,7 @@
-import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { cleanLines } from './stages.ts';
-
-async function* pieces(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
-  let at = 0;
-  for (let step = 0; at < bytes.length; step += 1) {
-    const size = sizes[step % sizes.length]!;
-    // A copy: stages may write into what they are given.
-    yield Buffer.from(bytes.subarray(at, at + size));
-    at += size;
-  }
-}
-
-async function collect(source: AsyncIterable<Buffer>): Promise<Buffer> {
-  return Buffer.concat(await Readable.from(source).toArray());
-}
-
-const settings = { seed: 20240115, numRuns: 60 };
+import { collect, pieces } from '../../testing/byte-pieces.ts';
+import { cleanLines } from './lines.ts';
 
 test('cleanLines leaves the same lines at the same numbers, in whatever pieces they come', async () => {
   const line = fc.oneof(
@@ -46,6 +30,6 @@ test('cleanLines leaves the same lines at the same numbers, in whatever pieces t
         for (const one of cleaned.split('\n')) expect(one === '' || one.trim() !== '').toBe(true);
       },
     ),
-    settings,
+    { seed: 20240115, numRuns: 60 },
   );
 });

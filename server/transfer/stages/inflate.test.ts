@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { crc32, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { collect, pieces } from '../../testing/byte-pieces.ts';
 import { addon, inflateAny, inflateWithAddon, inflateWithNode } from './inflate.ts';
 
 type Inflate = typeof inflateWithNode;
@@ -12,20 +12,6 @@ type Inflate = typeof inflateWithNode;
 /** What inflates one member, whichever it is: both have to take and to refuse the same. The add-on may not have been built. */
 const ways: [name: string, inflate: Inflate][] = [['inflateWithNode', inflateWithNode]];
 if (addon !== undefined) ways.push(['inflateWithAddon', (source) => inflateWithAddon(source, addon!)]);
-
-async function* pieces(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
-  let at = 0;
-  for (let step = 0; at < bytes.length; step += 1) {
-    const size = sizes[step % sizes.length]!;
-    // A copy: stages may write into what they are given.
-    yield Buffer.from(bytes.subarray(at, at + size));
-    at += size;
-  }
-}
-
-async function collect(source: AsyncIterable<Buffer>): Promise<Buffer> {
-  return Buffer.concat(await Readable.from(source).toArray());
-}
 
 const sizes = fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 8 });
 const settings = { seed: 20240115, numRuns: 60 };

@@ -2,9 +2,8 @@ import { createRequire } from 'node:module';
 import { pipeline } from 'node:stream';
 import { crc32, createGunzip, createInflateRaw, type InflateRaw } from 'node:zlib';
 import type * as ZlibSync from 'zlib-sync';
-import { SyncError } from '../../protocol/errors.ts';
-
-type Bytes = AsyncIterable<Buffer>;
+import { SyncError } from '../../../protocol/errors.ts';
+import type { Bytes } from './stage.ts';
 
 /** Output is made in pieces of this size: each costs a turn of the thread pool. */
 const OUTPUT_BYTES = 1024 * 1024;
