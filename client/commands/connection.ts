@@ -1,4 +1,4 @@
-import { CONNECTION_RULE, isConnectionName } from '../../protocol/tenant-config/config-problems.ts';
+import { CONNECTION_RULE, isConnectionName } from '../../protocol/tenant-config/values.ts';
 import { titleOfConnection } from '../checks/tables.ts';
 import { describeEndpoint } from '../config/approval.ts';
 import { type LocalConnection, readLocalConfig, writeLocalConfig } from '../config/local.ts';

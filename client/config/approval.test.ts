@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
 import type { ConfiguracionTablas } from '../../protocol/tenant-config/config.ts';
+import { downloadFields } from '../../protocol/tenant-config/download-table.ts';
+import { uploadFields } from '../../protocol/tenant-config/upload-table.ts';
+import { changesOf, sampleTable } from '../../protocol/testing/sample-values.ts';
 import {
   assertConnectionApproved,
   assertTableApproved,
@@ -99,4 +102,69 @@ test('a table is refused unless all of its SQL is approved as it is; so is the c
   );
   const instance = { ...endpoint, host: 'sql1\\ERP', user: 'EMPRESA\\ana' };
   expect(() => assertConnectionApproved(approved, undefined, instance)).toThrow('EMPRESA\\ana@sql1\\ERP/EmpresaDB');
+});
+
+test('the fingerprint of SQL that was approved is what it was', () => {
+  const post = { enabled: true, ejecutarEn: 'destino', sql: 'MERGE' } as const;
+  const columns = [
+    { name: 'a', type: 'INT', nullable: false },
+    { name: 'b', type: 'VARCHAR(20)' },
+  ];
+  const subida = {
+    ...{ nombre: 'vista_productos', conexion: 'almacen', primaryKey: ['empresa', 'codigo'], guarda: { bajas: 9 } },
+    ...{ particion: { columna: 'id', filas: 10 }, camposSensibles: ['Cuit'] },
+    pre_process: { enabled: true, sql: 'EXEC a' },
+    process: { query: 'SELECT 1 WHERE f > @ultimaSync' },
+    post_process: { enabled: true, sql: 'EXEC b' },
+  };
+  const bajada = {
+    ...{ nombre: 'cuentas', conexion: 'almacen', primaryKey: ['a', 'b'], guarda: { bajas: 9 }, schema: { columns } },
+    ...{ camposSensibles: ['b'], pre_process: { enabled: true, sql: 'EXEC c' }, post_process: post },
+    process: { query: 'SELECT de_postgres' },
+  };
+  const sql = sqlByPlace(new Map([[undefined, endpoint]]), {
+    tablasSubida: [subida, { nombre: 'vista_productos', process: { query: 'SELECT 1' } }],
+    tablasBajada: [bajada, { nombre: 'otra', process: { query: 'x' } }],
+  });
+  expect(fingerprintOfSql(sql)).toBe('2bbb7582774fa005');
+});
+
+const sampleUpload = sampleTable(uploadFields);
+const sampleDownload = sampleTable(downloadFields);
+const atSqlServer = { enabled: true, ejecutarEn: 'destino', sql: 'a' };
+const changes = [
+  ...changesOf(uploadFields, sampleUpload).map((change) => ({ ...change, list: 'tablasSubida', base: sampleUpload })),
+  ...changesOf(downloadFields, { ...sampleDownload, pre_process: atSqlServer, post_process: atSqlServer }).map(
+    (change) => ({
+      ...change,
+      list: 'tablasBajada',
+      base: { ...sampleDownload, pre_process: atSqlServer, post_process: atSqlServer },
+    }),
+  ),
+];
+
+test.each(changes)(
+  'another $name in $list has to be approved only where its declaration says sql, secrecy or identity',
+  ({ list, base, changed, touches }) => {
+    const listed = (tabla: object) => fingerprintOfSql(sqlByPlace(new Map(), { [list]: [tabla] }));
+    const says = ['sql', 'secrecy', 'identity'].some((effect) => touches.has(effect));
+    expect(listed(changed) !== listed(base)).toBe(says);
+  },
+);
+
+test('a guard at SQL Server that lets more rows go than the default is approved; a stricter one, and one at the centre, is not', () => {
+  const [bajada] = tables.tablasBajada!;
+  const approved = sqlByPlace(endpoints, tables);
+  const withGuard = (guarda: { bajas?: number; porciento?: number }) => () =>
+    assertTableApproved(approved, 'download', { ...bajada!, guarda });
+  for (const strict of [{}, { bajas: 500 }, { porciento: 20 }, { bajas: 0, porciento: 1 }]) withGuard(strict)();
+  for (const loose of [{ bajas: 501 }, { porciento: 20.5 }, { bajas: 1_000_000_000, porciento: 100 }]) {
+    expect(withGuard(loose), JSON.stringify(loose)).toThrow(/bajada cuentas, guarda/);
+  }
+  const opened = { tablasBajada: [{ ...bajada!, guarda: { bajas: 9000 } }] };
+  expect(sqlByPlace(new Map(), opened)['bajada cuentas, guarda']).toBe(
+    'hasta 9000 bajas, o el 20 % de la tabla, sin preguntar',
+  );
+  const [subida] = tables.tablasSubida!;
+  assertTableApproved(approved, 'upload', { ...subida!, guarda: { bajas: 9000 }, clavesRepetidas: 'ultima' });
 });

@@ -1,13 +1,8 @@
 import { createHash } from 'node:crypto';
-import {
-  type ConfiguracionTablas,
-  type Direccion,
-  type EjecutarEn,
-  isPhaseAt,
-  primaryKeyOf,
-  type TablaBajada,
-  type TablaSubida,
-} from '../../protocol/tenant-config/config.ts';
+import type { ConfiguracionTablas, Direccion, TablaBajada, TablaSubida } from '../../protocol/tenant-config/config.ts';
+import type { connectionFields } from '../../protocol/tenant-config/connections.ts';
+import { type FieldsTouching, sqlByPlaceOf } from '../../protocol/tenant-config/field.ts';
+import { tableFields } from '../../protocol/tenant-config/settings.ts';
 import { describeServer } from '../../protocol/tenant-config/sql-server-name.ts';
 import { visibleLine } from '../../protocol/visible.ts';
 import { type AgentError, agentError } from '../errors/agent-error.ts';
@@ -20,14 +15,17 @@ import { sensitiveByPlace } from './sensitive-pins.ts';
  */
 export type SqlByPlace = Readonly<Record<string, string>>;
 
-export type Endpoint = Pick<SqlServerSettings, 'host' | 'port' | 'database' | 'user'>;
+/** Where a connection leads and as whom: every field of it that says so. */
+export type Endpoint = Pick<SqlServerSettings, FieldsTouching<typeof connectionFields, 'server'>>;
 
 /** By the name of their connection; undefined: the one without. */
 export type Endpoints = ReadonlyMap<string | undefined, Endpoint>;
 
 const placeOfConnection = (name: string | undefined) => (name === undefined ? 'conexión' : `conexión ${name}`);
 
-export function describeEndpoint({ host, port, database, user }: Endpoint): string {
+export function describeEndpoint({ host, port, database, user, ...others }: Endpoint): string {
+  // A further field that says which server is meant does not compile until it is shown here.
+  others satisfies Readonly<Record<string, never>>;
   return `${user}@${describeServer(host, port)}/${database}`;
 }
 
@@ -44,32 +42,11 @@ export function sqlByPlace(endpoints: Endpoints, tables: ConfiguracionTablas): S
   return { ...all, ...sensitiveByPlace(tables) };
 }
 
-/** But for `camposSensibles`, which are held against what is pinned (sensitive-pins.ts). */
+/** By what its fields say that they touch (protocol/tenant-config/field.ts); `camposSensibles` are held against pins (sensitive-pins.ts). */
 function sqlOfTable(direccion: Direccion, tabla: TablaSubida | TablaBajada): SqlByPlace {
   const name = `${direccion === 'upload' ? 'subida' : 'bajada'} ${tabla.nombre}`;
-  const side: EjecutarEn = direccion === 'upload' ? 'origen' : 'destino';
-  const found: Record<string, string> = {};
-  if (tabla.conexion !== undefined) found[`${name}, conexión`] = tabla.conexion;
-  for (const fase of ['pre_process', 'post_process'] as const) {
-    const configured = tabla[fase];
-    if (isPhaseAt(configured, direccion, side)) found[`${name}, ${fase}`] = configured.sql;
-  }
-  if (direccion === 'upload') {
-    const { process, particion } = tabla as TablaSubida;
-    found[`${name}, process`] = process.query;
-    if (particion !== undefined) found[`${name}, particion`] = `${particion.columna}, ${particion.filas} filas`;
-    return found;
-  }
-  const { schema } = tabla as TablaBajada;
-  const columns = schema?.columns.map(({ name: column, type, nullable }) => {
-    return `${column} ${type}${nullable === false ? ' NOT NULL' : ''}`;
-  });
-  found[`${name}, destino`] = [
-    `tabla ${tabla.nombre}`,
-    `clave ${primaryKeyOf(tabla).join(', ') || '(la que diga el backend)'}`,
-    ...(columns ?? ['columnas (las que diga el backend)']),
-  ].join('\n');
-  return found;
+  const found = Object.entries(sqlByPlaceOf(tableFields[direccion], tabla));
+  return Object.fromEntries(found.map(([place, text]) => [`${name}, ${place}`, text]));
 }
 
 /** 16 hexadecimal digits that change with any of it. */

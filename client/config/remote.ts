@@ -1,6 +1,7 @@
 import { isSealedForAgent, openAsAgent, passwordPlaceOf } from '../../protocol/crypto/agent-key.ts';
 import type { Conexion, ConfigResponse } from '../../protocol/tenant-config/config.ts';
-import { findConfigProblems, findConnectionProblems } from '../../protocol/tenant-config/config-problems.ts';
+import { findConfigProblems } from '../../protocol/tenant-config/config-problems.ts';
+import { findConnectionProblems } from '../../protocol/tenant-config/connection-problems.ts';
 import {
   DEFAULT_SQL_PORT,
   parseLogin,

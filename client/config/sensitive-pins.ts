@@ -7,6 +7,8 @@ import type {
   TablaBajada,
   TablaSubida,
 } from '../../protocol/tenant-config/config.ts';
+import { secretColumnsOf } from '../../protocol/tenant-config/field.ts';
+import { tableFields } from '../../protocol/tenant-config/settings.ts';
 import { tipoCampoOfShortForm } from '../../protocol/tenant-config/tipo-campo.ts';
 import { type AgentError, agentError } from '../errors/agent-error.ts';
 import type { SqlByPlace } from './approval.ts';
@@ -49,8 +51,7 @@ const MAX_TIPOS = 100;
 
 const placeOf = (direccion: Direccion, { nombre }: Tabla) =>
   `${direccion === 'upload' ? 'subida' : 'bajada'} ${nombre}`;
-const columnsOf = ({ camposSensibles = [] }: Tabla) =>
-  [...new Set(camposSensibles.map((name) => name.toLowerCase()))].sort();
+const columnsOf = (direccion: Direccion, tabla: Tabla) => secretColumnsOf(tableFields[direccion], tabla);
 const hashOf = ({ process }: Tabla) => createHash('sha256').update(process.query).digest('base64url');
 const pinFor = (pins: SensitivePins, place: string) => (Object.hasOwn(pins, place) ? pins[place] : undefined);
 
@@ -70,7 +71,7 @@ export function approvedPins(tables: ConfiguracionTablas, before: SensitivePins 
   for (const [direccion, tabla] of tablesOf(tables)) {
     const place = placeOf(direccion, tabla);
     const known = pinFor(before, place)?.campos ?? [];
-    const campos = columnsOf(tabla).map((campo) => known.find((each) => each.campo === campo) ?? { campo });
+    const campos = columnsOf(direccion, tabla).map((campo) => known.find((each) => each.campo === campo) ?? { campo });
     if (direccion === 'upload' || campos.length > 0) pins[place] = { consulta: hashOf(tabla), campos };
     else delete pins[place];
   }
@@ -101,7 +102,7 @@ export function settlePins(
   for (const tabla of config.configuracionTablas.tablasSubida ?? []) {
     const place = placeOf('upload', tabla);
     const { consulta, campos } = pinFor(pins, place) ?? { consulta: '', campos: [] };
-    const now = columnsOf(tabla);
+    const now = columnsOf('upload', tabla);
     if (campos.every(({ campo }) => now.includes(campo)))
       pins[place] = { consulta, campos: now.map((campo) => ({ campo })) };
   }
@@ -110,7 +111,9 @@ export function settlePins(
 
 /** As a person reads it beside the SQL (approval.ts): a line a column. */
 export function sensitiveByPlace(tables: ConfiguracionTablas): SqlByPlace {
-  const entries = tablesOf(tables).map(([direccion, tabla]) => [placeOf(direccion, tabla), columnsOf(tabla)] as const);
+  const entries = tablesOf(tables).map(
+    ([direccion, tabla]) => [placeOf(direccion, tabla), columnsOf(direccion, tabla)] as const,
+  );
   return describePlaces(entries);
 }
 
@@ -128,7 +131,7 @@ function describePlaces(entries: readonly (readonly [string, readonly string[]])
 /** Throws AgentError CAMPOS_SENSIBLES_CAMBIADOS where a person has to look at it first. */
 export function assertPinned(pins: SensitivePins, direccion: Direccion, tabla: Tabla, requiresApproval: boolean): void {
   const pinned = (pinFor(pins, placeOf(direccion, tabla))?.campos ?? []).map(({ campo }) => campo);
-  const now = columnsOf(tabla);
+  const now = columnsOf(direccion, tabla);
   const gone = pinned.filter((campo) => !now.includes(campo));
   const added = now.filter((campo) => !pinned.includes(campo));
   const verb = direccion === 'upload' ? 'cifrar' : 'descifrar';
@@ -158,7 +161,7 @@ export function withKnownQuery(pins: SensitivePins, tabla: TablaSubida): Sensiti
 export function guardedNames(pins: SensitivePins, tabla: TablaSubida): ReadonlySet<string> {
   if (isKnownQuery(pins, tabla)) return new Set();
   const names = Object.values(pins).flatMap(({ campos }) => campos.map(({ campo }) => campo));
-  const own = columnsOf(tabla);
+  const own = columnsOf('upload', tabla);
   return new Set(names.filter((name) => !own.includes(name)));
 }
 

@@ -2,6 +2,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type TablaSubida, uploadFields } from '../../protocol/tenant-config/upload-table.ts';
+import { changesOf, sampleTable } from '../../protocol/testing/sample-values.ts';
+import type { SensitiveColumns } from '../rows/field-encryption.ts';
 import { boundMark, fingerprintsOf, Marks } from './watermarks.ts';
 
 let folder: string;
@@ -117,6 +120,37 @@ test('the fingerprint changes with whatever makes the mark another one: query, k
   expect(new Set([of(), ...known, ...newlyKnown].map(({ actual }) => actual)).size).toBe(11);
   expect(new Set([of(), ...known].map(({ anterior }) => anterior)).size).toBe(6);
   expect(new Set([of(), ...newlyKnown].map(({ anterior }) => anterior)).size).toBe(1);
+});
+
+/** As agents before the declarations of fields wrote them. */
+const FINGERPRINTS = [
+  { actual: '2:PVS8uVCUJ_pxarsn5DPRlA', anterior: '05Y38YqQ2WXOKTOxgSQZvn' },
+  { actual: '2:N3VsOZUoahxKQ7glTU4eJd', anterior: 'cEi-SQOfkOOp4PjSVKDw0L' },
+  { actual: '2:r9XGERSZqY9njHufcc7bHS', anterior: '4kn-8Wi5WERyyCv9o2_AjO' },
+];
+
+test('the fingerprints of marks on disks are what they were', () => {
+  const place = { endpoints: ['https://a', 't', 'sql', 'empresa'], servidor: ['sql:1433', 'ana'] };
+  const least = { nombre: 'vista_productos', process: { query: 'SELECT 1' } };
+  const most: TablaSubida = {
+    ...{ nombre: 'vista_productos', conexion: 'almacen', primaryKey: ['empresa', 'codigo'], incremental: true },
+    ...{ campoFecha: 'fecha', tipoCampo: 'articulo', desactivarAusentes: true, guarda: { bajas: 9 } },
+    ...{ clavesRepetidas: 'ultima', reloj: 'utc', solapeSegundos: 5, completoCada: '7d' },
+    ...{ particion: { columna: 'id', filas: 10 }, camposSensibles: ['Cuit'] },
+    pre_process: { enabled: true, sql: 'EXEC a' },
+    process: { query: 'SELECT 1 WHERE f > @ultimaSync' },
+    post_process: { enabled: true, sql: 'EXEC b' },
+  };
+  expect([fingerprintsOf(least, place), fingerprintsOf(most, place)]).toEqual(FINGERPRINTS.slice(0, 2));
+  expect(fingerprintsOf(most, place, { keyId: 'k1', names: ['cuit'] } as SensitiveColumns)).toEqual(FINGERPRINTS[2]);
+});
+
+const ofSample = changesOf(uploadFields, sampleTable(uploadFields) as TablaSubida);
+const markOf = (tabla: TablaSubida) => fingerprintsOf(tabla, { endpoints: [], servidor: [] }).actual;
+
+test.each(ofSample)('another $name makes another mark only where its declaration says rows', ({ touches, changed }) => {
+  const isAnother = markOf(changed) !== markOf(sampleTable(uploadFields) as TablaSubida);
+  expect(isAnother).toBe(touches.has('rows'));
 });
 
 test('a mark with the fingerprint of an earlier agent holds where nothing differs that it knew', async () => {

@@ -3,8 +3,7 @@ import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { primaryKeyOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
-import { deriveTipoCampo } from '../../protocol/tenant-config/tipo-campo.ts';
+import { markParts, type TablaSubida } from '../../protocol/tenant-config/upload-table.ts';
 import { isMissingFile, writeFileAtomically } from '../files/files.ts';
 import { assertFormat, stampOf } from '../files/format.ts';
 import type { SensitiveColumns } from '../rows/field-encryption.ts';
@@ -165,18 +164,16 @@ export function fingerprintsOf(
   { endpoints, servidor }: Pick<TableConnection, 'endpoints' | 'servidor'>,
   sensitive?: SensitiveColumns,
 ): Fingerprints {
-  const { nombre, tipoCampo, campoFecha, pre_process, process, reloj = 'local' } = tabla;
+  const { first, second, later } = markParts(tabla);
   const parts = [
     endpoints,
-    process.query,
-    primaryKeyOf(tabla),
-    tipoCampo ?? deriveTipoCampo(nombre),
-    campoFecha ?? null,
+    ...first,
     // Left out where there is none, so that marks of an earlier version hold.
     ...(sensitive === undefined ? [] : [sensitive.keyId, sensitive.names.toSorted()]),
   ];
-  const before = pre_process?.enabled === true ? [pre_process.ejecutarEn ?? 'origen', pre_process.sql ?? ''] : null;
-  return { actual: `2:${digestOf([parts, servidor, reloj, before])}`, anterior: digestOf(parts) };
+  const actual = `2:${digestOf([parts, servidor, ...second, ...(later.length === 0 ? [] : [later])])}`;
+  // An earlier agent knew none of the later fields: a mark of it does not hold where one is given.
+  return { actual, anterior: later.length === 0 ? digestOf(parts) : actual };
 }
 
 function digestOf(parts: unknown): string {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { isPhaseAt, primaryKeyOf } from './config.ts';
-import { findConfigProblems, findConnectionProblems, findUnknownConnections } from './config-problems.ts';
+import { findConfigProblems } from './config-problems.ts';
+import { findConnectionProblems, findUnknownConnections } from './connection-problems.ts';
 
 const upload = { nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT id FROM clientes' } };
 const changes = { ...upload, incremental: true, process: { query: 'SELECT id FROM v WHERE f > @ultimaSync' } };

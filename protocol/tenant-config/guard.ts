@@ -1,15 +1,11 @@
+import Type from 'typebox';
+import { field, laterSql, schemasOf } from './field.ts';
+import { Strict } from './values.ts';
+
 /**
  * The guard before bajas, at the centre and at SQL Server alike: a source that lost its rows in one go is more likely broken
  * than right.
  */
-
-/** `guarda` of a table. */
-export interface Guarda {
-  /** More than so many bajas … */
-  bajas?: number;
-  /** … that are more than so many percent of the table are retained. */
-  porciento?: number;
-}
 
 export const GUARDA_BAJAS = 500;
 export const GUARDA_PORCIENTO = 20;
@@ -17,6 +13,34 @@ export const GUARDA_PORCIENTO = 20;
 export const GUARDA_FILAS_MINIMAS = 100;
 /** Keys of a sample. */
 export const MUESTRA_MAX = 20;
+
+/** Of `guarda`. */
+export const guardFields = {
+  bajas: field(Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000 })), {
+    description: `cuántas filas tienen que faltar, más de estas, para que esperen. Por omisión, ${GUARDA_BAJAS}`,
+    touches: { guard: true, sql: true },
+  }),
+  porciento: field(Type.Optional(Type.Number({ minimum: 0, maximum: 100 })), {
+    description: `qué parte de la tabla, en %, tienen que ser además. Por omisión, ${GUARDA_PORCIENTO}`,
+    touches: { guard: true, sql: true },
+  }),
+};
+
+export const GuardaSchema = Type.Object(schemasOf(guardFields), Strict);
+
+/** `guarda` of a table. */
+export type Guarda = Type.Static<typeof GuardaSchema>;
+
+/**
+ * What is approved of the guard at SQL Server: one that lets more rows go than the default does. The text of an update is approved
+ * with the guard that stands behind it, so the backend must not open it alone.
+ */
+export function sqlOfGuard(guarda: Guarda = {}): string | undefined {
+  const { bajas = GUARDA_BAJAS, porciento = GUARDA_PORCIENTO } = guarda;
+  const later = laterSql(guardFields, guarda, ['bajas', 'porciento']);
+  if (bajas <= GUARDA_BAJAS && porciento <= GUARDA_PORCIENTO && later.length === 0) return undefined;
+  return [`hasta ${bajas} bajas, o el ${porciento} % de la tabla, sin preguntar`, ...later].join('\n');
+}
 
 /**
  * Whether `bajas` of the `total` rows that were there have to wait for a person: nothing came at all (`recibidas`), or they

@@ -5,12 +5,9 @@ import {
   primaryKeyOf,
   type TablaSubida,
 } from '../../protocol/tenant-config/config.ts';
-import {
-  type ConfigProblem,
-  findConfigProblems,
-  findConnectionProblems,
-  findUnknownConnections,
-} from '../../protocol/tenant-config/config-problems.ts';
+import { findConfigProblems } from '../../protocol/tenant-config/config-problems.ts';
+import { findConnectionProblems, findUnknownConnections } from '../../protocol/tenant-config/connection-problems.ts';
+import type { ConfigProblem } from '../../protocol/tenant-config/schema-problems.ts';
 import { undatedRowsOf } from '../../protocol/tenant-config/ultima-sync.ts';
 import type { Config } from '../config.ts';
 import type { Connection } from '../postgres/pool.ts';

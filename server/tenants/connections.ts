@@ -1,6 +1,6 @@
 import { SyncError } from '../../protocol/errors.ts';
 import type { Conexion, Conexiones } from '../../protocol/tenant-config/config.ts';
-import { findConnectionProblems } from '../../protocol/tenant-config/config-problems.ts';
+import { findConnectionProblems } from '../../protocol/tenant-config/connection-problems.ts';
 import type { Configuration } from './configurations.ts';
 
 /** `sqlServerConexiones`: the SQL Server databases of a tenant beside the specification's one. */

@@ -1,0 +1,119 @@
+import { parseSqlType } from '../rows/sql-types.ts';
+import type { TablaBajada } from './download-table.ts';
+import { type ConfigProblem, show } from './schema-problems.ts';
+import type { ConfiguracionTablas } from './settings.ts';
+import { deriveTipoCampo } from './tipo-campo.ts';
+import type { TablaSubida } from './upload-table.ts';
+import { primaryKeyOf } from './values.ts';
+
+/** What no schema can say: fields of a `configuracionTablas` that contradict each other. */
+export function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
+  const { tablasSubida = [], tablasBajada = [], horasSilencio = [] } = config;
+  const at = (list: string, index: number) => `configuracionTablas.${list}[${index}]`;
+  return [
+    ...horasSilencio.flatMap((hours, index) => findEmptyHours(hours, at('horasSilencio', index))),
+    ...findRepeatedNames(tablasSubida, (index) => at('tablasSubida', index)),
+    ...findRepeatedNames(tablasBajada, (index) => at('tablasBajada', index)),
+    ...tablasSubida.flatMap((tabla, index) => findTableContradictions(tabla, at('tablasSubida', index))),
+    ...tablasBajada.flatMap((tabla, index) => findTableContradictions(tabla, at('tablasBajada', index))),
+    ...tablasBajada.flatMap((tabla, index) => findColumnProblems(tabla, `${at('tablasBajada', index)}.schema.columns`)),
+    ...tablasSubida.flatMap((tabla, index) => findReadingProblems(tabla, at('tablasSubida', index))),
+    ...findSharedTipos(tablasSubida, (index) => at('tablasSubida', index)),
+  ];
+}
+
+function findEmptyHours({ desde, hasta }: { desde: string; hasta: string }, campo: string): ConfigProblem[] {
+  const regla = 'desde y hasta son la misma hora: no queda claro si abarca todo el día';
+  return desde === hasta ? [{ campo, valor: desde, regla }] : [];
+}
+
+function findRepeatedNames(tablas: readonly { nombre: string }[], at: (index: number) => string): ConfigProblem[] {
+  const seen = new Set<string>();
+  return tablas.flatMap(({ nombre }, index) => {
+    const isRepeated = seen.has(nombre);
+    seen.add(nombre);
+    return isRepeated ? [{ campo: `${at(index)}.nombre`, valor: nombre, regla: 'está repetido' }] : [];
+  });
+}
+
+/** Of a table of either direction. */
+function findTableContradictions(tabla: TablaSubida | TablaBajada, at: string): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const [number, campo] of (tabla.camposSensibles ?? []).entries()) {
+    if (!namesOfTheServer(tabla).includes(campo.toLowerCase())) continue;
+    const regla = 'no puede ser sensible: el servidor la necesita legible (clave, nombre o activo)';
+    problems.push({ campo: `${at}.camposSensibles[${number}]`, valor: campo, regla });
+  }
+  for (const fase of ['pre_process', 'post_process'] as const) {
+    if (tabla[fase]?.enabled !== true || tabla[fase].sql) continue;
+    const regla = 'es obligatorio cuando enabled es true';
+    problems.push({ campo: `${at}.${fase}.sql`, valor: '(falta)', regla });
+  }
+  return problems;
+}
+
+/** Columns that the server itself works with, in small letters (SPEC.md, R2 and R3). */
+function namesOfTheServer(tabla: { primaryKey?: string | string[] }): string[] {
+  return [...primaryKeyOf(tabla), 'codigo', 'nombre', 'activo'].map((name) => name.toLowerCase());
+}
+
+/** Names that SQL Server takes for one, and types that it does not have. */
+function findColumnProblems({ schema }: TablaBajada, at: string): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const names = new Set<string>();
+  for (const [number, { name, type }] of (schema?.columns ?? []).entries()) {
+    const folded = name.toLowerCase();
+    if (names.has(folded)) problems.push({ campo: `${at}[${number}].name`, valor: name, regla: 'está repetido' });
+    names.add(folded);
+    try {
+      parseSqlType(type);
+    } catch (error) {
+      problems.push({ campo: `${at}[${number}].type`, valor: type, regla: (error as Error).message });
+    }
+  }
+  return problems;
+}
+
+/** What is asked of the reading of one upload table. */
+function findReadingProblems(tabla: TablaSubida, at: string): ConfigProblem[] {
+  const { incremental, completoCada, desactivarAusentes, process } = tabla;
+  const problems: ConfigProblem[] = [];
+  if (incremental === true && !/@ultimaSync\b/i.test(process.query)) {
+    const regla = 'una tabla incremental debe filtrar por @ultimaSync';
+    problems.push({ campo: `${at}.process.query`, valor: show(process.query), regla });
+  }
+  if (incremental !== true && completoCada !== undefined) {
+    const regla = 'solo vale para una tabla incremental: las demás se suben enteras cada vez';
+    problems.push({ campo: `${at}.completoCada`, valor: completoCada, regla });
+  }
+  if (desactivarAusentes === true && incremental === true && completoCada === undefined) {
+    const regla = 'solo vale para una tabla que se sube entera: incremental: false, o con completoCada';
+    problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
+  }
+  return problems;
+}
+
+/** Upload tables of one `tipo_campo`, unless each says it outright and none deactivates what it does not have. */
+function findSharedTipos(subidas: readonly TablaSubida[], at: (index: number) => string): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const tipoOf = ({ tipoCampo, nombre }: TablaSubida) => tipoCampo ?? deriveTipoCampo(nombre);
+  // Two of each are enough to name another one.
+  const sharing = new Map<string, TablaSubida[]>();
+  for (const tabla of subidas) sharing.set(tipoOf(tabla), [...(sharing.get(tipoOf(tabla)) ?? []).slice(0, 1), tabla]);
+  for (const [index, tabla] of subidas.entries()) {
+    const tipo = tipoOf(tabla);
+    const other = sharing.get(tipo)!.find((one) => one !== tabla);
+    if (other === undefined) continue;
+    if (tabla.tipoCampo === undefined) {
+      const regla =
+        `es el mismo que el de «${other.nombre}», y unas filas pisarían a otras: póngalo en las dos (con una primaryKey que las ` +
+        'distinga), o dé a cada una el suyo';
+      problems.push({ campo: `${at(index)}.tipoCampo`, valor: tipo, regla });
+    }
+    if (tabla.desactivarAusentes === true) {
+      const regla = `desactivaría las filas de «${other.nombre}», que tiene el mismo tipoCampo «${tipo}»`;
+      problems.push({ campo: `${at(index)}.desactivarAusentes`, valor: 'true', regla });
+    }
+  }
+  return problems;
+}

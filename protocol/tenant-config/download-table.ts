@@ -1,0 +1,101 @@
+import Type from 'typebox';
+import { field, laterSql, schemasOf } from './field.ts';
+import { GuardaSchema, guardFields, sqlOfGuard } from './guard.ts';
+import { FaseSchema, ProcessSchema, phaseFields, processFields, sqlOfPhase } from './phases.ts';
+import { ColumnName, ColumnNames, ConnectionName, PrimaryKey, primaryKeyOf, Strict, TableName } from './values.ts';
+
+/** Of an entry of `schema.columns`. */
+export const columnFields = {
+  name: field(ColumnName, { description: 'nombre de la columna', touches: { identity: true, sql: true } }),
+  type: field(Type.String({ minLength: 1, maxLength: 64 }), {
+    description: 'su tipo en SQL Server, como `VARCHAR(20)`; véase «Los tipos del destino»',
+    touches: { sql: true },
+  }),
+  nullable: field(Type.Optional(Type.Boolean()), {
+    description: '`false`: NOT NULL. Por omisión, `true`',
+    touches: { sql: true },
+  }),
+};
+
+export const ColumnaSchema = Type.Object(schemasOf(columnFields), Strict);
+
+const schemaFields = {
+  columns: field(Type.Array(ColumnaSchema, { minItems: 1, maxItems: 1024 }), {
+    description: 'las columnas, cada una con `name`, `type` y `nullable`',
+    touches: { sql: true },
+    members: columnFields,
+  }),
+};
+
+export const EsquemaSchema = Type.Object(schemasOf(schemaFields), Strict);
+export type Esquema = Type.Static<typeof EsquemaSchema>;
+
+function sqlOfColumn(column: Type.Static<typeof ColumnaSchema>): string {
+  const { name, type, nullable } = column;
+  const later = laterSql(columnFields, column, ['name', 'type', 'nullable']);
+  return [`${name} ${type}${nullable === false ? ' NOT NULL' : ''}`, ...later].join(', ');
+}
+
+function sqlOfSchema(schema: Esquema | undefined): string {
+  if (schema === undefined) return 'columnas (las que diga el backend)';
+  return [...schema.columns.map(sqlOfColumn), ...laterSql(schemaFields, schema, ['columns'])].join('\n');
+}
+
+/** Of a download table, in the order in which the documentation and the text that is approved list them. */
+export const downloadFields = {
+  nombre: field(TableName, {
+    description: 'tabla de destino en SQL Server; se crea con `schema` si falta',
+    touches: { identity: true, sql: (nombre) => `tabla ${nombre}` },
+    place: 'destino',
+  }),
+  conexion: field(Type.Optional(ConnectionName), {
+    description: 'nombre de la conexión a SQL Server que usa, si no es la del tenant; véase «Varias bases de datos»',
+    touches: { server: true, sql: true },
+    place: 'conexión',
+  }),
+  primaryKey: field(Type.Optional(PrimaryKey), {
+    description: 'clave de la tabla que se crea y de la actualización incorporada',
+    touches: {
+      sql: (primaryKey) => {
+        const columns = primaryKeyOf(primaryKey === undefined ? {} : { primaryKey });
+        return `clave ${columns.join(', ') || '(la que diga el backend)'}`;
+      },
+    },
+    place: 'destino',
+  }),
+  schema: field(Type.Optional(EsquemaSchema), {
+    description: '`{ "columns": [ … ] }`: columnas, con `name`, `type` y `nullable`; véase «Los tipos del destino»',
+    touches: { sql: sqlOfSchema },
+    place: 'destino',
+    members: schemaFields,
+  }),
+  guarda: field(Type.Optional(GuardaSchema), {
+    description: 'como en las subidas, para las filas que la bajada quitaría del destino',
+    touches: { guard: true, sql: sqlOfGuard },
+    members: guardFields,
+  }),
+  camposSensibles: field(Type.Optional(ColumnNames), {
+    description: 'columnas que el agente descifra al bajarlas; véase «Campos sensibles»',
+    touches: { secrecy: (columns = []) => columns },
+  }),
+  process: field(ProcessSchema, {
+    description:
+      '`{ "query": "…" }`: SQL que se ejecuta en PostgreSQL, o la forma corta `parametros_maestros.tipo_campo=cuenta`',
+    touches: { centre: true },
+    members: processFields,
+  }),
+  pre_process: field(Type.Optional(FaseSchema), {
+    description: 'fase antes de bajar; `{tabla}` es el destino. Véase «Fases»',
+    touches: { sql: (fase) => sqlOfPhase(fase, 'download') },
+    members: phaseFields,
+  }),
+  post_process: field(Type.Optional(FaseSchema), {
+    description:
+      'fase que lleva lo bajado al destino; `{temp_table}` es la tabla temporal con lo descargado y `{tabla}` el destino. Véase «Fases»',
+    touches: { sql: (fase) => sqlOfPhase(fase, 'download') },
+    members: phaseFields,
+  }),
+};
+
+export const TablaBajadaSchema = Type.Object(schemasOf(downloadFields), Strict);
+export type TablaBajada = Type.Static<typeof TablaBajadaSchema>;

@@ -1,0 +1,146 @@
+import Type from 'typebox';
+import { type FieldsTouching, field, laterRows, laterSql, rowsOf, schemasOf } from './field.ts';
+import { GuardaSchema, guardFields } from './guard.ts';
+import { FaseSchema, ProcessSchema, phaseFields, processFields, rowsOfPhase, sqlOfPhase } from './phases.ts';
+import { deriveTipoCampo } from './tipo-campo.ts';
+import {
+  ColumnName,
+  ColumnNames,
+  ConnectionName,
+  Duracion,
+  PrimaryKey,
+  primaryKeyOf,
+  Strict,
+  TableName,
+} from './values.ts';
+
+const particionFields = {
+  columna: field(ColumnName, {
+    description: 'columna de un índice único, sin NULL, por la que se ordenan los rangos',
+    touches: { sql: true, reading: true },
+  }),
+  filas: field(Type.Integer({ minimum: 1, maximum: 100_000_000 }), {
+    description: 'filas de cada rango',
+    touches: { sql: true, reading: true },
+  }),
+};
+
+/** Of an upload table, in the order in which the documentation lists them. */
+export const uploadFields = {
+  nombre: field(TableName, {
+    description: 'nombre de la tabla o vista; identifica la tabla en los logs y en `--tabla`',
+    touches: { identity: true },
+  }),
+  conexion: field(Type.Optional(ConnectionName), {
+    description: 'nombre de la conexión a SQL Server que usa, si no es la del tenant; véase «Varias bases de datos»',
+    touches: { server: true, sql: true },
+    place: 'conexión',
+  }),
+  primaryKey: field(Type.Optional(PrimaryKey), {
+    description: 'columna o lista de columnas que forman la clave; véase «La clave de cada fila»',
+    touches: { rows: (primaryKey) => primaryKeyOf(primaryKey === undefined ? {} : { primaryKey }) },
+  }),
+  incremental: field(Type.Optional(Type.Boolean()), {
+    description:
+      '`true`: solo lo que cambió desde la última vez; la consulta debe usar `@ultimaSync`. Por omisión, `false`',
+    touches: { reading: true },
+  }),
+  campoFecha: field(Type.Optional(ColumnName), {
+    description: 'columna con la fecha de cambio (el filtro es el de la consulta; `doctor` mira si tiene índice)',
+    touches: { rows: true },
+  }),
+  tipoCampo: field(Type.Optional(Type.String({ minLength: 1, maxLength: 100 })), {
+    description:
+      '`tipo_campo` de sus filas en `parametros_maestros`. Por omisión se deduce del nombre: `vista_proveedores` → `proveedor`',
+    touches: { rows: (tipoCampo, { nombre }) => tipoCampo ?? deriveTipoCampo(nombre) },
+  }),
+  desactivarAusentes: field(Type.Optional(Type.Boolean()), {
+    description:
+      '`true`, solo con `incremental: false` o con `completoCada`: las filas que ya no están en el origen pasan a `activo = false` cuando la tabla se lee entera',
+    touches: { centre: true },
+  }),
+  guarda: field(Type.Optional(GuardaSchema), {
+    description:
+      '`{ "bajas": 500, "porciento": 20 }`: cuántas filas, y qué parte de la tabla, tienen que faltar para que esperen a que alguien lo apruebe; véase «Bajas retenidas» en `operacion.md`. Los dos límites se han de superar, y la tabla ha de tener 100 filas. Un origen vacío espera siempre',
+    touches: { centre: true, guard: true },
+    members: guardFields,
+  }),
+  clavesRepetidas: field(Type.Optional(Type.Union([Type.Literal('error'), Type.Literal('ultima')])), {
+    description:
+      'qué pasa si dos filas de una misma subida tienen la misma clave: `error` (por omisión; no se aplica nada) o `ultima` (queda la última y se cuentan las demás)',
+    touches: { centre: true },
+  }),
+  reloj: field(Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('utc')])), {
+    description: 'reloj de `campoFecha`: `local` (GETDATE, por omisión) o `utc`',
+    touches: { rows: (reloj = 'local') => reloj },
+  }),
+  solapeSegundos: field(Type.Optional(Type.Integer({ minimum: 0, maximum: 604_800 })), {
+    description:
+      'cuánto se retrasa la marca, por las transacciones que estaban abiertas durante la lectura. Por omisión, 60',
+    touches: { reading: true },
+  }),
+  completoCada: field(Type.Optional(Duracion), {
+    description:
+      'tablas incrementales: cada cuánto se lee la tabla entera, en horas o días (`12h`, `7d`; de `1h` a `999d`). Por omisión, nunca',
+    touches: { reading: true },
+  }),
+  camposSensibles: field(Type.Optional(ColumnNames), {
+    description: 'lista de columnas que salen cifradas del equipo del tenant; véase «Campos sensibles»',
+    touches: { secrecy: (columns = []) => columns },
+  }),
+  pre_process: field(Type.Optional(FaseSchema), {
+    description: 'fase antes de leer; véase «Fases»',
+    touches: { rows: rowsOfPhase, sql: (fase) => sqlOfPhase(fase, 'upload') },
+    members: phaseFields,
+  }),
+  post_process: field(Type.Optional(FaseSchema), {
+    description: 'fase después de guardar; véase «Fases»',
+    touches: { sql: (fase) => sqlOfPhase(fase, 'upload'), centre: true },
+    members: phaseFields,
+  }),
+  process: field(ProcessSchema, {
+    description: '`{ "query": "SELECT …" }`: la consulta que se ejecuta en SQL Server',
+    touches: {
+      rows: (process, tabla) => withLater(process?.query, laterRows(processFields, process ?? {}, ['query'], tabla)),
+      sql: (process) => process && [process.query, ...laterSql(processFields, process, ['query'])].join('\n'),
+    },
+    members: processFields,
+  }),
+  particion: field(Type.Optional(Type.Object(schemasOf(particionFields), Strict)), {
+    description:
+      '`{ "columna": "id", "filas": 500000 }`: la tabla se lee por rangos de esa columna; véase «Tablas muy grandes»',
+    touches: {
+      reading: true,
+      sql: (particion) =>
+        particion &&
+        [
+          `${particion.columna}, ${particion.filas} filas`,
+          ...laterSql(particionFields, particion, ['columna', 'filas']),
+        ].join('\n'),
+    },
+    members: particionFields,
+  }),
+};
+
+export const TablaSubidaSchema = Type.Object(schemasOf(uploadFields), Strict);
+export type TablaSubida = Type.Static<typeof TablaSubidaSchema>;
+
+type InMark = FieldsTouching<typeof uploadFields, 'rows'>;
+/** The order in which the fingerprints on tenants' disks hold these fields: not to be changed, nor added to. */
+const FIRST_FORM = ['process', 'primaryKey', 'tipoCampo', 'campoFecha'] as const satisfies InMark[];
+/** What the second form of the fingerprint took in. */
+const SECOND_FORM = ['reloj', 'pre_process'] as const satisfies InMark[];
+
+/**
+ * What of a table makes its mark void when it changes: the two forms that are on disks, and every later field that is given. A table
+ * that gives none of those has the fingerprint that it always had.
+ */
+export function markParts(tabla: TablaSubida): { first: unknown[]; second: unknown[]; later: [string, unknown][] } {
+  const partOf = (name: InMark) => rowsOf(uploadFields[name], tabla[name], tabla) ?? null;
+  const later = laterRows(uploadFields, tabla, [...FIRST_FORM, ...SECOND_FORM], tabla);
+  return { first: FIRST_FORM.map(partOf), second: SECOND_FORM.map(partOf), later };
+}
+
+function withLater(value: unknown, later: readonly unknown[]): unknown {
+  return later.length === 0 ? value : [value, later];
+}
