@@ -51,15 +51,16 @@ async function query<T extends pg.QueryResultRow>(text: string): Promise<T[]> {
 test('two that migrate at once do it once, a third finds nothing to do', async () => {
   const both = await Promise.all([runServer(['migrate'], env), runServer(['migrate'], env)]);
   expect(both.map(({ code }) => code)).toEqual([0, 0]);
-  const all = readdirSync(join(import.meta.dirname, 'migrations'))
-    .sort()
-    .map((file) => file.replace(/\.ts$/, ''));
+  const folder = join(import.meta.dirname, 'migrations');
+  const namesIn = (names: string[]) => names.sort().map((file) => file.replace(/\.sql$/, ''));
+  const migrations = namesIn(readdirSync(folder).filter((file) => /^\d/.test(file)));
+  const all = [...migrations, ...namesIn(readdirSync(join(folder, 'functions')))];
   expect(both.map(({ stdout }) => stdout).sort()).toEqual([
     'La base ya está al día.\n',
     `Migraciones aplicadas: ${all.join(', ')}\n`,
   ]);
   expect((await runServer(['migrate'], env)).stdout).toBe('La base ya está al día.\n');
-  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(all.length);
+  expect(await query('SELECT name FROM sync_migrations ORDER BY id')).toHaveLength(migrations.length);
 });
 
 test('tenant create, key create, config set and config show', async () => {

@@ -1,62 +1,73 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runner } from 'node-pg-migrate';
+import { PG_MIGRATE_LOCK_ID, runner } from 'node-pg-migrate';
 import pg from 'pg';
+import { readFunctions, selectFunctions } from './functions.ts';
 import { REVOKE } from './revoked.ts';
 
+const FOLDER = join(import.meta.dirname, '..', 'migrations');
+
 /**
- * Brings the database to this version, under an advisory lock: processes that start together do it once, the others
- * wait. Returns the names of the migrations that ran.
+ * Brings the database to this version, in one transaction under an advisory lock: of processes that start together one does it,
+ * the others wait. Returns the names of the migrations that ran and of the functions that were new or changed.
  *
- * Run by a superuser, it hands everything to the owner of the database, as whom the server connects, and takes from the
- * tenants' roles what only a superuser can take (revoked.ts).
+ * Run by a superuser, it makes every function again, hands everything to the owner of the database, as whom the server
+ * connects, and takes from the tenants' roles what only a superuser can take (revoked.ts).
  */
-export async function migrate(databaseUrl: string, onMessage: (message: string) => void = () => {}): Promise<string[]> {
+export async function migrate(databaseUrl: string, folder = FOLDER): Promise<string[]> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'ax-sync-server migrate' });
   await client.connect();
   try {
-    const done = await runner({
-      dbClient: client,
-      dir: join(import.meta.dirname, '..', 'migrations'),
-      migrationsTable: 'sync_migrations',
-      direction: 'up',
-      advisoryLockMode: 'wait',
-      singleTransaction: true,
-      log: onMessage,
-    });
-    await client.query(HAND_OVER);
-    const { rows } = await client.query('SELECT rolsuper FROM pg_roles WHERE rolname = current_user');
-    if (rows[0]?.rolsuper === true) await client.query(REVOKE);
-    return done.map(({ name }) => name);
+    // Held until the connection ends. Before the transaction, so that this sees what the process before it did.
+    await client.query(`SELECT pg_advisory_lock(${PG_MIGRATE_LOCK_ID})`);
+    await client.query('BEGIN');
+    const done = await runAll(client, folder);
+    await client.query('COMMIT');
+    return done;
   } finally {
     await client.end();
   }
 }
 
-/** Does nothing for a user that is no superuser, or where the owner of the database is one. */
-const HAND_OVER = `
-DO $$
-DECLARE
-  dueno name := (SELECT r.rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
-                 WHERE d.datname = current_database() AND NOT r.rolsuper);
-  uno text;
-BEGIN
-  IF dueno IS NULL OR NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN RETURN; END IF;
-  EXECUTE format('GRANT ax_sync_tenant, ax_sync_consulta TO %I', dueno);
-  FOR uno IN SELECT oid::regclass FROM pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^(sync_|parametros_maestros$)'
-      AND relowner = current_user::regrole
-  LOOP
-    EXECUTE format('ALTER TABLE %s OWNER TO %I', uno, dueno);
-  END LOOP;
-  FOR uno IN SELECT oid::regprocedure FROM pg_proc
-    WHERE pronamespace = current_schema()::regnamespace AND proname ~ '^sync_' AND proowner = current_user::regrole
-  LOOP
-    EXECUTE format('ALTER FUNCTION %s OWNER TO %I', uno, dueno);
-  END LOOP;
-  FOR uno IN SELECT oid::regprocedure FROM pg_proc
-    WHERE pronamespace = current_schema()::regnamespace AND proname IN ('sync_ejecutar', 'sync_abrir', 'sync_leer')
-  LOOP
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', uno, dueno);
-  END LOOP;
-END
-$$`;
+async function runAll(client: pg.Client, folder: string): Promise<string[]> {
+  const runFile = async (name: string) => client.query(await readFile(join(folder, name), 'utf8'));
+  const { rows } = await client.query<{ superuser: boolean }>(
+    `SELECT rolsuper AS superuser,
+       -- What a definer's function calls must not depend on its caller's path: they are created with this one.
+       set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)
+     FROM pg_roles WHERE rolname = current_user`,
+  );
+  const superuser = rows[0]?.superuser === true;
+  await runFile('roles.sql');
+  const functions = await selectFunctions(client, await readFunctions(join(folder, 'functions')), { all: superuser });
+  // Tables need functions, for defaults and triggers, before there are the tables that bodies of functions name.
+  await functions.create({ checkBodies: false });
+  const migrations = await runner({
+    dbClient: withinTransaction(client),
+    dir: folder,
+    ignorePattern: '(?!\\d+_.*\\.sql$).*',
+    migrationsTable: 'sync_migrations',
+    direction: 'up',
+    noLock: true,
+    singleTransaction: true,
+    log: () => {},
+  });
+  await functions.create({ checkBodies: true });
+  if (superuser) {
+    await runFile('hand-over.sql');
+    await client.query(REVOKE);
+  }
+  return [...migrations.map(({ name }) => name), ...functions.changed];
+}
+
+const SAVEPOINT: Record<string, string> = {
+  BEGIN: 'SAVEPOINT migrations',
+  COMMIT: 'RELEASE SAVEPOINT migrations',
+  ROLLBACK: 'ROLLBACK TO SAVEPOINT migrations',
+};
+
+/** A client for `runner`, whose own transaction is a part of the one around it. */
+function withinTransaction(client: pg.Client): pg.Client {
+  const query = (sql: string, values?: unknown[]) => client.query(SAVEPOINT[sql] ?? sql, values);
+  return Object.assign(Object.create(client) as pg.Client, { query });
+}

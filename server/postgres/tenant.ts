@@ -3,7 +3,7 @@ import { quoteName } from './copy.ts';
 import type { Connection } from './pool.ts';
 
 /**
- * SQL of a tenant's configuration runs inside functions of the database (migrations 003 and 005): phases as the role
+ * SQL of a tenant's configuration runs inside functions of the database (migrations/functions/): phases as the role
  * ax_sync_tenant, download queries as ax_sync_consulta.
  */
 

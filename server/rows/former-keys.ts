@@ -2,7 +2,7 @@ import { primaryKeyOf, type TablaSubida } from '../../protocol/tenant-config/con
 import type { Connection } from '../postgres/pool.ts';
 
 /**
- * sync_claves_anteriores: upload tables that had rows when codigo still won over any other primaryKey (migration 010). They keep
+ * sync_claves_anteriores: upload tables that had rows when codigo still won over any other primaryKey. They keep
  * that key while their primaryKey is the same, so that an upgrade makes no row another one.
  */
 
