@@ -1,19 +1,21 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
 import { notToBeRepeated, sqlServerError } from './errors.ts';
 import { type BulkLoadOptions, bulkLoad } from './load/bulk-load.ts';
-import { type NdjsonBlock, type ReadRowsOptions, readRows } from './read/read-rows.ts';
+import { type ReadRowsOptions, readRows } from './read/read-rows.ts';
 import { OwnTransaction } from './session/own-transaction.ts';
 import { makeRequest, type SqlParameter, sendRequest } from './session/request.ts';
 import { openSession, type Session, type SqlServerSettings } from './session/session.ts';
 import { type BulkColumn, catalogView, quoteTable } from './tables/ddl.ts';
 import { describeColumn, type TableColumn, type TableColumns } from './tables/table-columns.ts';
+import type { NdjsonBlock } from './transcoder/ndjson-block.ts';
 
 export { notToBeRepeated, SqlServerError, type SqlServerErrorCode } from './errors.ts';
 export type { BulkLoadOptions } from './load/bulk-load.ts';
-export { DEFAULT_BLOCK_BYTES, type NdjsonBlock, type ReadRowsOptions } from './read/read-rows.ts';
+export { DEFAULT_BLOCK_BYTES, type ReadRowsOptions } from './read/read-rows.ts';
 export type { SqlParameter } from './session/request.ts';
 export type { SqlServerSettings } from './session/session.ts';
 export { type BulkColumn, createTableSql, createTempTableSql, quoteName, quoteTable } from './tables/ddl.ts';
+export type { NdjsonBlock } from './transcoder/ndjson-block.ts';
 
 export interface ExecuteOptions {
   parameters?: readonly SqlParameter[];

@@ -1,34 +1,48 @@
 /** The type of a column as the specification's `schema.columns` states it: `VARCHAR(20)`, `decimal (18, 4)`, `BIT`. */
 
-export type SqlTypeName =
-  | 'bit'
-  | 'tinyint'
-  | 'smallint'
-  | 'int'
-  | 'bigint'
-  | 'decimal'
-  | 'numeric'
-  | 'money'
-  | 'smallmoney'
-  | 'float'
-  | 'real'
-  | 'char'
-  | 'varchar'
-  | 'text'
-  | 'nchar'
-  | 'nvarchar'
-  | 'ntext'
-  | 'xml'
-  | 'binary'
-  | 'varbinary'
-  | 'image'
-  | 'uniqueidentifier'
-  | 'date'
-  | 'time'
-  | 'smalldatetime'
-  | 'datetime'
-  | 'datetime2'
-  | 'datetimeoffset';
+/** What stands in parentheses behind the name of a type. */
+type Parameters = 'none' | 'precision and scale' | 'bits' | 'scale' | { maxLength: number; max: boolean };
+
+interface Declaration {
+  parameters: Parameters;
+}
+
+/**
+ * Every type that a schema may name. How its values are read and loaded is in client/sqlserver/types, which does not compile while
+ * one of these is missing there.
+ */
+const declarations = {
+  bit: { parameters: 'none' },
+  tinyint: { parameters: 'none' },
+  smallint: { parameters: 'none' },
+  int: { parameters: 'none' },
+  bigint: { parameters: 'none' },
+  decimal: { parameters: 'precision and scale' },
+  numeric: { parameters: 'precision and scale' },
+  money: { parameters: 'none' },
+  smallmoney: { parameters: 'none' },
+  float: { parameters: 'bits' },
+  real: { parameters: 'none' },
+  char: { parameters: { maxLength: 8000, max: false } },
+  varchar: { parameters: { maxLength: 8000, max: true } },
+  text: { parameters: 'none' },
+  nchar: { parameters: { maxLength: 4000, max: false } },
+  nvarchar: { parameters: { maxLength: 4000, max: true } },
+  ntext: { parameters: 'none' },
+  xml: { parameters: 'none' },
+  binary: { parameters: { maxLength: 8000, max: false } },
+  varbinary: { parameters: { maxLength: 8000, max: true } },
+  image: { parameters: 'none' },
+  uniqueidentifier: { parameters: 'none' },
+  date: { parameters: 'none' },
+  time: { parameters: 'scale' },
+  smalldatetime: { parameters: 'none' },
+  datetime: { parameters: 'none' },
+  datetime2: { parameters: 'scale' },
+  datetimeoffset: { parameters: 'scale' },
+} as const satisfies Record<string, Declaration>;
+
+export type SqlTypeName = keyof typeof declarations;
 
 export interface SqlTypeSpec {
   name: SqlTypeName;
@@ -39,39 +53,6 @@ export interface SqlTypeSpec {
   /** decimal, numeric: 0 to precision; time, datetime2, datetimeoffset: 0 to 7. */
   scale?: number;
 }
-
-type Shape = 'plain' | 'exact' | 'float' | 'fraction' | { maxLength: number; max: boolean };
-
-const shapes: Record<SqlTypeName, Shape> = {
-  bit: 'plain',
-  tinyint: 'plain',
-  smallint: 'plain',
-  int: 'plain',
-  bigint: 'plain',
-  decimal: 'exact',
-  numeric: 'exact',
-  money: 'plain',
-  smallmoney: 'plain',
-  float: 'float',
-  real: 'plain',
-  char: { maxLength: 8000, max: false },
-  varchar: { maxLength: 8000, max: true },
-  text: 'plain',
-  nchar: { maxLength: 4000, max: false },
-  nvarchar: { maxLength: 4000, max: true },
-  ntext: 'plain',
-  xml: 'plain',
-  binary: { maxLength: 8000, max: false },
-  varbinary: { maxLength: 8000, max: true },
-  image: 'plain',
-  uniqueidentifier: 'plain',
-  date: 'plain',
-  time: 'fraction',
-  smalldatetime: 'plain',
-  datetime: 'plain',
-  datetime2: 'fraction',
-  datetimeoffset: 'fraction',
-};
 
 const synonyms: Record<string, SqlTypeName> = { integer: 'int', dec: 'decimal', character: 'char', boolean: 'bit' };
 
@@ -87,10 +68,15 @@ export function parseSqlType(text: string): SqlTypeSpec {
     throw new Error(`«${text.slice(0, 64)}» no es un tipo de SQL Server: se espera, por ejemplo, VARCHAR(20)`);
   const word = match[1]!.toLowerCase();
   const name = synonyms[word] ?? word;
-  if (!Object.hasOwn(shapes, name)) throw new Error(`«${text}»: el tipo ${word.toUpperCase()} no se admite`);
+  if (!isSqlTypeName(name)) throw new Error(`«${text}»: el tipo ${word.toUpperCase()} no se admite`);
   const first = match[2]?.toLowerCase();
   const second = match[3];
-  return read(text, name as SqlTypeName, first, second);
+  return read(text, name, first, second);
+}
+
+/** Whether `name`, in lower case, is that of a type that a schema may name; synonyms are not. */
+export function isSqlTypeName(name: string): name is SqlTypeName {
+  return Object.hasOwn(declarations, name);
 }
 
 /** The type in the form that T-SQL and the specification write: `DECIMAL(18,4)`, `NVARCHAR(MAX)`. */
@@ -103,29 +89,30 @@ export function formatSqlType({ name, length, precision, scale }: SqlTypeSpec): 
 }
 
 function read(text: string, name: SqlTypeName, first: string | undefined, second: string | undefined): SqlTypeSpec {
-  const shape = shapes[name];
+  const parameters: Parameters = declarations[name].parameters;
   const refuse = (rule: string) => new Error(`«${text}»: ${rule}`);
   const within = (digits: string, low: number, high: number, what: string): number => {
     const value = Number(digits);
     if (!(value >= low && value <= high)) throw refuse(`${what} debe estar entre ${low} y ${high}`);
     return value;
   };
-  if (shape === 'plain') {
+  if (parameters === 'none') {
     if (first !== undefined) throw refuse(`${name.toUpperCase()} no lleva paréntesis`);
     return { name };
   }
-  if (second !== undefined && shape !== 'exact') throw refuse(`${name.toUpperCase()} lleva un solo número`);
-  if (shape === 'exact') {
+  if (second !== undefined && parameters !== 'precision and scale')
+    throw refuse(`${name.toUpperCase()} lleva un solo número`);
+  if (parameters === 'precision and scale') {
     const precision = first === undefined ? 18 : within(first, 1, 38, 'la precisión');
     return { name, precision, scale: second === undefined ? 0 : within(second, 0, precision, 'la escala') };
   }
-  if (shape === 'fraction') return { name, scale: first === undefined ? 7 : within(first, 0, 7, 'la escala') };
-  if (shape === 'float') {
+  if (parameters === 'scale') return { name, scale: first === undefined ? 7 : within(first, 0, 7, 'la escala') };
+  if (parameters === 'bits') {
     return { name: first !== undefined && within(first, 1, 53, 'la precisión') <= 24 ? 'real' : 'float' };
   }
   if (first === 'max') {
-    if (!shape.max) throw refuse(`${name.toUpperCase()} no admite MAX`);
+    if (!parameters.max) throw refuse(`${name.toUpperCase()} no admite MAX`);
     return { name, length: 'max' };
   }
-  return { name, length: first === undefined ? 1 : within(first, 1, shape.maxLength, 'la longitud') };
+  return { name, length: first === undefined ? 1 : within(first, 1, parameters.maxLength, 'la longitud') };
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { daysFromDate } from './calendar.ts';
 import {
-  daysFromDate,
   formatBinary,
   formatDate,
   formatDateTime,

@@ -1,3 +1,5 @@
+import { DAYS_TO_1900, dateFromDays, dayOf, monthOf, yearOf } from './calendar.ts';
+
 /**
  * The canonical text of SQL Server values: what an upload's NDJSON holds, whoever writes it. Every reader of rows must
  * agree with these functions to the last character.
@@ -54,34 +56,10 @@ export function formatReal(value: number): string {
   return formatFloat(Number(value.toPrecision(9)));
 }
 
-/** Days from 0001-01-01 to a date of the proleptic Gregorian calendar, as date, datetime2 and datetimeoffset count. */
-export function daysFromDate(year: number, month: number, day: number): number {
-  // A year that starts in March has its leap day last, so the months' lengths follow one formula.
-  const y = month <= 2 ? year - 1 : year;
-  const era = Math.floor(y / 400);
-  const yearOfEra = y - era * 400;
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
-  return era * 146_097 + dayOfEra - 306;
-}
-
-/** Days from 0001-01-01 to 1900-01-01, where datetime and smalldatetime start to count. */
-export const DAYS_TO_1900 = 693_595;
-
 /** `2024-01-15` of the days since 0001-01-01. */
 export function formatDate(days: number): string {
-  const shifted = days + 306;
-  const era = Math.floor(shifted / 146_097);
-  const dayOfEra = shifted - era * 146_097;
-  const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
-  );
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
-  const day = dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1;
-  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
-  return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)}`;
+  const date = dateFromDays(days);
+  return `${pad(yearOf(date), 4)}-${pad(monthOf(date), 2)}-${pad(dayOf(date), 2)}`;
 }
 
 /** `10:30:00.1234567` of the time since midnight in units of 10^-`scale` seconds (at most 864,000,000,000: exact). */

@@ -2,9 +2,10 @@ import type { DataType } from 'tedious/lib/data-type.js';
 import { formatSqlType } from '../../../protocol/rows/sql-types.ts';
 import { type SqlServerError, sqlServerError } from '../errors.ts';
 import type { Session } from '../session/session.ts';
-import { type BulkColumn, loadType, quoteTable } from '../tables/ddl.ts';
+import { type BulkColumn, quoteTable } from '../tables/ddl.ts';
 import type { Cell } from '../tds/codec.ts';
-import { exactType } from '../types/data-types.ts';
+import { familyOf, loadType } from '../types/sql-types.ts';
+import { exactType } from '../types/tedious-type.ts';
 import { columnCodec } from './column-codec.ts';
 import { RowSource } from './row-source.ts';
 
@@ -38,7 +39,7 @@ export async function bulkLoad(
   };
   const wanted = columns.map((column) => {
     const { name, type, nullable } = column;
-    return { name, numbers: !isBinary(type.name), nullable, codec: columnCodec(column) };
+    return { name, numbers: familyOf(type) !== 'bytes', nullable, codec: columnCodec(column) };
   });
   const source = new RowSource(pieces, wanted, { refuse, onPull });
   try {
@@ -88,10 +89,6 @@ function takingBatches(type: DataType): DataType {
       else if (value !== undefined) type.writeValue(out, parameter, options);
     },
   };
-}
-
-function isBinary(name: string): boolean {
-  return name === 'binary' || name === 'varbinary' || name === 'image';
 }
 
 const VALUE_SHOWN = 80;

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
 import { SqlServerError, sqlServerError } from '../errors.ts';
 import type { Cell } from '../tds/codec.ts';
-import { exactType } from '../types/data-types.ts';
+import { exactType } from '../types/tedious-type.ts';
 import { columnCodec } from './column-codec.ts';
 
 type Out = Parameters<DataType['writeValue']>[0];

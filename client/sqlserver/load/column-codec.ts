@@ -1,14 +1,15 @@
 import iconv from 'iconv-lite';
 import type { SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
-import { type BulkColumn, loadType } from '../tables/ddl.ts';
-import type { Codec, Out } from '../tds/codec.ts';
-import { codecOf } from '../types/data-types.ts';
-import { LossyValue, UnfitValue } from '../types/exact-numbers.ts';
-import { familyOf, isLossyConversion, lostAsText } from '../types/type-families.ts';
+import type { BulkColumn } from '../tables/ddl.ts';
+import { isMultiByte } from '../tds/code-pages.ts';
+import type { Codec } from '../tds/codec.ts';
+import type { Out } from '../tds/row-writer.ts';
+import { LossyValue, UnfitValue } from '../tds/unfit.ts';
+import { codecOf, describeType, familyOf, isLossyConversion, lostAsText } from '../types/sql-types.ts';
 
 /** How the values of a column are written; `also` and code pages of several bytes refuse more than the type itself does. */
 export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 'codePage' | 'also'>): Codec {
-  const codec = codecOf(loadType(type), codePage);
+  const codec = codecOf(type, codePage);
   const checks = [
     byteCheck(also ?? type, codePage),
     also === undefined || also === type ? undefined : typeCheck(type, also, codePage),
@@ -28,8 +29,9 @@ export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 
 type Check = (value: string | boolean) => void;
 
 /** Of char and varchar `length` counts bytes: as many as characters, but for the pages with characters of several. */
-function byteCheck({ name, length }: SqlTypeSpec, codePage: string | undefined): Check | undefined {
-  if ((name !== 'char' && name !== 'varchar') || typeof length !== 'number' || codePage === undefined) return undefined;
+function byteCheck(type: SqlTypeSpec, codePage: string | undefined): Check | undefined {
+  const { length } = type;
+  if (!describeType(type).hasCodePage || typeof length !== 'number' || codePage === undefined) return undefined;
   if (!isMultiByte(codePage)) return undefined;
   return (value) => {
     const text = String(value);
@@ -38,11 +40,6 @@ function byteCheck({ name, length }: SqlTypeSpec, codePage: string | undefined):
     if (bytes > length)
       throw new UnfitValue(`ocupa ${bytes} bytes en la página de códigos ${codePage} y caben ${length}`);
   };
-}
-
-/** Whether a code page, as tedious names it, has characters of several bytes. */
-export function isMultiByte(codePage: string | undefined): boolean {
-  return codePage === 'utf-8' || /^CP9(32|36|49|50)$/.test(codePage ?? '');
 }
 
 /**
@@ -56,7 +53,7 @@ function typeCheck(type: SqlTypeSpec, also: SqlTypeSpec, codePage: string | unde
       if (lost !== undefined) throw new LossyValue(lost);
     };
   }
-  const { write } = codecOf(loadType(also), codePage);
+  const { write } = codecOf(also, codePage);
   if (familyOf(type) === 'text' && familyOf(also) !== 'text') {
     return (value) => {
       try {

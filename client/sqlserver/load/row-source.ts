@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import { limits } from '../../../protocol/constants.ts';
 import type { SqlServerError } from '../errors.ts';
-import { type Cell, type Codec, MAX_OVERHEAD, writeNull } from '../tds/codec.ts';
+import { type Cell, type Codec, MAX_OVERHEAD, NULL, writeNil } from '../tds/codec.ts';
 import { RowWriter } from '../tds/row-writer.ts';
-import { NOT_NULLABLE } from '../types/data-types.ts';
-import { UnfitValue } from '../types/exact-numbers.ts';
-import { NULL, RowScanner, UnfitCell, type WantedKey } from './scanner.ts';
+import { UnfitValue } from '../tds/unfit.ts';
+import { NOT_NULLABLE } from '../types/tedious-type.ts';
+import { RowScanner, UnfitCell, type WantedKey } from './scanner.ts';
 
 /** A column of the load. */
 export interface SourceColumn extends WantedKey {
@@ -130,7 +130,7 @@ export class RowSource {
     const writer = this.#writer;
     if (kind === NULL) {
       if (!nullable) throw this.#refuse('NULL', NOT_NULLABLE, index);
-      writeNull(codec, writer);
+      writeNil(codec, writer);
       return;
     }
     try {

@@ -1,5 +1,5 @@
-import type { Cell } from '../tds/codec.ts';
-import { UnfitValue } from '../types/exact-numbers.ts';
+import { ASCII, type Cell, ESCAPED, FALSE, NESTED, NULL, NUMBER, TEXT, type TokenKind, TRUE } from '../tds/codec.ts';
+import { UnfitValue } from '../tds/unfit.ts';
 
 /** A column to look for in the rows. */
 export interface WantedKey {
@@ -19,17 +19,6 @@ export class UnfitCell extends UnfitValue {
     this.value = value;
   }
 }
-
-/** What a value is. ASCII and TEXT are strings without a backslash, the first without a byte beyond ASCII. */
-export const NULL = 0;
-export const FALSE = 1;
-export const TRUE = 2;
-export const NUMBER = 3;
-export const ASCII = 4;
-export const TEXT = 5;
-export const ESCAPED = 6;
-export const NESTED = 7;
-export type TokenKind = number;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

@@ -1,7 +1,10 @@
+import { isSqlTypeName } from '../../../protocol/rows/sql-types.ts';
 import { SqlServerError, sqlServerError } from '../errors.ts';
 import type { SqlParameter } from '../session/request.ts';
 import type { SqlServer } from '../sql-server.ts';
 import { quoteName } from '../tables/ddl.ts';
+import type { KeySql } from '../types/descriptor.ts';
+import { describeType } from '../types/sql-types.ts';
 
 /** Whether a table can be read in ranges of a column (ranges.ts), and what there is to know of it. */
 
@@ -14,12 +17,6 @@ export interface RangeKey {
   /** Of char and varchar. */
   collation?: string;
 }
-
-/** Types whose values have an order of their own and an exact text. */
-const KEY_TYPES = new Set(
-  `tinyint smallint int bigint decimal numeric money smallmoney date time datetime smalldatetime datetime2
-  datetimeoffset char varchar nchar nvarchar uniqueidentifier`.split(/\s+/),
-);
 
 /** What of sp_describe_first_result_set is looked at, where it looks through views (mode 1). */
 interface DescribedColumn {
@@ -73,7 +70,7 @@ export async function findRangeKey(
     );
   }
   const type = column.system_type_name ?? 'CLR';
-  if (!KEY_TYPES.has(type.replace(/\(.*/, ''))) {
+  if (keySqlOf(type) === undefined) {
     const why = `es de tipo ${type}, que no se puede ordenar y escribir con exactitud`;
     throw refused(`${where} ${why}`, 'Use una columna de enteros, decimales, fechas, texto o uniqueidentifier');
   }
@@ -83,6 +80,12 @@ export async function findRangeKey(
   await assertUnique(db, column, { where, place, table, source }, signal);
   const { collation_name: collation } = column;
   return { name, type, ...(collation !== null && /^\w+$/.test(collation) ? { collation } : {}) };
+}
+
+/** What `@clave` is converted by for a key of `type`, as SQL Server writes it; undefined where there are no ranges of such a type. */
+export function keySqlOf(type: string): KeySql | undefined {
+  const [base] = type.split('(') as [string];
+  return isSqlTypeName(base) ? describeType({ name: base }).rangeKey : undefined;
 }
 
 /** The columns of the result of `sql`, and where each comes from. Throws SqlServerError. */

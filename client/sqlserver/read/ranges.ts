@@ -3,7 +3,7 @@ import { type SqlServerError, sqlServerError } from '../errors.ts';
 import type { SqlParameter } from '../session/request.ts';
 import type { NdjsonBlock, SqlServer } from '../sql-server.ts';
 import { quoteName } from '../tables/ddl.ts';
-import { type RangeKey, wrapQuery } from './range-key.ts';
+import { keySqlOf, type RangeKey, wrapQuery } from './range-key.ts';
 
 /**
  * A table of many millions of rows is read by bounded statements, each of which starts behind the last key of the one
@@ -77,23 +77,12 @@ export async function* readRanges(
 
 /**
  * `@clave` in the type of the column, so that the comparison neither rounds nor keeps SQL Server from seeking in the
- * index. Text of a code page is converted by the column's own collation; that of the database may have another one.
+ * index.
  */
 function keySql({ type, collation }: RangeKey): string {
-  const [base] = type.split('(') as [string];
-  switch (base) {
-    case 'char':
-    case 'varchar':
-      return `CONVERT(${type}, @clave${collation === undefined ? '' : ` COLLATE ${collation}`})`;
-    case 'date':
-    case 'datetime':
-    case 'smalldatetime':
-    case 'datetime2':
-      return `CONVERT(${type}, @clave, 126)`;
-    default:
-      // ISO text of time and datetimeoffset reads the same in every language, and style 126 knows neither.
-      return `CONVERT(${type}, @clave)`;
-  }
+  const write = keySqlOf(type);
+  if (write === undefined) throw new Error(`no ranges of ${type}`);
+  return write(type, collation);
 }
 
 /** The value of `name` in the last of some NDJSON lines, as it is written there. */

@@ -3,18 +3,10 @@ import { limits } from '../../../protocol/constants.ts';
 import { type SqlServerError, sqlServerError } from '../errors.ts';
 import { makeRequest, type SqlParameter, sendRequest } from '../session/request.ts';
 import type { Session } from '../session/session.ts';
+import type { NdjsonBlock } from '../transcoder/ndjson-block.ts';
 import { findUnknownColumn, RowTranscoder } from '../transcoder/row-transcoder.ts';
 import { sendRowsTo } from '../transcoder/transcoding-connection.ts';
 import { assertUsableNames, makeRowEncoder, type RowEncoder } from './row-events.ts';
-
-/** Some rows of a result, as NDJSON. */
-export interface NdjsonBlock {
-  /** Whole lines; each ends in `\n`. Valid until the next block is pulled. */
-  bytes: Uint8Array;
-  rows: number;
-  /** Characters that jsonb cannot hold and that became U+FFFD. */
-  replacedCharacters: number;
-}
 
 export interface ReadRowsOptions {
   parameters?: readonly SqlParameter[];

@@ -1,8 +1,7 @@
 import { type Connection, Request, TYPES } from 'tedious';
 import type { DataType } from 'tedious/lib/data-type.js';
 import { sqlServerError } from '../errors.ts';
-import { exactType } from '../types/data-types.ts';
-import type { Cancelable } from './session.ts';
+import { exactType } from '../types/tedious-type.ts';
 
 /** A parameter of a statement. */
 export interface SqlParameter {
@@ -11,6 +10,11 @@ export interface SqlParameter {
   type: 'datetime2' | 'nvarchar' | 'bigint' | 'int';
   /** datetime2: ISO text without zone, up to 7 digits; bigint: text, past what a number holds. */
   value: string | number | null;
+}
+
+/** A request or a bulk load of tedious, as far as stopping it goes. */
+export interface Cancelable {
+  cancel(): void;
 }
 
 /** A request to send; `done` is called when SQL Server has answered it to the end. */

@@ -8,7 +8,7 @@ import {
 import { type SqlServerError, sqlServerError, translateError } from '../errors.ts';
 import { canTranscode, type TransactionChange, TranscodingConnection } from '../transcoder/transcoding-connection.ts';
 import { findInstancePort } from './instance.ts';
-import { makeRequest, sendRequest } from './request.ts';
+import { type Cancelable, makeRequest, sendRequest } from './request.ts';
 import { StallWatch } from './stall-watch.ts';
 import { boundTls } from './tls-pressure.ts';
 
@@ -37,11 +37,6 @@ export interface SqlServerSettings {
   executeTimeoutMs?: number;
   /** TDS packets, in bytes; SQL Server may answer with less. Default 16,384. */
   packetSize?: number;
-}
-
-/** A request or a bulk load of tedious, as far as stopping it goes. */
-export interface Cancelable {
-  cancel(): void;
 }
 
 /** One tedious connection that is logged in, and how a request on it waits, stops and fails. */

@@ -1,4 +1,5 @@
 import { formatSqlType, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
+import { familyOf, loadType } from '../types/sql-types.ts';
 
 /** A column of a table that rows are loaded into. */
 export interface BulkColumn {
@@ -45,36 +46,11 @@ export function tableParts(name: string): string[] {
   return parts;
 }
 
-/**
- * The type that a value of `type` has on the wire and in `#temp`. tedious encodes varchar in the connection's
- * collation, which need not be the column's, so characters travel as NVARCHAR, and SQL Server converts them when they
- * reach the target. It puts `?` for what the column's code page lacks: see `BulkColumn.codePage`.
- */
-export function loadType(type: SqlTypeSpec): SqlTypeSpec {
-  const { name, length } = type;
-  switch (name) {
-    case 'char':
-      return length !== 'max' && length! <= 4000
-        ? { name: 'nchar', length: length! }
-        : { name: 'nvarchar', length: 'max' };
-    case 'varchar':
-      return { name: 'nvarchar', length: length === 'max' || length! > 4000 ? 'max' : length! };
-    case 'text':
-    case 'ntext':
-    case 'xml':
-      return { name: 'nvarchar', length: 'max' };
-    case 'image':
-      return { name: 'varbinary', length: 'max' };
-    default:
-      return type;
-  }
-}
-
 /** `CREATE TABLE #x (…)` for rows of `columns`. Strings take their own or the database's collation, not tempdb's. */
 export function createTempTableSql(name: string, columns: readonly BulkColumn[]): string {
   const list = columns.map(({ name, type, nullable, collation = 'DATABASE_DEFAULT' }) => {
     const loaded = loadType(type);
-    const collate = loaded.name === 'nvarchar' || loaded.name === 'nchar' ? ` COLLATE ${collation}` : '';
+    const collate = familyOf(loaded) === 'text' ? ` COLLATE ${collation}` : '';
     return `${quoteName(name)} ${formatSqlType(loaded)}${collate} ${nullable ? 'NULL' : 'NOT NULL'}`;
   });
   return `CREATE TABLE ${name} (${list.join(', ')})`;

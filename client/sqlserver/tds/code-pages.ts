@@ -1,11 +1,16 @@
 import iconv from 'iconv-lite';
-import type { PieceWriter } from './row-io.ts';
+import type { PieceWriter } from './piece-writer.ts';
 import { makeSingleByteWriter, writeAsciiStart, writeDecoded, writeUtf8 } from './text.ts';
 
 /** The code pages of SQL Server's collations with characters of two bytes. */
 const doubleByte = new Set(['CP932', 'CP936', 'CP949', 'CP950']);
 /** Of code pages of one byte a character. */
 const tables = new Map<string, Uint16Array>();
+
+/** Whether a code page, as tedious names it, has characters of several bytes. */
+export function isMultiByte(codePage: string | undefined): boolean {
+  return codePage === 'utf-8' || doubleByte.has(codePage ?? '');
+}
 
 /**
  * A writer of char and varchar in a code page, as tedious names it, for one column: it may remember half a character.

@@ -1,25 +1,21 @@
 import type { Collation } from 'tedious/lib/collation.js';
-import type { TokenKind } from '../load/scanner.ts';
-import { UnfitValue } from '../types/exact-numbers.ts';
-import type { RowWriter } from './row-writer.ts';
+
+import type { Out, RowWriter } from './row-writer.ts';
+import { UnfitValue } from './unfit.ts';
 
 /** A value of a row: numbers as the text they were written as, nested JSON as its text. */
 export type Cell = string | boolean | null;
 
-/** Where a value is written: what RowWriter and the buffer of tedious have in common. */
-export interface Out {
-  writeUInt8(value: number): void;
-  writeUInt16LE(value: number): void;
-  writeUInt24LE(value: number): void;
-  writeUInt32LE(value: number): void;
-  writeInt16LE(value: number): void;
-  writeInt32LE(value: number): void;
-  writeBigInt64LE(value: bigint): void;
-  writeFloatLE(value: number): void;
-  writeDoubleLE(value: number): void;
-  writeBuffer(value: Buffer): void;
-  writeString(value: string, encoding: 'ucs2'): void;
-}
+/** What a JSON value is. ASCII and TEXT are strings without a backslash, the first without a byte beyond ASCII. */
+export const NULL = 0;
+export const FALSE = 1;
+export const TRUE = 2;
+export const NUMBER = 3;
+export const ASCII = 4;
+export const TEXT = 5;
+export const ESCAPED = 6;
+export const NESTED = 7;
+export type TokenKind = number;
 
 /** How one type goes into a bulk load. A value takes at most MAX_OVERHEAD bytes more than twice its JSON. */
 export interface Codec {
@@ -29,7 +25,7 @@ export interface Codec {
   nil?(out: Out): void;
   /** Throws UnfitValue before it writes a byte. */
   write(out: Out, value: string | boolean): void;
-  /** The short way, for what most values look like (byte-codecs.ts). */
+  /** The short way, for what most values look like (`Encode`). */
   encode?: Encode;
 }
 
@@ -42,7 +38,7 @@ export type Encode = (out: RowWriter, kind: TokenKind, bytes: Uint8Array, start:
 /** Of a codec's value: a PLP header, a chunk's length and the end of the chunks are 16 bytes; a decimal is 18. */
 export const MAX_OVERHEAD = 24;
 
-export function writeNull(codec: Codec, out: Out): void {
+export function writeNil(codec: Codec, out: Out): void {
   if (codec.nil === undefined) out.writeUInt8(0);
   else codec.nil(out);
 }
@@ -57,4 +53,28 @@ export function bytes(...info: number[]): (out: Out) => void {
 export function textOnly(value: string | boolean): string {
   if (typeof value === 'boolean') throw new UnfitValue('es un booleano');
   return value;
+}
+
+/** A JSON boolean in a column of numbers is 1 or 0. */
+export function numberText(value: string | boolean): string {
+  return typeof value === 'string' ? value : value ? '1' : '0';
+}
+
+const plpUnknownLength = Buffer.from([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+const plpNull = Buffer.alloc(8, 0xff);
+
+/** A two-byte length, or PLP for MAX ([MS-TDS] 2.2.5.2.3), each with its own NULL. */
+export function lengthPrefix(max: boolean) {
+  return {
+    nil: (out: Out) => (max ? out.writeBuffer(plpNull) : out.writeUInt16LE(0xffff)),
+    open(out: Out, byteLength: number): void {
+      if (max) {
+        out.writeBuffer(plpUnknownLength);
+        if (byteLength > 0) out.writeUInt32LE(byteLength);
+      } else out.writeUInt16LE(byteLength);
+    },
+    close(out: Out): void {
+      if (max) out.writeUInt32LE(0);
+    },
+  };
 }

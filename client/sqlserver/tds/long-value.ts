@@ -1,4 +1,9 @@
-import type { PieceWriter, RowIo } from './row-io.ts';
+import type { PieceIo, PieceWriter } from './piece-writer.ts';
+
+/** Input that ends at `end`, for now. */
+interface LongIo extends PieceIo {
+  end: number;
+}
 
 /**
  * A value that comes in pieces: the partially length-prefixed types ([MS-TDS] 2.2.5.2.3) and text, ntext, image.
@@ -20,14 +25,14 @@ export class LongValue {
   #cutLength = 0;
 
   /** A value in chunks, each behind its length; `announced` is -1 where the header gave no length. */
-  beginChunks(io: RowIo, write: PieceWriter, announced: number): void {
+  beginChunks(io: PieceIo, write: PieceWriter, announced: number): void {
     this.#begin(io, write, announced);
     this.#chunked = true;
     this.#left = 0;
   }
 
   /** `bytes` in a row. */
-  beginRun(io: RowIo, write: PieceWriter, bytes: number): void {
+  beginRun(io: PieceIo, write: PieceWriter, bytes: number): void {
     this.#begin(io, write, bytes);
     this.#chunked = false;
     this.#left = bytes;
@@ -35,7 +40,7 @@ export class LongValue {
   }
 
   /** Takes what `io` has from `position` on and answers where it stopped; `active` goes false where the value ends. */
-  feed(io: RowIo, start: number): number {
+  feed(io: LongIo, start: number): number {
     let position = start;
     while (true) {
       if (this.#left === 0) {
@@ -54,7 +59,7 @@ export class LongValue {
     }
   }
 
-  #begin(io: RowIo, write: PieceWriter, announced: number): void {
+  #begin(io: PieceIo, write: PieceWriter, announced: number): void {
     this.active = true;
     this.#write = write;
     this.#announced = announced;
@@ -63,7 +68,7 @@ export class LongValue {
     io.out[io.at++] = 0x22;
   }
 
-  #finish(io: RowIo, position: number): number {
+  #finish(io: PieceIo, position: number): number {
     if (this.#announced !== -1 && this.#announced !== this.#received) {
       throw new Error(`TDS: a value of ${this.#announced} bytes came with ${this.#received}`);
     }
@@ -77,7 +82,7 @@ export class LongValue {
     return position;
   }
 
-  #piece(io: RowIo, pieceStart: number, end: number): void {
+  #piece(io: PieceIo, pieceStart: number, end: number): void {
     const { input } = io;
     let start = pieceStart;
     if (this.#cutLength > 0) {

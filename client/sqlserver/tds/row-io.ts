@@ -1,5 +1,6 @@
 import { limits } from '../../../protocol/constants.ts';
 import { LongValue } from './long-value.ts';
+import type { PieceIo } from './piece-writer.ts';
 
 /** What a value writer answers where the value is not all there yet; it has then written nothing. */
 export const NEEDS_MORE = -1;
@@ -12,12 +13,6 @@ export const IS_LONG = -2;
  */
 export type ValueWriter = (io: RowIo, position: number) => number;
 
-/**
- * Writes the inside of a JSON string from part of a value. Answers where it stopped: `end`, or up to 3 bytes before it
- * where a character is cut and the value goes on (`last` false).
- */
-export type PieceWriter = (io: RowIo, start: number, end: number, last: boolean) => number;
-
 /** No value but those that ask for room themselves takes more: datetimeoffset has 35, a decimal 41, a float 25. */
 export const SMALL_VALUE_BYTES = 64;
 
@@ -25,7 +20,7 @@ export const SMALL_VALUE_BYTES = 64;
  * Input and output of the value writers, in one object whose shape never changes. Two output buffers take turns: one
  * fills while the consumer has the other.
  */
-export class RowIo {
+export class RowIo implements PieceIo {
   input: Buffer = Buffer.alloc(0);
   /** Input ends here. */
   end = 0;

@@ -1,4 +1,17 @@
-import type { Out } from './codec.ts';
+/** Where a value is written: what RowWriter and the buffer of tedious have in common. */
+export interface Out {
+  writeUInt8(value: number): void;
+  writeUInt16LE(value: number): void;
+  writeUInt24LE(value: number): void;
+  writeUInt32LE(value: number): void;
+  writeInt16LE(value: number): void;
+  writeInt32LE(value: number): void;
+  writeBigInt64LE(value: bigint): void;
+  writeFloatLE(value: number): void;
+  writeDoubleLE(value: number): void;
+  writeBuffer(value: Buffer): void;
+  writeString(value: string, encoding: 'ucs2'): void;
+}
 
 /**
  * Bytes of whole rows, in one buffer of a fixed size. Who writes a row asks `left` first: nothing here looks whether there is

@@ -1,4 +1,4 @@
-import type { PieceWriter, RowIo } from './row-io.ts';
+import type { PieceIo, PieceWriter } from './piece-writer.ts';
 
 /** How much input a writer takes between two looks at the room in the output. */
 const SLICE_BYTES = 8 * 1024;
@@ -19,7 +19,7 @@ for (const [char, letter] of ['\bb', '\tt', '\nn', '\ff', '\rr', '""', '\\\\']) 
 }
 
 /** UTF-16LE. Throws Error where the value has half a unit. */
-export function writeUtf16(io: RowIo, start: number, end: number, last: boolean): number {
+export function writeUtf16(io: PieceIo, start: number, end: number, last: boolean): number {
   const { input } = io;
   const wholeEnd = end - ((end - start) & 1);
   let position = start;
@@ -57,7 +57,7 @@ export function writeUtf16(io: RowIo, start: number, end: number, last: boolean)
 }
 
 /** UTF-8, the encoding of collations named …_UTF8. What is ill-formed becomes U+FFFD by maximal subparts (Unicode 3.9). */
-export function writeUtf8(io: RowIo, start: number, end: number, last: boolean): number {
+export function writeUtf8(io: PieceIo, start: number, end: number, last: boolean): number {
   const { input } = io;
   let position = start;
   while (position < end) {
@@ -120,7 +120,7 @@ export function makeSingleByteWriter(units: Uint16Array): PieceWriter {
 }
 
 /** The ASCII bytes at the start of the input; answers the first that is not one, or `end`. */
-export function writeAsciiStart(io: RowIo, start: number, end: number): number {
+export function writeAsciiStart(io: PieceIo, start: number, end: number): number {
   const { input } = io;
   let position = start;
   while (position < end) {
@@ -143,7 +143,7 @@ export function writeAsciiStart(io: RowIo, start: number, end: number): number {
 }
 
 /** Text that is a string already, from a code page that has no U+FFFD: one in it says that a byte had no character. */
-export function writeDecoded(io: RowIo, text: string): void {
+export function writeDecoded(io: PieceIo, text: string): void {
   for (let start = 0; start < text.length; start += SLICE_BYTES) {
     const end = Math.min(text.length, start + SLICE_BYTES);
     io.reserve((end - start) * MAX_PER_BYTE);
@@ -166,7 +166,7 @@ export function writeDecoded(io: RowIo, text: string): void {
 
 const hexDigits = Buffer.from('0123456789abcdef');
 
-function writeEscape(io: RowIo, position: number, byte: number): number {
+function writeEscape(io: PieceIo, position: number, byte: number): number {
   const kind = kinds[byte]!;
   if (kind === NUL) return writeReplacement(io, position);
   const { out } = io;
@@ -182,7 +182,7 @@ function writeEscape(io: RowIo, position: number, byte: number): number {
   return at;
 }
 
-function writeReplacement(io: RowIo, at: number): number {
+function writeReplacement(io: PieceIo, at: number): number {
   io.replaced += 1;
   return writeUnit(io.out, at, 0xfffd);
 }

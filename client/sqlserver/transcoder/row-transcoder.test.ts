@@ -1,7 +1,7 @@
 import { readMetadata } from 'tedious/lib/metadata-parser.js';
 import { describe, expect, test } from 'vitest';
 import { type GoldenColumn, type GoldenValue, goldenColumns } from '../../../fixtures/golden/values.ts';
-import type { Column } from '../tds/layouts.ts';
+import type { Column } from '../types/descriptor.ts';
 import { findUnknownColumn, RowTranscoder } from './row-transcoder.ts';
 
 const ROW = 0xd1;

@@ -1,15 +1,21 @@
 import { replaceUnstorable } from '../../../protocol/rows/values.ts';
-import type { NdjsonBlock } from '../read/read-rows.ts';
-import { type Column, makeValueWriter } from '../tds/layouts.ts';
+import { writeNull } from '../tds/piece-writer.ts';
 import { IS_LONG, NEEDS_MORE, RowIo, SMALL_VALUE_BYTES, type ValueWriter } from '../tds/row-io.ts';
-import { writeNull } from '../tds/scalars.ts';
+import type { Column } from '../types/descriptor.ts';
+import { findReadable } from '../types/sql-types.ts';
+import type { NdjsonBlock } from './ndjson-block.ts';
 
 const ROW = 0xd1;
 const NBCROW = 0xd2;
 
 /** The first column that the transcoder cannot write, if there is one. */
 export function findUnknownColumn(columns: readonly Column[]): Column | undefined {
-  return columns.find((column) => makeValueWriter(column) === undefined);
+  return columns.find((column) => writerOf(column) === undefined);
+}
+
+/** Undefined where the type of the column, or its code page, is not known. */
+function writerOf(column: Column): ValueWriter | undefined {
+  return findReadable(column)?.transcode(column);
 }
 
 /**
@@ -47,7 +53,7 @@ export class RowTranscoder {
       Buffer.from(`${index === 0 ? '{' : ','}${JSON.stringify(replaceUnstorable(name).text)}:`),
     );
     this.#writers = columns.map((column) => {
-      const writer = makeValueWriter(column);
+      const writer = writerOf(column);
       if (writer === undefined) throw new Error(`no transcoder for the type ${column.type.name}`);
       return writer;
     });

@@ -4,8 +4,8 @@ import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
 import { RowScanner } from '../load/scanner.ts';
 import type { Codec } from '../tds/codec.ts';
 import { RowWriter } from '../tds/row-writer.ts';
-import { codecOf } from './data-types.ts';
-import { UnfitValue } from './exact-numbers.ts';
+import { UnfitValue } from '../tds/unfit.ts';
+import { codecOf } from './sql-types.ts';
 
 /**
  * The short way from bytes to bytes against the long one, `Codec.write`, whose bytes data-types.test.ts checks against

@@ -1,4 +1,4 @@
-import { DAYS_TO_1900 } from '../../../protocol/rows/values.ts';
+import { DAYS_TO_1900, dateFromDays, dayOf, LAST_DAY, monthOf, yearOf } from '../../../protocol/rows/calendar.ts';
 import { uint32, writePadded } from '../tds/numbers.ts';
 import type { RowIo } from '../tds/row-io.ts';
 
@@ -14,9 +14,6 @@ const POINT = 0x2e;
 const T = 0x54;
 const TWO_32 = 4_294_967_296;
 const SECONDS_PER_DAY = 86_400;
-/** 9999-12-31 */
-const LAST_DAY = 3_652_058;
-
 export function writeDate(io: RowIo, position: number): void {
   io.out[io.at++] = QUOTE;
   writeDay(io, uint24(io.input, position));
@@ -90,23 +87,14 @@ function writeInstant(io: RowIo, days: number, seconds: number, fraction: number
   writeClock(io, seconds, fraction, scale);
 }
 
-/** From the days since 0001-01-01, as protocol/rows/values.ts explains it. */
 function writeDay(io: RowIo, days: number): void {
   if (days < 0 || days > LAST_DAY) throw new Error(`TDS: a date ${days} days after 0001-01-01`);
-  const shifted = days + 306;
-  const era = (shifted / 146_097) | 0;
-  const dayOfEra = shifted - era * 146_097;
-  const leapDays = ((dayOfEra / 1460) | 0) - ((dayOfEra / 36_524) | 0) + ((dayOfEra / 146_096) | 0);
-  const yearOfEra = ((dayOfEra - leapDays) / 365) | 0;
-  const dayOfYear = dayOfEra - (yearOfEra * 365 + ((yearOfEra / 4) | 0) - ((yearOfEra / 100) | 0));
-  const shiftedMonth = ((5 * dayOfYear + 2) / 153) | 0;
-  const day = dayOfYear - (((153 * shiftedMonth + 2) / 5) | 0) + 1;
-  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  writePadded(io, yearOfEra + era * 400 + (month <= 2 ? 1 : 0), 4);
+  const date = dateFromDays(days);
+  writePadded(io, yearOf(date), 4);
   io.out[io.at++] = DASH;
-  writePadded(io, month, 2);
+  writePadded(io, monthOf(date), 2);
   io.out[io.at++] = DASH;
-  writePadded(io, day, 2);
+  writePadded(io, dayOf(date), 2);
 }
 
 function writeClock(io: RowIo, seconds: number, fraction: number, scale: number): void {
@@ -133,7 +121,7 @@ function timeUnits(io: RowIo, position: number, bytes: number, scale: number): n
 }
 
 /** Bytes of the time part, by its scale. */
-function timeBytes(scale: number): number {
+export function timeBytes(scale: number): number {
   if (scale <= 2) return 3;
   return scale <= 4 ? 4 : 5;
 }

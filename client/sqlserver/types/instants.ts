@@ -1,5 +1,11 @@
-import { daysFromDate } from '../../../protocol/rows/values.ts';
-import { LossyValue, UnfitValue } from './exact-numbers.ts';
+import { daysFromDate, isDate, LAST_DAY } from '../../../protocol/rows/calendar.ts';
+import { LossyValue, UnfitValue } from '../tds/unfit.ts';
+import { powers } from './short-numbers.ts';
+
+/**
+ * Reads dates and times: ISO text in all its forms, and the usual form, whole fields in the bytes of JSON, without a string between
+ * (what a codec's `encode` reads).
+ */
 
 /** A date, a time of day or both, as text says it; nothing passes through Date, so no time zone has a say. */
 export interface Instant {
@@ -26,37 +32,114 @@ export function readInstant(text: string): Instant {
   if (match === null || (match[1] === undefined && match[4] === undefined)) {
     throw new UnfitValue('no es una fecha u hora ISO (2024-01-15T10:30:00)');
   }
-  return { days: readDays(match), units: readUnits(match), offset: readOffset(match[8]) };
+  return { days: daysOf(match), units: clockOf(match), offset: offsetOf(match[8]) };
 }
 
-function readDays(match: RegExpExecArray): number | undefined {
+function daysOf(match: RegExpExecArray): number | undefined {
   if (match[1] === undefined) return undefined;
-  const year = Number(match[1]);
-  const month = Number(match[2]);
-  const day = Number(match[3]);
-  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
-  const length = month === 2 ? (leap ? 29 : 28) : [4, 6, 9, 11].includes(month) ? 30 : 31;
-  if (year < 1 || month < 1 || month > 12 || day < 1 || day > length)
-    throw new UnfitValue('no es un día del calendario');
+  const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  if (!isDate(year, month, day)) throw new UnfitValue('no es un día del calendario');
   return daysFromDate(year, month, day);
 }
 
-function readUnits(match: RegExpExecArray): number | undefined {
+function clockOf(match: RegExpExecArray): number | undefined {
   if (match[4] === undefined) return undefined;
   const [hour, minute, second] = [Number(match[4]), Number(match[5]), Number(match[6] ?? 0)];
-  if (hour > 23 || minute > 59 || second > 59) throw new UnfitValue('no es una hora del día');
+  if (!isClock(hour, minute, second)) throw new UnfitValue('no es una hora del día');
   const fraction = match[7] ?? '';
   if (/[1-9]/.test(fraction.slice(7))) throw new UnfitValue('tiene más de 7 decimales de segundo y no se redondea');
-  return ((hour * 60 + minute) * 60 + second) * 10_000_000 + Number(fraction.slice(0, 7).padEnd(7, '0'));
+  return unitsOf(hour, minute, second) + Number(fraction.slice(0, 7).padEnd(7, '0'));
 }
 
-function readOffset(text: string | undefined): number | undefined {
+function offsetOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (text === 'Z' || text === 'z') return 0;
-  const hours = Number(text.slice(1, 3));
   const minutes = Number(text.slice(3).replace(':', '') || 0);
-  if (minutes > 59 || hours * 60 + minutes > 840) throw new UnfitValue('el desfase horario pasa de 14:00');
-  return (text.startsWith('-') ? -1 : 1) * (hours * 60 + minutes);
+  const total = Number(text.slice(1, 3)) * 60 + minutes;
+  if (!isOffset(minutes, total)) throw new UnfitValue('el desfase horario pasa de 14:00');
+  return text.startsWith('-') ? -total : total;
+}
+
+/** NaN is no part of one. */
+function isClock(hour: number, minute: number, second: number): boolean {
+  return hour < 24 && minute < 60 && second < 60;
+}
+
+function isOffset(minutes: number, total: number): boolean {
+  return minutes < 60 && total <= 840;
+}
+
+function unitsOf(hour: number, minute: number, second: number): number {
+  return ((hour * 60 + minute) * 60 + second) * 10_000_000;
+}
+
+const ZERO = 0x30;
+const PLUS = 0x2b;
+const MINUS = 0x2d;
+const POINT = 0x2e;
+const COLON = 0x3a;
+const BLANK = 0x20;
+const T = 0x54;
+const ZULU = 0x5a;
+
+/** Two digits, NaN where there are none. */
+function two(json: Uint8Array, at: number): number {
+  const tens = json[at]! - ZERO;
+  const ones = json[at + 1]! - ZERO;
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : Number.NaN;
+}
+
+/** `2024-01-15` as days since 0001-01-01; NaN for all else. */
+export function readDays(json: Uint8Array, at: number): number {
+  const year = two(json, at) * 100 + two(json, at + 2);
+  const month = two(json, at + 5);
+  const day = two(json, at + 8);
+  if (json[at + 4] !== MINUS || json[at + 7] !== MINUS || !isDate(year, month, day)) return Number.NaN;
+  return daysFromDate(year, month, day);
+}
+
+/** `10:30:00` or `10:30:00.1234567` as 100 ns units since midnight; NaN for all else. */
+export function readUnits(json: Uint8Array, at: number, end: number): number {
+  const hour = two(json, at);
+  const minute = two(json, at + 3);
+  const second = two(json, at + 6);
+  // What comes after the end is no digit and no colon.
+  if (json[at + 2] !== COLON || json[at + 5] !== COLON) return Number.NaN;
+  if (!isClock(hour, minute, second)) return Number.NaN;
+  const whole = unitsOf(hour, minute, second);
+  if (end === at + 8) return whole;
+  const digits = end - at - 9;
+  if (json[at + 8] !== POINT || digits < 1 || digits > 7) return Number.NaN;
+  let fraction = 0;
+  for (let place = at + 9; place < end; place++) {
+    const byte = json[place]!;
+    if (byte < ZERO || byte > 0x39) return Number.NaN;
+    fraction = fraction * 10 + byte - ZERO;
+  }
+  return whole + fraction * powers[7 - digits]!;
+}
+
+/** What follows `2024-01-15`: nothing, or a T or a blank and the time. */
+export function readUnitsAfterDate(json: Uint8Array, start: number, end: number): number {
+  if (end === start + 10) return 0;
+  const separator = json[start + 10];
+  return separator === T || separator === BLANK ? readUnits(json, start + 11, end) : Number.NaN;
+}
+
+/**
+ * The minutes that `Z`, `+02:00` or `-03:30` at the end mean; NaN for all else. They are the last offsetLength bytes.
+ */
+export function readOffset(json: Uint8Array, end: number): number {
+  if (json[end - 1] === ZULU) return 0;
+  const sign = json[end - 6];
+  const minutes = two(json, end - 2);
+  const total = two(json, end - 5) * 60 + minutes;
+  if ((sign !== PLUS && sign !== MINUS) || json[end - 3] !== COLON || !isOffset(minutes, total)) return Number.NaN;
+  return sign === MINUS ? -total : total;
+}
+
+export function offsetLength(json: Uint8Array, end: number): number {
+  return json[end - 1] === ZULU ? 1 : 6;
 }
 
 /** The date and time of a type that knows no offset: none in the text, or UTC's own. */
@@ -73,7 +156,7 @@ export function toUtc({ days, units = 0, offset = 0 }: Instant): { days: number;
   if (days === undefined) throw new UnfitValue('le falta la fecha');
   const utc = units - offset * MINUTE;
   const shift = Math.floor(utc / DAY);
-  if (days + shift < 0 || days + shift > 3_652_058) throw new UnfitValue('en UTC queda fuera de los años 1 a 9999');
+  if (days + shift < 0 || days + shift > LAST_DAY) throw new UnfitValue('en UTC queda fuera de los años 1 a 9999');
   return { days: days + shift, units: utc - shift * DAY, offset };
 }
 

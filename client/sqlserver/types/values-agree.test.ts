@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { DAYS_TO_1900 } from '../../../protocol/rows/calendar.ts';
 import {
-  DAYS_TO_1900,
   formatDate,
   formatDateTime,
   formatDateTimeOffset,

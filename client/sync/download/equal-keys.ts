@@ -1,7 +1,8 @@
 import type { SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import { type AgentError, agentError } from '../../errors/agent-error.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
-import { catalogView, loadType, quoteName, quoteTable } from '../../sqlserver/tables/ddl.ts';
+import { catalogView, quoteName, quoteTable } from '../../sqlserver/tables/ddl.ts';
+import { describeType } from '../../sqlserver/types/sql-types.ts';
 
 /** A column of the key, as it lies in `#temp`. */
 export interface KeyColumn {
@@ -51,8 +52,6 @@ export async function uniqueColumnsOf(db: SqlServer, tabla: string, signal: Abor
 }
 
 function textOf({ name, type }: KeyColumn): string {
-  const loaded = loadType(type);
-  const moment = /date|time/.test(loaded.name);
-  const style = moment ? ', 126' : loaded.name.includes('binary') ? ', 1' : '';
-  return `CONVERT(NVARCHAR(400), s.${quoteName(name)}${style})`;
+  const { textStyle } = describeType(type);
+  return `CONVERT(NVARCHAR(400), s.${quoteName(name)}${textStyle === undefined ? '' : `, ${textStyle}`})`;
 }

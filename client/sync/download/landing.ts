@@ -1,10 +1,10 @@
-import { formatSqlType, type SqlTypeName, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
+import { formatSqlType, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import type { TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { agentError } from '../../errors/agent-error.ts';
-import { isMultiByte } from '../../sqlserver/load/column-codec.ts';
 import type { BulkColumn } from '../../sqlserver/tables/ddl.ts';
 import type { TableColumn, TableColumns } from '../../sqlserver/tables/table-columns.ts';
-import { familyOf, isLossyConversion } from '../../sqlserver/types/type-families.ts';
+import { isMultiByte } from '../../sqlserver/tds/code-pages.ts';
+import { describeType, familyOf, isLossyConversion } from '../../sqlserver/types/sql-types.ts';
 import { keyNames } from './target.ts';
 
 /**
@@ -36,7 +36,7 @@ export function landingColumns(
   const keys = builtIn ? keyNames(tabla, columns) : [];
   return columns.map((column) => {
     const at = found(column);
-    if (at === undefined) return withPage(column, hasCodePage(column.type) ? databasePage : undefined);
+    if (at === undefined) return withPage(column, describeType(column.type).hasCodePage ? databasePage : undefined);
     if (!builtIn && tabla.schema !== undefined) return checked(column, at);
     const landed = { ...column, ...land(tabla, column, at) };
     if (!builtIn) return withPage(landed, at.codePage);
@@ -48,10 +48,6 @@ export function landingColumns(
 
 function withPage(column: BulkColumn, codePage: string | undefined): BulkColumn {
   return codePage === undefined ? column : { ...column, codePage };
-}
-
-function hasCodePage({ name }: SqlTypeSpec): boolean {
-  return name === 'char' || name === 'varchar' || name === 'text';
 }
 
 /** As the schema says it, for SQL of the customer's own. */
@@ -81,21 +77,12 @@ function land(
   // Their text is SQL Server's to write where it is exact and fits: a bit as 1, a decimal with its scale.
   if (target === 'text' && source !== 'text') {
     const { length = 'max' } = to;
-    const most = textLength(from);
+    const most = describeType(from).textLength?.(from);
     if (most !== undefined && (length === 'max' || most <= length)) return { type: from };
   }
   if (from.name === 'time' && target === 'moment' && to.name !== 'time') return { type: from, also: to, ...note };
   return { type: to, ...note };
 }
-
-/** Digits before the point, and behind it, of the numbers that are decimal. */
-const digits: Partial<Record<SqlTypeName, [whole: number, fraction: number]>> = {
-  bit: [1, 0],
-  tinyint: [3, 0],
-  smallint: [5, 0],
-  int: [10, 0],
-  bigint: [19, 0],
-};
 
 /** Whether every value of `from`, of the same family, is one of `to`; where that takes thought, no: then each is looked at. */
 function holds(to: SqlTypeSpec, from: SqlTypeSpec): boolean {
@@ -106,30 +93,13 @@ function holds(to: SqlTypeSpec, from: SqlTypeSpec): boolean {
     const most = from.length ?? 'max';
     return room === 'max' || (most !== 'max' && most <= room);
   }
-  if (to.name === from.name) return (to.scale ?? 0) >= (from.scale ?? 0) && wholeOf(to) >= wholeOf(from);
-  if (to.name === 'decimal' || to.name === 'numeric') {
-    const [whole, fraction] = digitsOf(from) ?? [Number.POSITIVE_INFINITY, 0];
-    return wholeOf(to) >= whole && (to.scale ?? 0) >= fraction;
-  }
-  const integers = Object.keys(digits);
-  return integers.indexOf(from.name) > -1 && integers.indexOf(to.name) > integers.indexOf(from.name);
+  if (to.name === from.name && digitsOf(to) === undefined) return (to.scale ?? 0) >= (from.scale ?? 0);
+  // An integer type has not got all numbers of so many digits: a decimal may pass it.
+  if (from.precision !== undefined && to.precision === undefined) return false;
+  const [has, needs] = [digitsOf(to), digitsOf(from)];
+  return has !== undefined && needs !== undefined && has[0] >= needs[0] && has[1] >= needs[1];
 }
 
 function digitsOf(type: SqlTypeSpec): [whole: number, fraction: number] | undefined {
-  if (type.name === 'decimal' || type.name === 'numeric') return [wholeOf(type), type.scale ?? 0];
-  return digits[type.name];
-}
-
-function wholeOf({ precision = 0, scale = 0 }: SqlTypeSpec): number {
-  return precision === 0 ? 0 : precision - scale;
-}
-
-/** Characters of the longest text of a type that SQL Server turns into text without losing anything; undefined: it may lose. */
-function textLength(type: SqlTypeSpec): number | undefined {
-  const decimal = digitsOf(type);
-  if (type.name === 'bit') return 1;
-  if (decimal !== undefined) return decimal[0] + decimal[1] + 3;
-  if (type.name === 'uniqueidentifier') return 36;
-  const moments: Partial<Record<SqlTypeName, number>> = { date: 10, time: 16, datetime2: 27, datetimeoffset: 34 };
-  return moments[type.name];
+  return describeType(type).digits?.(type);
 }

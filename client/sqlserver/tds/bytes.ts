@@ -1,4 +1,4 @@
-import type { RowIo } from '../tds/row-io.ts';
+import type { PieceIo } from './piece-writer.ts';
 
 const base64Digits = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
 const hexDigits = Buffer.from('0123456789ABCDEF');
@@ -6,8 +6,8 @@ const PAD = 0x3d;
 /** A multiple of 3. */
 const SLICE_BYTES = 12 * 1024;
 
-/** Base64 with padding; a piece writer (row-io.ts). */
-export function writeBase64(io: RowIo, start: number, end: number, last: boolean): number {
+/** Base64 with padding; a piece writer. */
+export function writeBase64(io: PieceIo, start: number, end: number, last: boolean): number {
   const { input } = io;
   let position = start;
   while (end - position >= 3) {
@@ -37,30 +37,8 @@ export function writeBase64(io: RowIo, start: number, end: number, last: boolean
   return end;
 }
 
-/** rowversion: `0x00000000000007D1`; a piece writer for whole values. */
-export function writeRowversion(io: RowIo, start: number, end: number): number {
-  io.reserve((end - start) * 2 + 2);
-  io.out[io.at++] = 0x30;
-  io.out[io.at++] = 0x78;
-  for (let position = start; position < end; position++) writeHex(io, io.input[position]!);
-  return end;
-}
-
-/** Where each byte of the text comes from: the first three fields are little-endian; -1 is a dash. */
-const guidOrder = [3, 2, 1, 0, -1, 5, 4, -1, 7, 6, -1, 8, 9, -1, 10, 11, 12, 13, 14, 15];
-
-/** uniqueidentifier, in quotes, upper case. */
-export function writeGuid(io: RowIo, position: number): void {
-  io.out[io.at++] = 0x22;
-  for (let i = 0; i < guidOrder.length; i++) {
-    const from = guidOrder[i]!;
-    if (from < 0) io.out[io.at++] = 0x2d;
-    else writeHex(io, io.input[position + from]!);
-  }
-  io.out[io.at++] = 0x22;
-}
-
-function writeHex(io: RowIo, byte: number): void {
+/** A byte as two digits, upper case. */
+export function writeHex(io: PieceIo, byte: number): void {
   io.out[io.at++] = hexDigits[byte >> 4]!;
   io.out[io.at++] = hexDigits[byte & 15]!;
 }
