@@ -15,7 +15,7 @@ import type { ExitReason } from '../errors/exit-codes.ts';
 import { interactivePolicy, isRetryable, type RetryPolicy, retryPolicy } from '../errors/retry.ts';
 import type { Backend, KeyState } from '../http/backend.ts';
 import { Bandwidth } from '../http/bandwidth.ts';
-import { SqlServerPool } from '../sqlserver/session/pool.ts';
+import { SqlServerPool } from '../sqlserver/pool.ts';
 import { type History, lastRetained, lastRows, type RunRecord, readHistory, writeHistory } from '../state/history.ts';
 import { Journal } from '../state/outbox.ts';
 import { withLock } from '../state/run-lock.ts';

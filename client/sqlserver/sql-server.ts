@@ -3,7 +3,8 @@ import { notToBeRepeated, sqlServerError } from './errors.ts';
 import { type BulkLoadOptions, bulkLoad } from './load/bulk-load.ts';
 import { type ReadRowsOptions, readRows } from './read/read-rows.ts';
 import { OwnTransaction } from './session/own-transaction.ts';
-import { makeRequest, type SqlParameter, sendRequest } from './session/request.ts';
+import type { ExecuteOptions, Queryable, QueryOptions } from './session/queryable.ts';
+import { makeRequest, sendRequest } from './session/request.ts';
 import { openSession, type Session, type SqlServerSettings } from './session/session.ts';
 import { type BulkColumn, catalogView, quoteTable } from './tables/ddl.ts';
 import { describeColumn, type TableColumn, type TableColumns } from './tables/table-columns.ts';
@@ -16,16 +17,6 @@ export type { SqlParameter } from './session/request.ts';
 export type { SqlServerSettings } from './session/session.ts';
 export { type BulkColumn, createTableSql, createTempTableSql, quoteName, quoteTable } from './tables/ddl.ts';
 export type { NdjsonBlock } from './transcoder/ndjson-block.ts';
-
-export interface ExecuteOptions {
-  parameters?: readonly SqlParameter[];
-  signal?: AbortSignal;
-}
-
-export interface QueryOptions extends ExecuteOptions {
-  /** It may work in silence as long as a batch (executeTimeoutMs): it goes through all rows of a table. */
-  isLong?: boolean;
-}
 
 const QUERY_MAX_ROWS = 10_000;
 
@@ -49,7 +40,7 @@ export async function withSqlServer<T>(
 }
 
 /** A session with SQL Server: one statement, read or load at a time. Every method throws SqlServerError. */
-export class SqlServer {
+export class SqlServer implements Queryable {
   readonly #session: Session;
   /** That of `transaction`, while it runs. */
   #own: OwnTransaction | undefined;

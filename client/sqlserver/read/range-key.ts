@@ -1,7 +1,7 @@
 import { isSqlTypeName } from '../../../protocol/rows/sql-types.ts';
 import { SqlServerError, sqlServerError } from '../errors.ts';
+import type { Queryable } from '../session/queryable.ts';
 import type { SqlParameter } from '../session/request.ts';
-import type { SqlServer } from '../sql-server.ts';
 import { quoteName } from '../tables/ddl.ts';
 import type { KeySql } from '../types/descriptor.ts';
 import { describeType } from '../types/sql-types.ts';
@@ -41,7 +41,7 @@ interface DescribedColumn {
  * see its table; PARTICION_CONSULTA where the query is not one plain SELECT.
  */
 export async function findRangeKey(
-  db: SqlServer,
+  db: Queryable,
   query: string,
   parameters: readonly SqlParameter[],
   columna: string,
@@ -90,7 +90,7 @@ export function keySqlOf(type: string): KeySql | undefined {
 
 /** The columns of the result of `sql`, and where each comes from. Throws SqlServerError. */
 export async function describeResult(
-  db: SqlServer,
+  db: Queryable,
   sql: string,
   parameters: readonly SqlParameter[],
   signal: AbortSignal,
@@ -160,7 +160,7 @@ interface Index {
 }
 
 async function assertUnique(
-  db: SqlServer,
+  db: Queryable,
   { source_database: database, source_schema: schema }: DescribedColumn,
   { where, place, table, source }: { where: string; place: string; table: string; source: string },
   signal: AbortSignal,

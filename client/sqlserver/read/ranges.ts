@@ -1,9 +1,10 @@
 import { replaceUnstorable } from '../../../protocol/rows/values.ts';
 import { type SqlServerError, sqlServerError } from '../errors.ts';
 import type { SqlParameter } from '../session/request.ts';
-import type { NdjsonBlock, SqlServer } from '../sql-server.ts';
 import { quoteName } from '../tables/ddl.ts';
+import type { NdjsonBlock } from '../transcoder/ndjson-block.ts';
 import { keySqlOf, type RangeKey, wrapQuery } from './range-key.ts';
+import type { ReadRowsOptions } from './read-rows.ts';
 
 /**
  * A table of many millions of rows is read by bounded statements, each of which starts behind the last key of the one
@@ -14,6 +15,11 @@ import { keySqlOf, type RangeKey, wrapQuery } from './range-key.ts';
  * The key is unique in its table; a join in the query may repeat it all the same. WITH TIES then takes the rest of the
  * repeated ones into their range, where `>` would skip them; of a key that does not repeat it changes nothing.
  */
+
+/** Who reads rows: a SqlServer. */
+export interface RowReader {
+  readRows(sql: string, options: ReadRowsOptions): AsyncIterable<NdjsonBlock>;
+}
 
 /** A range is whole: `ultima` is the key of its last row as exact text, and what `after` takes. */
 export interface RangeEnd {
@@ -42,7 +48,7 @@ export interface RangeOptions {
  * that SQL Server finds behind itself.
  */
 export async function* readRanges(
-  db: SqlServer,
+  db: RowReader,
   query: string,
   { parameters, key, filas, after, names = [], blockBytes, signal }: RangeOptions,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {

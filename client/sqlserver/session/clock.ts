@@ -1,7 +1,7 @@
 import { hostname, uptime } from 'node:os';
 import Type from 'typebox';
 import { sqlServerError } from '../errors.ts';
-import type { SqlServer } from '../sql-server.ts';
+import type { Queryable } from './queryable.ts';
 
 /**
  * SQL Server's clock, and whether it has gone back since it was last read.
@@ -48,7 +48,7 @@ const DAY_SECONDS = 86_400;
  * All clocks now. Read them before the rows: what is written while they are read then counts as newer. Throws SqlServerError
  * RELOJ_ILEGIBLE for a time that a later run could not read back.
  */
-export async function readClocks(db: SqlServer, signal: AbortSignal): Promise<ClockReading> {
+export async function readClocks(db: Queryable, signal: AbortSignal): Promise<ClockReading> {
   const agente = readAgentClock();
   const sql =
     'SELECT CONVERT(varchar(33), SYSDATETIME(), 126) AS hora_local, CONVERT(varchar(33), SYSUTCDATETIME(), 126) AS hora_utc';

@@ -1,5 +1,5 @@
 import { SqlServerError } from '../errors.ts';
-import type { SqlServer } from '../sql-server.ts';
+import type { Queryable } from './queryable.ts';
 
 /** `desde`: when the oldest began, on SQL Server's local clock; undefined: there is none. */
 export type OldestWriter = { seVe: true; desde: string | undefined } | { seVe: false; motivo: string };
@@ -13,7 +13,7 @@ export const RIGHT_TO_SEE =
  * a reading that did not see them. Readers and SQL Server's own work do not count. A login without the right to look, and a
  * server without these views, is an answer and no error. Throws SqlServerError for a connection that breaks.
  */
-export async function findOldestWriter(db: SqlServer, signal: AbortSignal): Promise<OldestWriter> {
+export async function findOldestWriter(db: Queryable, signal: AbortSignal): Promise<OldestWriter> {
   // Not by session: a distributed transaction may have none.
   const sql = `SELECT CONVERT(varchar(33), MIN(a.transaction_begin_time), 126) AS desde
     FROM sys.dm_tran_active_transactions AS a

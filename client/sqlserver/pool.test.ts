@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test, vi } from 'vitest';
-import type { Engine } from '../../../fixtures/sqlserver/engine.ts';
-import { type RunningSqlServer, startSqlServer } from '../../../fixtures/sqlserver/server.ts';
-import { createEngine } from '../../../fixtures/sqlserver/tsql/engine.ts';
-import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sql-server.ts';
+import type { Engine } from '../../fixtures/sqlserver/engine.ts';
+import { type RunningSqlServer, startSqlServer } from '../../fixtures/sqlserver/server.ts';
+import { createEngine } from '../../fixtures/sqlserver/tsql/engine.ts';
 import { SqlServerPool } from './pool.ts';
+import { type SqlServer, type SqlServerSettings, withSqlServer } from './sql-server.ts';
 
 const login = { user: 'sa', password: 'Clave-1' };
 const { signal } = new AbortController();

@@ -1,8 +1,8 @@
 import { SqlServerError } from '../errors.ts';
-import { describeResult, indexesSql } from '../read/range-key.ts';
+import type { Queryable } from '../session/queryable.ts';
 import type { SqlParameter } from '../session/request.ts';
-import type { SqlServer } from '../sql-server.ts';
-import { quoteName } from './ddl.ts';
+import { quoteName } from '../tables/ddl.ts';
+import { describeResult, indexesSql } from './range-key.ts';
 
 /** What is known of the index behind a column of a query. */
 export type IndexFinding =
@@ -18,7 +18,7 @@ export type IndexFinding =
 
 /** Whether the table behind `columna` of the result of `query` has an index that begins with it. Throws SqlServerError. */
 export async function findIndex(
-  db: SqlServer,
+  db: Queryable,
   query: string,
   parameters: readonly SqlParameter[],
   columna: string,

@@ -1,5 +1,5 @@
-import { SqlServer } from '../sql-server.ts';
-import { openSession, type Session, type SqlServerSettings } from './session.ts';
+import { openSession, type Session, type SqlServerSettings } from './session/session.ts';
+import { SqlServer } from './sql-server.ts';
 
 /** Idle sessions of all connections together. */
 const MAX_IDLE = 16;
