@@ -164,7 +164,10 @@ test('an unknown option fails and says which one was meant', async () => {
 
 test('schedule: what is missing or wrong is named, and nothing is written', async () => {
   const what = await run(['schedule']);
-  expect(what).toMatchObject({ code: 3, output: expect.stringContaining('schedule install, status o remove') });
+  expect(what).toMatchObject({
+    code: 3,
+    output: expect.stringContaining('schedule install, schedule status o schedule remove'),
+  });
   const every = await run(['schedule', 'install']);
   expect(every).toMatchObject({ code: 3, output: expect.stringContaining('Falta la opción obligatoria: cada') });
   const time = await run(['schedule', 'install', '--cada', '5x']);

@@ -1,7 +1,6 @@
 #!/usr/bin/env bun
 import { visibleEntry, visibleJson } from '../protocol/visible.ts';
-import { buildCommandLine } from './cli/command-line.ts';
-import type { Session } from './cli/shared.ts';
+import { buildCommandLine, type Process } from './cli/command-line.ts';
 import { AgentError, agentError } from './errors/agent-error.ts';
 import { describeError } from './errors/describe-error.ts';
 import { exitCodes } from './errors/exit-codes.ts';
@@ -20,9 +19,9 @@ const printError = (message: string, action: string) =>
   console.error(`${visibleEntry(message)}\n${visibleEntry(action)}`);
 
 /** An error becomes two lines for the operator, or with `json` the last event: `fin` with `mensaje`. */
-const finish: Session['finish'] = async (command, { json = false } = {}) => {
+const finish: Process['finish'] = async (command, { json }) => {
   try {
-    process.exitCode = exitCodes[await command()];
+    process.exitCode = exitCodes[(await command()) ?? 'exitoso'];
   } catch (error) {
     const { code: codigo, message, action, kind } = describeError(error);
     const resultado = signal.aborted ? 'interrumpido' : kind;
@@ -32,18 +31,10 @@ const finish: Session['finish'] = async (command, { json = false } = {}) => {
   }
 };
 
-const session: Session = {
-  ...{ signal, printJson, finish },
-  print: (line) => console.log(visibleEntry(line)),
-  run: (command) =>
-    finish(async () => {
-      await command();
-      return 'exitoso';
-    }),
-};
+const print = (line: string) => console.log(visibleEntry(line));
 
 try {
-  await buildCommandLine(process.argv.slice(2), session).parseAsync();
+  await buildCommandLine(process.argv.slice(2), { signal, print, printJson, finish }).parseAsync();
 } catch (error) {
   // YError is how yargs reports an option without its value.
   const isUsage = (error as Error).name === 'YError';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { findCommands, linesOf } from '../fixtures/help.ts';
+import { findCommands, linesOf, misspellings } from '../fixtures/help.ts';
 import { buildCommandLine } from './command-line.ts';
 import type { Config } from './config.ts';
 
@@ -42,3 +42,32 @@ test.each([[], ...commands].map((path) => ({ name: ['ax-sync-server', ...path].j
     }
   },
 );
+
+test.each(commands.map((path) => ({ name: path.join(' '), path })))(
+  '$name with a letter missing, doubled or swapped is suggested, and nothing is run',
+  async ({ path }) => {
+    for (const { args, meant } of misspellings(path)) {
+      const parse = async () => buildCommandLine(args, session).parseAsync();
+      await expect(parse(), args.join(' ')).rejects.toThrow(`¿Quiso decir ${meant}?`);
+    }
+  },
+);
+
+test.each([
+  ['keys list', ' ¿Quiso decir key?'],
+  ['key list --tenan x', ' ¿Quiso decir --tenant?'],
+  ['config set --tenant x --claves-nueva', ' ¿Quiso decir --claves-nuevas?'],
+  // It was answered «audit».
+  ['init', ''],
+  ['migrate --fuerza', ''],
+])('%s is answered what was meant, where that is clear:%s', async (line, suggestion) => {
+  const parse = async () => buildCommandLine(line.split(' '), session).parseAsync();
+  await expect(parse()).rejects.toThrow(new RegExp(`desconocidos?: [^¿]*${suggestion.replace('?', '\\?')}$`));
+});
+
+test('a missing command is asked for with those that there are', async () => {
+  const parse = async (...args: string[]) => buildCommandLine(args, session).parseAsync();
+  const names = commands.filter(({ length }) => length === 1).map(([name]) => name!);
+  await expect(parse()).rejects.toThrow(`Falta la orden: ${names.join(', ').replace(/, ([^,]*)$/, ' o $1')}.`);
+  await expect(parse('key')).rejects.toThrow('Falta la orden: key create, key list o key revoke.');
+});

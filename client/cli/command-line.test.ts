@@ -1,20 +1,18 @@
 import { beforeEach, expect, test } from 'vitest';
-import { findCommands, linesOf } from '../../fixtures/help.ts';
+import { findCommands, linesOf, misspellings } from '../../fixtures/help.ts';
 import { exitCodes } from '../errors/exit-codes.ts';
-import { buildCommandLine } from './command-line.ts';
-import type { Session } from './shared.ts';
+import { buildCommandLine, type Process } from './command-line.ts';
 
 /** How many commands the parser handed over to be run; here none is. */
 let handedOver: number;
 beforeEach(() => {
   handedOver = 0;
 });
-const count = async () => {
-  handedOver++;
-};
-const session: Session = {
+const session: Process = {
   ...{ signal: new AbortController().signal, print: () => {}, printJson: () => {} },
-  ...{ finish: count, run: count },
+  finish: async () => {
+    handedOver++;
+  },
 };
 
 async function helpOf(path: readonly string[]): Promise<string> {
@@ -54,6 +52,44 @@ test.each([[], ...commands].map((path) => ({ name: ['ax-sync-client', ...path].j
     }
   },
 );
+
+test.each(commands.map((path) => ({ name: path.join(' '), path })))(
+  '$name with a letter missing, doubled or swapped is suggested, and nothing is run',
+  async ({ path }) => {
+    for (const { args, meant } of misspellings(path)) {
+      const parse = async () => buildCommandLine(args, session).parseAsync();
+      await expect(parse(), args.join(' ')).rejects.toThrow(`¿Quiso decir ${meant}?`);
+    }
+    expect(handedOver).toBe(0);
+  },
+);
+
+test.each([
+  ['conection list', ' ¿Quiso decir connection?'],
+  ['connection lst', ' ¿Quiso decir list?'],
+  ['--carpeta list sinc', ' ¿Quiso decir sync?'],
+  ['--carpeta=sync sinc', ' ¿Quiso decir sync?'],
+  ['sync --tablas x', ' ¿Quiso decir --tabla?'],
+  ['sync --tabla x --jsno', ' ¿Quiso decir --json?'],
+  ['sync upload-only', ' ¿Quiso decir --upload-only?'],
+  ['schedule status --nombr x', ' ¿Quiso decir --nombre?'],
+  ['connection set almacen --sql-usr x', ' ¿Quiso decir --sql-user?'],
+  ['connection set almacen tset', ''],
+  // Words of another program, and of another place.
+  ['keys list', ''],
+  ['sync x', ''],
+  ['status --tabla x', ''],
+])('%s is answered what was meant, where that is clear:%s', async (line, suggestion) => {
+  const parse = async () => buildCommandLine(line.split(' '), session).parseAsync();
+  await expect(parse()).rejects.toThrow(new RegExp(`desconocidos?: [^¿]*${suggestion.replace('?', '\\?')}$`));
+});
+
+test('a missing command is asked for with those that there are', async () => {
+  const parse = async (...args: string[]) => buildCommandLine(args, session).parseAsync();
+  const names = commands.filter(({ length }) => length === 1).map(([name]) => name!);
+  await expect(parse()).rejects.toThrow(`Falta el comando: ${names.join(', ').replace(/, ([^,]*)$/, ' o $1')}.`);
+  await expect(parse('data-key')).rejects.toThrow('data-key create, data-key export o data-key import.');
+});
 
 test('the help of the program and of sync has every exit code', async () => {
   for (const path of [[], ['sync']]) {

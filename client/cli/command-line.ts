@@ -1,44 +1,36 @@
-import yargs from 'yargs';
-import { usePasswordFile } from '../config/environment.ts';
+import { buildParser } from '../../protocol/command-line/parser.ts';
+import { suggestionFor } from '../../protocol/command-line/suggestion.ts';
+import { findInstallFolder, usePasswordFile } from '../config/environment.ts';
 import { agentError } from '../errors/agent-error.ts';
-import { type ExitReason, exitCodes } from '../errors/exit-codes.ts';
+import type { ExitReason } from '../errors/exit-codes.ts';
 import { fullVersion } from '../version.ts';
-import { addConnection } from './connection.ts';
-import { addInit } from './init.ts';
-import { addKeys } from './keys.ts';
-import { addSchedule } from './schedule.ts';
-import { addGlobalOptions, describeExitCodes, type Session } from './shared.ts';
-import { spanish, suggestionFor } from './spanish.ts';
-import { addSync } from './sync.ts';
-import { addWatch } from './watch.ts';
+import type { Session } from './command.ts';
+import { agentProgram } from './commands.ts';
+import { spanish } from './spanish.ts';
+
+export interface Process extends Omit<Session, 'folder'> {
+  /** Runs a command and makes an exit code of its answer, or of its error; with `json` the error is an event too. */
+  finish: (command: () => Promise<ExitReason | undefined>, options: { json: boolean }) => Promise<void>;
+}
 
 /**
- * The whole command line: a function per group of commands, each in its file. It parses; `session` runs. Nothing here
- * exits the process: a wrong command line throws AgentError, or yargs' YError for an option without its value.
+ * The whole command line. It parses; `finish` runs. Nothing here exits the process.
+ *
+ * @throws AgentError for a wrong command line, yargs' YError for an option without its value
  */
-export function buildCommandLine(args: string[], session: Session) {
-  let cli = addGlobalOptions(
-    yargs(args).scriptName('ax-sync-client').locale('es').updateStrings(spanish).usage('$0 <comando> [opciones]'),
-  ).middleware((given) => usePasswordFile(given['archivo-password'] as string | undefined));
-  for (const add of [addInit, addConnection, addSync, addWatch, addKeys, addSchedule]) cli = add(cli, session);
-  return cli
-    .demandCommand(
-      1,
-      'Falta el comando: init, connection, test, approve, data-key, sync, rotate-key, schedule, status, logs o doctor.',
-    )
-    .example([
-      ['$0 init --help', 'Ayuda de un comando, con ejemplos'],
-      ['$0 test', 'Comprueba que todo esté listo'],
-      ['$0 sync', 'Sincroniza'],
-      ['$0 schedule install --cada 5m', 'Sincroniza cada cinco minutos'],
-      ['$0 sync --carpeta C:\\sync', 'Desde cualquier otra carpeta'],
-    ])
-    .epilogue(describeExitCodes(Object.keys(exitCodes) as ExitReason[]))
-    .strict()
+export function buildCommandLine(args: string[], { finish, ...process }: Process) {
+  const parser = buildParser(args, agentProgram, (command, given) => {
+    usePasswordFile(given['archivo-password'] as string | undefined);
+    const folder = findInstallFolder(given.carpeta as string | undefined);
+    return finish(() => command.run(given as never, { ...process, folder }), { json: given.json === true });
+  });
+  return parser
+    .updateStrings(spanish)
     .version(fullVersion)
     .alias('h', 'help')
-    .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? agentError('USO', { motivo: `${message}${suggestionFor(message)}` });
+      if (error) throw error;
+      const suggestion = /desconocid/.test(message) ? suggestionFor(agentProgram, args) : '';
+      throw agentError('USO', { motivo: `${message}${suggestion}` });
     });
 }

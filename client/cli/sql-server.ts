@@ -1,52 +1,48 @@
 import { readFileSync } from 'node:fs';
-import type { Argv } from 'yargs';
+import type { InferredOptionTypes } from 'yargs';
 import type { LocalConnection } from '../config/local.ts';
 import { agentError } from '../errors/agent-error.ts';
 
 /** What `init` and `connection set` are told of a SQL Server. */
-export function sqlServerOptions<T>(command: Argv<T>) {
-  return (
-    command
-      .option('sql-host', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Servidor SQL Server, en vez del configurado: SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO',
-      })
-      .option('sql-port', {
-        type: 'number',
-        requiresArg: true,
-        describe: 'Puerto de SQL Server',
-      })
-      .option('sql-database', { type: 'string', requiresArg: true, describe: 'Base de datos' })
-      .option('sql-user', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Usuario de SQL Server, o DOMINIO\\usuario de Windows',
-      })
-      .option('sql-password', { type: 'string', requiresArg: true, describe: 'Contraseña de SQL Server' })
-      // Without a default: yargs takes one for something that was given, and then nothing else could be.
-      .option('sql-sin-cifrado', { type: 'boolean', describe: 'Conecta a SQL Server sin TLS' })
-      .option('sql-confiar-certificado', {
-        type: 'boolean',
-        describe: 'Acepta el certificado de SQL Server sin comprobarlo',
-      })
-      .option('sql-ca', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Archivo PEM de la autoridad que firma el certificado de SQL Server',
-      })
-      .option('sql-nombre-certificado', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'Nombre que lleva el certificado de SQL Server, si no es el del servidor',
-      })
-      .conflicts('sql-sin-cifrado', ['sql-ca', 'sql-nombre-certificado'])
-      .conflicts('sql-confiar-certificado', ['sql-ca', 'sql-nombre-certificado'])
-  );
-}
+export const sqlServerOptions = {
+  'sql-host': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Servidor SQL Server, en vez del configurado: SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO',
+  },
+  'sql-port': { type: 'number', requiresArg: true, describe: 'Puerto de SQL Server' },
+  'sql-database': { type: 'string', requiresArg: true, describe: 'Base de datos' },
+  'sql-user': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Usuario de SQL Server, o DOMINIO\\usuario de Windows',
+  },
+  'sql-password': { type: 'string', requiresArg: true, describe: 'Contraseña de SQL Server' },
+  // Without a default: yargs takes one for something that was given, and then nothing else could be.
+  'sql-sin-cifrado': { type: 'boolean', describe: 'Conecta a SQL Server sin TLS' },
+  'sql-confiar-certificado': {
+    type: 'boolean',
+    describe: 'Acepta el certificado de SQL Server sin comprobarlo',
+  },
+  'sql-ca': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Archivo PEM de la autoridad que firma el certificado de SQL Server',
+  },
+  'sql-nombre-certificado': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Nombre que lleva el certificado de SQL Server, si no es el del servidor',
+  },
+} as const;
+
+export const sqlServerConflicts = {
+  'sql-sin-cifrado': ['sql-ca', 'sql-nombre-certificado'],
+  'sql-confiar-certificado': ['sql-ca', 'sql-nombre-certificado'],
+} as const;
 
 /** The options of `sqlServerOptions` as they are kept. Throws AgentError OPCION_INVALIDA, CERTIFICADO_ILEGIBLE. */
-export function readSqlServer(args: Awaited<ReturnType<typeof sqlServerOptions>['argv']>): LocalConnection {
+export function readSqlServer(args: InferredOptionTypes<typeof sqlServerOptions>): LocalConnection {
   return {
     ...(args['sql-host'] === undefined ? {} : { host: args['sql-host'] }),
     ...(args['sql-port'] === undefined ? {} : { port: parsePort(args['sql-port']) }),

@@ -31,4 +31,5 @@ export const exitMeanings: Record<keyof typeof exitCodes, string> = {
 };
 
 export type ExitReason = keyof typeof exitCodes;
+export const allExitReasons = Object.keys(exitCodes) as [ExitReason, ...ExitReason[]];
 export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial' | 'bajasRetenidas'>;

@@ -1,7 +1,29 @@
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { type AuditEntry, findAuditGaps, readAuditEntries } from '../tenants/audit.ts';
+import { allExitReasons, anyTenantOption, defineCommand } from './command.ts';
 import { CommandError, withDatabase } from './with-database.ts';
+
+export const auditCommand = defineCommand({
+  name: 'audit',
+  description: 'Muestra los cambios de configuraciones, claves y secretos: quién, cuándo, desde dónde y qué',
+  arguments: {},
+  options: {
+    tenant: anyTenantOption,
+    desde: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Fecha, por ejemplo 2026-01-31 o 2026-01-31T10:00:00Z',
+    },
+    limite: { type: 'number', default: 100, requiresArg: true, describe: 'Cuántos, los últimos' },
+    json: { type: 'boolean', default: false, describe: 'Un objeto JSON por línea' },
+  },
+  examples: [['audit --tenant acme-corp-001 --desde 2026-11-01', 'Los últimos 100 desde ese día']],
+  exitCodes: allExitReasons,
+  async run({ tenant, desde, limite, json }, { loadConfig, print }) {
+    await audit(loadConfig(), { tenant, desde, limite, json }, print);
+  },
+});
 
 const LIMIT_MAX = 10_000;
 /** A value longer than this is cut in the text for a person; `--json` has all of it. */

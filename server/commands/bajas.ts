@@ -1,7 +1,58 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { type AdministeredBajas, findAllBajas, LISTED_MAX, resolveBajas } from '../rows/bajas.ts';
+import {
+  allExitReasons,
+  anyTenantOption,
+  defineCommand,
+  type ServerCommandGroup,
+  tenantOption,
+  textOption,
+} from './command.ts';
 import { CommandError, withDatabase } from './with-database.ts';
+
+const list = defineCommand({
+  name: 'list',
+  description: 'Las muestra: cuántas, de cuántas filas, y algunas de sus claves',
+  arguments: {},
+  options: { tenant: anyTenantOption },
+  examples: [['bajas list --tenant acme-corp-001', 'Sin --tenant, las de todos']],
+  exitCodes: allExitReasons,
+  async run({ tenant }, { loadConfig, print }) {
+    print(await bajasList(loadConfig(), tenant));
+  },
+});
+
+const approve = defineCommand({
+  name: 'approve',
+  description: 'Las aprueba: la próxima ejecución las aplica, una vez',
+  arguments: {},
+  options: { tenant: tenantOption, id: textOption('Identificador que muestra bajas list') },
+  examples: [['bajas approve --tenant acme-corp-001 --id c4k2...', 'Esas filas ya no existen en el origen']],
+  exitCodes: allExitReasons,
+  async run({ tenant, id }, { loadConfig, print }) {
+    print(await bajasApprove(loadConfig(), tenant, id));
+  },
+});
+
+const discard = defineCommand({
+  name: 'discard',
+  description: 'Las descarta: esas filas quedan como están y no se pregunta más por ellas',
+  arguments: {},
+  options: { tenant: tenantOption, id: textOption('Identificador que muestra bajas list') },
+  examples: [['bajas discard --tenant acme-corp-001 --id c4k2...', 'El origen estaba incompleto']],
+  exitCodes: allExitReasons,
+  async run({ tenant, id }, { loadConfig, print }) {
+    print(await bajasDiscard(loadConfig(), tenant, id));
+  },
+});
+
+export const bajasCommands: ServerCommandGroup = {
+  name: 'bajas',
+  description: 'Bajas retenidas: filas que desaparecieron del origen y esperan a que alguien decida',
+  commands: [list, approve, discard],
+  examples: [['bajas list --tenant acme-corp-001', 'Las de un tenant']],
+};
 
 const SENTIDO = { upload: 'subida', download: 'bajada' } as const;
 

@@ -15,8 +15,37 @@ import { findFormerKeys, isCodigo, keepFormerKeys } from '../rows/former-keys.ts
 import { type Configuration, readTables, updateConfiguration } from '../tenants/configurations.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../tenants/connections.ts';
 import { readMasterKeys } from '../tenants/master-keys.ts';
+import { allExitReasons, defineCommand, tenantOption } from './command.ts';
 import { MASK } from './config-show.ts';
 import { CommandError, withDatabase } from './with-database.ts';
+
+export const configSetCommand = defineCommand({
+  name: 'set',
+  description: 'Reemplaza las tablas, o las conexiones a otras bases de SQL Server, por las de un archivo JSON',
+  arguments: {},
+  options: {
+    tenant: tenantOption,
+    file: { type: 'string', requiresArg: true, describe: 'Archivo con tablasSubida y tablasBajada' },
+    conexiones: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Archivo con las conexiones por su nombre (host, port, database, user, password)',
+    },
+    'claves-nuevas': {
+      type: 'boolean',
+      default: false,
+      describe: 'Las tablas que conservan la clave de una versión anterior pasan a la de primaryKey',
+    },
+  },
+  examples: [
+    ['config set --tenant acme-corp-001 --file tablas.json', 'La comprueba antes de guardarla'],
+    ['config set --tenant acme-corp-001 --conexiones conexiones.json', 'Otras bases de SQL Server'],
+  ],
+  exitCodes: allExitReasons,
+  async run({ tenant, file: tables, conexiones: connections, 'claves-nuevas': newKeys }, { loadConfig, print }) {
+    print(await configSet(loadConfig(), tenant, { tables, connections }, { newKeys }));
+  },
+});
 
 /**
  * Replaces a tenant's tables, its connections or both by those of JSON files. A password that reads as `config show`

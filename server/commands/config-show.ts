@@ -2,7 +2,20 @@ import { visibleJson } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { findConfiguration } from '../tenants/configurations.ts';
 import { mapPasswords, readConnections } from '../tenants/connections.ts';
+import { allExitReasons, defineCommand, tenantOption } from './command.ts';
 import { CommandError, withDatabase } from './with-database.ts';
+
+export const configShowCommand = defineCommand({
+  name: 'show',
+  description: 'Muestra la configuración',
+  arguments: {},
+  options: { tenant: tenantOption },
+  examples: [['config show --tenant acme-corp-001', 'Sin la contraseña de SQL Server']],
+  exitCodes: allExitReasons,
+  async run({ tenant }, { loadConfig, print }) {
+    print(await configShow(loadConfig(), tenant));
+  },
+});
 
 /** In the place of a password; `config set` takes it for the one that is stored. */
 export const MASK = '********';

@@ -1,6 +1,23 @@
 import type { Config } from '../config.ts';
 import { createApiKey } from '../tenants/api-keys.ts';
+import { allExitReasons, defineCommand, tenantOption } from './command.ts';
 import { CommandError, withDatabase } from './with-database.ts';
+
+export const keyCreateCommand = defineCommand({
+  name: 'create',
+  description: 'Crea una clave y la muestra esta única vez',
+  arguments: {},
+  options: {
+    tenant: tenantOption,
+    nombre: { type: 'string', requiresArg: true, describe: 'Para reconocerla' },
+    dias: { type: 'number', requiresArg: true, describe: 'Días que vale (por omisión, sin límite)' },
+  },
+  examples: [['key create --tenant acme-corp-001 --nombre Rosario --dias 365', 'Vale un año; el agente la renueva']],
+  exitCodes: allExitReasons,
+  async run({ tenant, nombre, dias }, { loadConfig, print }) {
+    print(await keyCreate(loadConfig(), tenant, { nombre, dias }));
+  },
+});
 
 /** Ten years: what lasts longer is as good as for ever. */
 const DAYS_MAX = 3650;

@@ -1,7 +1,20 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { type ApiKey, findApiKeys } from '../tenants/api-keys.ts';
+import { allExitReasons, anyTenantOption, defineCommand } from './command.ts';
 import { withDatabase } from './with-database.ts';
+
+export const keyListCommand = defineCommand({
+  name: 'list',
+  description: 'Muestra las claves: uso, caducidad y estado',
+  arguments: {},
+  options: { tenant: anyTenantOption },
+  examples: [['key list --tenant acme-corp-001', 'Sin --tenant, las de todos']],
+  exitCodes: allExitReasons,
+  async run({ tenant }, { loadConfig, print }) {
+    print(await keyList(loadConfig(), tenant));
+  },
+});
 
 /** The keys of a tenant, or of all, as a table. */
 export async function keyList(config: Config, tenant: string | undefined): Promise<string> {

@@ -1,8 +1,25 @@
 import { visibleLine } from '../../protocol/visible.ts';
 import type { Config } from '../config.ts';
 import { revokeApiKey } from '../tenants/api-keys.ts';
+import { allExitReasons, defineCommand } from './command.ts';
 import { stateOf } from './key-list.ts';
 import { CommandError, withDatabase } from './with-database.ts';
+
+export const keyRevokeCommand = defineCommand({
+  name: 'revoke',
+  description: 'Retira una clave, ya o pasado un plazo de gracia',
+  arguments: {},
+  options: {
+    id: { type: 'string', demandOption: true, requiresArg: true, describe: 'ID de la clave (key list)' },
+    gracia: { type: 'number', default: 0, requiresArg: true, describe: 'Horas que todavía vale' },
+    derivadas: { type: 'boolean', default: false, describe: 'También las que salieron de ella por rotación' },
+  },
+  examples: [['key revoke --id c4k2... --gracia 24', 'Deja de valer dentro de un día']],
+  exitCodes: allExitReasons,
+  async run({ id, gracia, derivadas }, { loadConfig, print }) {
+    print(await keyRevoke(loadConfig(), id, { gracia, derivadas }));
+  },
+});
 
 /** As long as a month: a key that somebody else may have should not live longer. */
 const GRACE_MAX_HOURS = 720;

@@ -4,7 +4,20 @@ import { buildApp } from '../app.ts';
 import type { Config } from '../config.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { assertNoSuperuser } from '../postgres/tenant.ts';
+import { allExitReasons, defineCommand } from './command.ts';
 import { withDatabase } from './with-database.ts';
+
+export const serveCommand = defineCommand({
+  name: 'serve',
+  description: 'Migra la base y atiende peticiones',
+  arguments: {},
+  options: {},
+  examples: [['serve', 'En el puerto de PORT (3000)']],
+  exitCodes: allExitReasons,
+  async run(_, { loadConfig }) {
+    await serve(loadConfig());
+  },
+});
 
 /**
  * Migrates, unless it would do so as a superuser, listens, and returns once a signal (SIGINT, SIGTERM) has ended it: no new requests, those that run finish

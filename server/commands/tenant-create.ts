@@ -4,7 +4,32 @@ import type { Config } from '../config.ts';
 import { createConfiguration, type NewTenant } from '../tenants/configurations.ts';
 import { readMasterKeys } from '../tenants/master-keys.ts';
 import { passwordPlace } from '../tenants/passwords.ts';
+import { allExitReasons, defineCommand, tenantOption, textOption } from './command.ts';
 import { CommandError, withDatabase } from './with-database.ts';
+
+export const tenantCreateCommand = defineCommand({
+  name: 'create',
+  description: 'Crea un tenant con los datos de su SQL Server',
+  arguments: {},
+  options: {
+    tenant: tenantOption,
+    host: textOption('Servidor SQL Server: SERVIDOR, SERVIDOR\\INSTANCIA o SERVIDOR,PUERTO'),
+    port: { type: 'number', default: 1433, describe: 'Puerto' },
+    database: textOption('Base de datos'),
+    user: textOption('Usuario de SQL Server, o DOMINIO\\usuario de Windows'),
+    password: textOption('Contraseña, tal como la recibirá el cliente'),
+  },
+  examples: [
+    [
+      'tenant create --tenant acme-corp-001 --host 192.168.1.100 --database EmpresaDB --user sync_user --password ...',
+      'El puerto es 1433, si no se dice otro',
+    ],
+  ],
+  exitCodes: allExitReasons,
+  async run({ tenant: tenantId, host, port, database, user, password }, { loadConfig, print }) {
+    print(await tenantCreate(loadConfig(), { tenantId, host, port, database, user, password }));
+  },
+});
 
 /** Adds a tenant with its SQL Server and no tables yet. Throws CommandError when it exists, or host, port and user make no sense. */
 export async function tenantCreate(config: Config, tenant: NewTenant): Promise<string> {
