@@ -4,8 +4,12 @@ import { Backend } from '../client/http/backend.ts';
 import { BackendError } from '../client/http/client.ts';
 import { Journal } from '../client/state/outbox.ts';
 import { PhaseFailure, recordFailure, recordPhase } from '../client/sync/phases.ts';
-import { type RawChunk, sealChunks } from '../client/sync/upload/chunks.ts';
-import { sendChunks } from '../client/sync/upload/deliver.ts';
+import { UploadBuffer } from '../client/sync/upload/buffer.ts';
+import { compressChunks, type RawChunk } from '../client/sync/upload/chunks.ts';
+import { Delivery } from '../client/sync/upload/deliver.ts';
+import { silentEvents } from '../client/sync/upload/events.ts';
+import { fill } from '../client/sync/upload/extract.ts';
+import { deliverAsRead } from '../client/sync/upload/upload.ts';
 import { Secrets } from '../client/ui/secrets.ts';
 import { makeRandom } from '../fixtures/chaos/faults.ts';
 import { SyncError } from '../protocol/errors.ts';
@@ -99,16 +103,16 @@ async function uploadChanges(
   const place = { direccion: 'upload', tabla, fase: 'process', ejecutadoEn: 'origen' } as const;
   const modo = 'incremental';
   const changed = drawChanges();
-  const options = {
-    ...({ tabla, modo, signal } as const),
-    sendEmpty: false,
-    openStore: () => Promise.reject(new Error('so few rows fit one chunk')),
-    countReplaced: () => 0,
-    onWait: () => {},
-  };
+  const clock = { local: '2026-01-01T00:00:00', utc: '2026-01-01T00:00:00' };
+  const buffer = new UploadBuffer({
+    ...{ tabla, modo, huella: '', reloj: clock },
+    ...{ ultimaSync: null, desde: null, particion: null },
+  });
+  const delivery = new Delivery(backend, buffer, silentEvents);
+  const read = (inner: AbortSignal) => fill(buffer, compressChunks(chunkOf(changed)), inner);
   return recordPhase(records, place, async () => {
     for (const key of changed) if (sent[key] === NEVER) sent[key] = SENT;
-    const done = await sendChunks(backend, options, () => sealChunks(chunkOf(changed)));
+    const done = await deliverAsRead(delivery, read, false, signal);
     for (const key of changed) sent[key] = CONFIRMED;
     const filas = done?.rows ?? 0;
     const ultimaSync = new Date().toISOString().slice(0, -1);

@@ -24,7 +24,7 @@ import { quoteTable } from '../sqlserver/tables/ddl.ts';
 import { boundMark } from '../state/watermarks.ts';
 import { readFrame } from '../sync/download/frame.ts';
 import { columnsOf, keyNames } from '../sync/download/target.ts';
-import { queryOf } from '../sync/upload/plan.ts';
+import { queryOf } from '../sync/upload/reading.ts';
 import type { Secrets } from '../ui/secrets.ts';
 import type { Checklist, Finding } from './checklist.ts';
 import { checkName, describeClock } from './machine.ts';

@@ -35,7 +35,7 @@ const MarkSchema = Type.Object({
   huella: Type.String(),
   /** All clocks before that reading. Without it they told `local` and `utc`, and of the agent's nothing is known. */
   leido: Type.Optional(Type.Object({ local: Time, utc: Time, agente: AgentClockSchema })),
-  /** As of Plan. */
+  /** As of ReadingPlan. */
   revuelto: Type.Optional(Time),
   /** UTC clock of the last reading from the beginning. */
   entera: Type.Optional(Time),

@@ -128,16 +128,21 @@ export function retryDeadlocks<T>(
   return withRetries(work, { signal, policy, when: isDeadlock, onRetry });
 }
 
+/** Which of a table's two phases of customer's SQL. */
+export interface SqlPhase {
+  direccion: Direccion;
+  tabla: TablaSubida | TablaBajada;
+  fase: 'pre_process' | 'post_process';
+}
+
 /**
- * Runs `fase` at SQL Server when the configuration puts it there. `prepare` gives the SQL its placeholders' values and
+ * Runs a phase at SQL Server when the configuration puts it there. `prepare` gives the SQL its placeholders' values and
  * its parameters.
  */
 export async function runPhaseAtSqlServer(
   context: SyncContext,
   db: SqlServer,
-  direccion: Direccion,
-  tabla: TablaSubida | TablaBajada,
-  fase: 'pre_process' | 'post_process',
+  { direccion, tabla, fase }: SqlPhase,
   prepare: (sql: string) => { sql: string; parameters?: SqlParameter[] },
 ): Promise<void> {
   const side: EjecutarEn = direccion === 'upload' ? 'origen' : 'destino';

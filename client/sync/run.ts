@@ -10,7 +10,7 @@ import type { RunContext, SyncContext, TableConnection } from './context.ts';
 import { downloadTable } from './download/download.ts';
 import { checkGenerations } from './generations.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
-import { abandon } from './upload/deliver.ts';
+import { abandon } from './upload/open.ts';
 import { dropPending } from './upload/pending.ts';
 import { uploadTable } from './upload/upload.ts';
 

@@ -1,3 +1,4 @@
+import { Condition } from '../../async/condition.ts';
 import type { SealedChunk } from '../../http/backend.ts';
 import type { ChunkInfo } from './manifest.ts';
 
@@ -33,33 +34,6 @@ export interface ChunkStore {
   remove(): Promise<void>;
 }
 
-/** Wakes those who wait for the next change. */
-export class Changes {
-  readonly #waiting = new Set<() => void>();
-
-  notify(): void {
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
-  }
-
-  /** Throws the signal's reason. */
-  async next(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    let wake = () => {};
-    try {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        this.#waiting.add(wake);
-        signal.addEventListener('abort', wake, { once: true });
-      });
-    } finally {
-      this.#waiting.delete(wake);
-      signal.removeEventListener('abort', wake);
-    }
-    signal.throwIfAborted();
-  }
-}
-
 /** Chunks in memory, as few as keep every connection busy: `--sin-spool`, and disks that cannot be written. */
 export class MemoryChunks implements ChunkStore {
   readonly durable = false;
@@ -68,7 +42,7 @@ export class MemoryChunks implements ChunkStore {
   id: string | undefined;
   readonly #chunks: ChunkInfo[] = [];
   readonly #bodies = new Map<number, Uint8Array<ArrayBuffer>>();
-  readonly #changes = new Changes();
+  readonly #changes = new Condition();
   readonly #capacity: number;
 
   constructor(capacity: number) {

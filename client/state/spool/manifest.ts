@@ -31,13 +31,13 @@ export const UploadHeadSchema = Type.Object({
   modo: ModoSchema,
   /** fingerprintOf the table and its endpoints. */
   huella: Type.String(),
-  /** The mark, once it is committed: SQL Server's clock before the reading, or earlier (plan.ts). */
+  /** The mark, once it is committed: SQL Server's clock before the reading, or earlier (sync/upload/reading.ts). */
   reloj: Clock,
   /** All clocks before the reading; agents of before did not say. */
   leido: Type.Optional(Type.Object({ ...Clock.properties, agente: AgentClockSchema })),
   /** An incremental table that is read from the beginning. */
   entera: Type.Optional(Type.Boolean()),
-  /** As of Plan. */
+  /** As of ReadingPlan. */
   revuelto: Type.Optional(Type.String()),
   retroceso: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
   retenida: Type.Optional(Type.String()),

@@ -1,10 +1,11 @@
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openBytes, sealBytes } from '../../../protocol/crypto/sealed.ts';
+import { Condition } from '../../async/condition.ts';
 import { namesIn, onDisk, writeDurably } from '../../files/disk.ts';
 import { isMissingFile, syncFolder } from '../../files/files.ts';
 import type { SealedChunk } from '../../http/backend.ts';
-import { Changes, type ChunkStore, type StoredChunk } from './chunk-store.ts';
+import type { ChunkStore, StoredChunk } from './chunk-store.ts';
 import type { ChunkInfo, Manifest, ManifestRecord, UploadHead } from './manifest.ts';
 
 const CHUNK_SUFFIX = '.trozo';
@@ -25,7 +26,7 @@ export class SpooledUpload implements ChunkStore {
   readonly #path: string;
   readonly #manifest: Manifest;
   readonly #room: Room;
-  readonly #changes = new Changes();
+  readonly #changes = new Condition();
   readonly #chunks: ChunkInfo[] = [];
   /** On the disk. */
   readonly #kept = new Set<number>();

@@ -47,7 +47,7 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
   const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
   return withSqlServer({ signal, onMessage }, async (db) => {
     await runPhaseAtBackend(context, tabla, 'pre_process');
-    await runPhaseAtSqlServer(context, db, 'download', tabla, 'pre_process', (sql) => ({
+    await runPhaseAtSqlServer(context, db, { direccion: 'download', tabla, fase: 'pre_process' }, (sql) => ({
       sql: fillNames(sql, { tabla: quoteTable(tabla.nombre) }),
     }));
     const loaded = await recordPhase(

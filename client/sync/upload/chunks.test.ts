@@ -1,7 +1,7 @@
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../../protocol/digest.ts';
-import { cutChunks, sealChunks } from './chunks.ts';
+import { compressChunks, cutChunks } from './chunks.ts';
 
 /** Blocks in one reused buffer, as a reader gives them. */
 async function* blocksOf(lines: string[], perBlock: number) {
@@ -44,7 +44,7 @@ test('a block larger than a chunk is a chunk of its own, and does not spoil the 
 
 test('each chunk is a gzip member with its number, rows and digest', async () => {
   const sealed = [];
-  for await (const chunk of sealChunks(cutChunks(blocksOf(lines, 7), 4096))) sealed.push(chunk);
+  for await (const chunk of compressChunks(cutChunks(blocksOf(lines, 7), 4096))) sealed.push(chunk);
   expect(sealed.map(({ n }) => n)).toEqual(sealed.map((_, index) => index));
   expect(sealed.map(({ body }) => gunzipSync(body).toString()).join('')).toBe(lines.join(''));
   expect(sealed.reduce((sum, { rows }) => sum + rows, 0)).toBe(1000);
@@ -59,7 +59,7 @@ test('a consumer that stops reads at most two chunks more', async () => {
       yield { bytes: Buffer.from('{"a":1}\n'), rows: 1 };
     }
   }
-  const chunks = sealChunks(source());
+  const chunks = compressChunks(source());
   await chunks.next();
   await new Promise((resolve) => setTimeout(resolve, 20));
   await chunks.return(undefined);
@@ -67,5 +67,5 @@ test('a consumer that stops reads at most two chunks more', async () => {
 });
 
 test('nothing in, nothing out', async () => {
-  for await (const _ of sealChunks(cutChunks(blocksOf([], 1)))) expect.unreachable();
+  for await (const _ of compressChunks(cutChunks(blocksOf([], 1)))) expect.unreachable();
 });

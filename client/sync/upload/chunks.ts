@@ -70,12 +70,12 @@ export async function* cutChunks(
  * Compresses chunks, one ahead of the consumer: while the next one is read, the last one is compressed on another
  * thread. Their numbers begin with `first`.
  */
-export async function* sealChunks(chunks: AsyncIterable<RawChunk>, first = 0): AsyncGenerator<StoredChunk> {
+export async function* compressChunks(chunks: AsyncIterable<RawChunk>, first = 0): AsyncGenerator<StoredChunk> {
   let n = first;
   let ahead: Promise<StoredChunk> | undefined;
   try {
     for await (const chunk of chunks) {
-      const next = seal(chunk, n++);
+      const next = compress(chunk, n++);
       // It is awaited below; until then a failure must not count as unhandled.
       next.catch(() => {});
       const ready = ahead;
@@ -89,11 +89,11 @@ export async function* sealChunks(chunks: AsyncIterable<RawChunk>, first = 0): A
 }
 
 /** An upload of no rows that still has to happen. */
-export function sealNothing(): Promise<StoredChunk> {
-  return seal({ bytes: new Uint8Array(0), rows: 0 }, 0);
+export function compressNothing(): Promise<StoredChunk> {
+  return compress({ bytes: new Uint8Array(0), rows: 0 }, 0);
 }
 
-async function seal({ bytes, rows, range }: RawChunk, n: number): Promise<StoredChunk> {
+async function compress({ bytes, rows, range }: RawChunk, n: number): Promise<StoredChunk> {
   const body = await gzipAsync(bytes, { level: GZIP_LEVEL, chunkSize: 256 * 1024 });
   return { n, body, digest: digestOf(body), rows, ...(range === undefined ? {} : { range }) };
 }

@@ -1,27 +1,23 @@
-import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
-import type { ChunkStore } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
-import type { Fingerprints } from '../../state/watermarks.ts';
-import type { SyncContext } from '../context.ts';
+import type { PhaseOutcome } from '../phases.ts';
 import { describeAlike, sayRetained } from '../retained.ts';
+import type { UploadBuffer } from './buffer.ts';
 import type { SentUpload } from './deliver.ts';
+import type { UploadJob } from './job.ts';
 import { removeStore } from './pending.ts';
 
 /** The backend has committed: the mark moves, and what waited for this goes. */
 export async function confirm(
-  context: SyncContext,
-  tabla: TablaSubida,
-  huellas: Fingerprints,
-  head: UploadHead,
+  job: UploadJob,
+  { head, replaced, store }: UploadBuffer,
   sent: SentUpload | undefined,
-  replaced: number,
-  store: ChunkStore | undefined,
-) {
+): Promise<PhaseOutcome<number>> {
+  const { context, tabla } = job;
   const { log } = context;
   const { modo, ultimaSync, relojAtrasado, retroceso, retenida } = head;
   const filas = sent?.rows ?? 0;
-  await moveMark(context, tabla, huellas, head, sent);
+  await moveMark(job, head, sent);
   if (store !== undefined) await removeStore(context, store);
   if (replaced > 0) {
     log.warn(`${replaced} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
@@ -61,9 +57,7 @@ export async function confirm(
  * later. So it leaves the mark as it was, or leaves none.
  */
 async function moveMark(
-  { marks }: SyncContext,
-  { incremental, nombre }: TablaSubida,
-  huellas: Fingerprints,
+  { context: { marks }, tabla: { incremental, nombre }, huellas }: UploadJob,
   { base, entera, leido, lectura, reloj, revuelto }: UploadHead,
   sent: SentUpload | undefined,
 ): Promise<void> {

@@ -1,26 +1,36 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../server/testing/start-test-server.ts';
 import { Backend, type SealedChunk } from '../../http/backend.ts';
-import { MemoryChunks, type StoredChunk } from '../../state/spool/chunk-store.ts';
-import { sealChunks } from './chunks.ts';
-import { CHUNKS_IN_FLIGHT, sendChunks } from './deliver.ts';
+import type { StoredChunk } from '../../state/spool/chunk-store.ts';
+import type { UploadHead } from '../../state/spool/manifest.ts';
+import { UploadBuffer } from './buffer.ts';
+import { compressChunks } from './chunks.ts';
+import { Delivery, type SentUpload } from './deliver.ts';
+import { silentEvents } from './events.ts';
+import { fill } from './extract.ts';
+import { deliverAsRead } from './upload.ts';
 
 /** The end of an upload against the real server and PostgreSQL. */
 
 let server: TestServer;
 let backend: Backend;
-const signal = new AbortController().signal;
-const upload = {
-  tabla: 'vista_productos',
-  modo: 'completo',
-  sendEmpty: false,
-  openStore: async () => new MemoryChunks(CHUNKS_IN_FLIGHT),
-  countReplaced: () => 0,
-  onWait: () => {},
-  signal,
-} as const;
-const send = (chunks: AsyncGenerator<StoredChunk>, more: object = {}) =>
-  sendChunks(backend, { ...upload, ...more }, () => chunks);
+const clock = { local: '2026-01-01T00:00:00', utc: '2026-01-01T00:00:00' };
+const head: UploadHead = {
+  ...{ tabla: 'vista_productos', modo: 'completo', huella: 'h', reloj: clock },
+  ...{ ultimaSync: null, desde: null, particion: null },
+};
+interface SendOptions {
+  sendEmpty?: boolean;
+  signal?: AbortSignal;
+  to?: Backend;
+}
+/** Without a spool, from memory. */
+function send(chunks: AsyncGenerator<StoredChunk>, options: SendOptions = {}): Promise<SentUpload | undefined> {
+  const { sendEmpty = false, signal = new AbortController().signal, to = backend } = options;
+  const buffer = new UploadBuffer(head);
+  const delivery = new Delivery(to, buffer, silentEvents);
+  return deliverAsRead(delivery, (inner) => fill(buffer, chunks, inner), sendEmpty, signal);
+}
 
 beforeAll(async () => {
   const tables = {
@@ -55,25 +65,25 @@ async function countOpenUploads(): Promise<number> {
 }
 
 test('one chunk goes in one request and opens no upload', async () => {
-  const sent = await send(sealChunks(chunksOf(['a', 'b'])));
+  const sent = await send(compressChunks(chunksOf(['a', 'b'])));
   expect(sent).toMatchObject({ rows: 2, chunks: 1, result: { registrosInsertados: 2, tipoCampo: 'producto' } });
   expect(await readStored()).toEqual(['a', 'b']);
   expect(await countOpenUploads()).toBe(0);
 });
 
 test('many chunks are applied together, and a full upload deactivates what is absent', async () => {
-  await send(sealChunks(chunksOf(['vieja', 'a'])));
+  await send(compressChunks(chunksOf(['vieja', 'a'])));
   const groups = Array.from({ length: 9 }, (_, index) => [`${index}`, `${index}-bis`]);
-  const sent = await send(sealChunks(chunksOf(...groups, ['a'])));
+  const sent = await send(compressChunks(chunksOf(...groups, ['a'])));
   expect(sent).toMatchObject({ rows: 19, chunks: 10, result: { registrosInsertados: 18, registrosDesactivados: 1 } });
   expect(await readStored()).toContain('vieja (inactivo)');
 });
 
 test('no rows: nothing is sent, unless it has to be', async () => {
-  await send(sealChunks(chunksOf(['a'])));
-  expect(await send(sealChunks(chunksOf()))).toBeUndefined();
+  await send(compressChunks(chunksOf(['a'])));
+  expect(await send(compressChunks(chunksOf()))).toBeUndefined();
   expect(await readStored()).toEqual(['a']);
-  const sent = await send(sealChunks(chunksOf()), { sendEmpty: true });
+  const sent = await send(compressChunks(chunksOf()), { sendEmpty: true });
   // The backend heard of it; that the source has nothing at all is not believed.
   expect(sent).toMatchObject({ rows: 0, result: { registrosDesactivados: 0, bajasRetenidas: 1 } });
   expect(await readStored()).toEqual(['a']);
@@ -81,7 +91,7 @@ test('no rows: nothing is sent, unless it has to be', async () => {
 
 test('a source that breaks midway applies nothing', async () => {
   const broken = chunksOf(['a'], ['b'], ['c'], ['d'], new Error('SQL Server cortó'));
-  await expect(send(sealChunks(broken))).rejects.toThrow('SQL Server cortó');
+  await expect(send(compressChunks(broken))).rejects.toThrow('SQL Server cortó');
   expect(await readStored()).toEqual([]);
 });
 
@@ -94,7 +104,7 @@ test('a chunk that the backend refuses ends the upload with its reason, and the 
       closed = true;
     }
   }
-  const error = await send(sealChunks(source())).catch((cause: unknown) => cause);
+  const error = await send(compressChunks(source())).catch((cause: unknown) => cause);
   expect(error).toMatchObject({ code: 'LINEA_INVALIDA', place: { trozo: 3 } });
   expect(closed).toBe(true);
   expect(await readStored()).toEqual([]);
@@ -106,7 +116,7 @@ test('chunks that the backend lost and that were kept in memory alone are told a
     // What a crash of PostgreSQL does to its unlogged tables.
     await server.sql.query('DELETE FROM sync_upload_chunks');
   }
-  const error = await send(sealChunks(source())).catch((cause: unknown) => cause);
+  const error = await send(compressChunks(source())).catch((cause: unknown) => cause);
   expect(error).toMatchObject({ code: 'TROZO_PERDIDO', kind: 'backend' });
   expect(await readStored()).toEqual([]);
 });
@@ -119,7 +129,7 @@ test('giving up stops the chunks on their way and applies nothing', async () => 
       yield { bytes: Buffer.from(`{"codigo":"${n}"}\n`), rows: 1 };
     }
   }
-  const error = await send(sealChunks(source()), { signal: controller.signal }).catch((cause) => cause);
+  const error = await send(compressChunks(source()), { signal: controller.signal }).catch((cause) => cause);
   expect((error as Error).name).toBe('AbortError');
   expect(await readStored()).toEqual([]);
 });
@@ -136,6 +146,6 @@ test('two chunks are on their way at a time, never more', async () => {
   }
   const counting = new Counting({ url: server.url, tenant: server.tenant, key: server.key });
   const groups = Array.from({ length: 12 }, (_, index) => [`${index}`]);
-  await sendChunks(counting, upload, () => sealChunks(chunksOf(...groups)));
+  await send(compressChunks(chunksOf(...groups)), { to: counting });
   expect(most).toBe(2);
 });

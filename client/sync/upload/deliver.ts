@@ -2,17 +2,18 @@ import { randomUUID } from 'node:crypto';
 import type { Commit, UploadResult } from '../../../protocol/api.ts';
 import { digestOfDigests } from '../../../protocol/digest.ts';
 import { SyncError } from '../../../protocol/errors.ts';
+import { runTogether } from '../../async/run-together.ts';
 import { AgentError, agentError } from '../../errors/agent-error.ts';
-import type { Backend, SealedChunk, UploadDescription } from '../../http/backend.ts';
-import type { ChunkStore, StoredChunk } from '../../state/spool/chunk-store.ts';
-import type { ChunkInfo, UploadHead } from '../../state/spool/manifest.ts';
-import { sealNothing } from './chunks.ts';
+import type { Backend, SealedChunk } from '../../http/backend.ts';
+import type { ChunkStore } from '../../state/spool/chunk-store.ts';
+import { CHUNKS_IN_FLIGHT, type UploadBuffer } from './buffer.ts';
+import { compressNothing } from './chunks.ts';
+import type { UploadEvents } from './events.ts';
+import { abandon, openToTheEnd, toldOf } from './open.ts';
 import { Patience } from './patience.ts';
 
 /** The end of an upload: chunks go to the backend, which applies all of them or none. */
 
-/** Each on a connection of its own. Measured, 1 M rows: 5.6 s with one in flight, 3.1 s with two. */
-export const CHUNKS_IN_FLIGHT = 2;
 /** How often the backend may turn out to have forgotten the upload, or part of it, before that counts as a failure. */
 const MAX_ROUNDS = 5;
 
@@ -31,288 +32,150 @@ export function isChunkLost(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'TROZO_PERDIDO';
 }
 
-/** What the backend is told of an upload, of whichever kind. */
-export type UploadKind = Pick<UploadHead, 'tabla' | 'modo' | 'base' | 'lectura' | 'relojAtrasado'> & {
-  /** It was opened with `relojAtrasado`, which no longer holds (pending.ts): unless it is committed, it is opened anew. */
-  reopen?: boolean;
-};
-
-export interface SendOptions extends UploadKind {
-  /** Whether an upload without rows still has to happen. */
-  sendEmpty: boolean;
-  /** Where chunks wait, with those that are in it already: an upload that goes on. */
-  store?: ChunkStore;
-  /** Otherwise, where they wait when there is more than one. */
-  openStore(): Promise<ChunkStore>;
-  /** Told of an only chunk before it is sent: for a later run, should the answer be lost. */
-  keep?(chunk: SealedChunk, idempotencyKey: string): Promise<void>;
-  /** After the last chunk: characters that became U+FFFD. */
-  countReplaced(): number;
-  /** Told once when the network fails while rows are still read. */
-  onWait(error: unknown): void;
-  /** Told when all chunks are there, and applying them is what is left. */
-  onCommit?(): void;
-  signal: AbortSignal;
+/** An upload at the backend, and the chunks that it has. */
+interface Found {
+  id: string;
+  stored: ReadonlySet<number>;
+  committed: boolean;
 }
 
 /**
- * Sends the chunks that `read` makes and has them applied. One chunk goes in one request; more go through a store, two at
- * a time while `read` goes on, and are committed together. No chunks: nothing is sent, unless `sendEmpty`.
+ * Delivers one upload: `send` while chunks still come, then `commit`. Many chunks go through the buffer's store, those that the
+ * backend has from before not being sent again; an only one goes in the request that has it applied.
  *
- * On failure nothing has been applied. Throws what `read`, the store or the backend throw, AgentError TROZO_PERDIDO, the signal's reason.
+ * Both throw SyncError or BackendError (the store is as it was), AgentError TROZO_PERDIDO, the signal's reason.
  */
-export async function sendChunks(
-  backend: Backend,
-  options: SendOptions,
-  read: (signal: AbortSignal) => AsyncGenerator<StoredChunk>,
-): Promise<SentUpload | undefined> {
-  const controller = new AbortController();
-  const stop = () => controller.abort(options.signal.reason);
-  options.signal.addEventListener('abort', stop, { once: true });
-  const chunks = read(controller.signal);
-  try {
-    if (options.store !== undefined) return await sendMany(backend, options, options.store, chunks, controller);
-    const first = await chunks.next();
-    if (first.done === true) {
-      return options.sendEmpty ? await sendOne(backend, options, await sealNothing()) : undefined;
-    }
-    const second = await chunks.next();
-    if (second.done === true) return await sendOne(backend, options, first.value);
-    const store = await options.openStore();
-    return await sendMany(backend, options, store, joined([first.value, second.value], chunks), controller);
-  } finally {
-    options.signal.removeEventListener('abort', stop);
-    controller.abort();
-    await chunks.return(undefined);
+export class Delivery {
+  readonly #backend: Backend;
+  readonly #buffer: UploadBuffer;
+  readonly #events: UploadEvents;
+  #patience: Patience | undefined;
+  #round = 1;
+  #id = '';
+  #alreadyThere = 0;
+
+  constructor(backend: Backend, buffer: UploadBuffer, events: UploadEvents) {
+    this.#backend = backend;
+    this.#buffer = buffer;
+    this.#events = events;
   }
-}
 
-async function sendOne(
-  backend: Backend,
-  options: UploadKind & Pick<SendOptions, 'keep' | 'onCommit' | 'signal'>,
-  chunk: SealedChunk,
-): Promise<SentUpload> {
-  const idempotencyKey = newName();
-  await options.keep?.(chunk, idempotencyKey);
-  return sendWhole(backend, options, chunk, options, idempotencyKey);
-}
+  /** Has the backend store all chunks, those too that are still to come. Sends nothing where there is one at most. */
+  async send(signal: AbortSignal): Promise<void> {
+    const store = await this.#buffer.opened(signal);
+    if (store === undefined || this.#buffer.idempotencyKey !== undefined) return;
+    this.#patience ??= new Patience(store, this.#events);
+    for (;;) {
+      try {
+        const { id, stored, committed } = await this.#patience.keep(() => this.#findOrOpen(store, signal), signal);
+        this.#id = id;
+        if (this.#round === 1) this.#alreadyThere = committed ? store.ready : stored.size;
+        if (!committed) await this.#sendLacking(store, stored, signal);
+        return;
+      } catch (error) {
+        await this.#makeAgain(store, error);
+      }
+    }
+  }
 
-/** Sends what an earlier run kept of a one-shot upload, under its key. Throws AgentError TROZO_PERDIDO. */
-export async function sendKept(
-  backend: Backend,
-  kind: UploadKind,
-  store: ChunkStore,
-  options: Pick<SendOptions, 'onCommit' | 'signal'>,
-  idempotencyKey: string,
-): Promise<SentUpload> {
-  return sendWhole(backend, kind, await readChunk(store, 0), options, idempotencyKey);
-}
+  /**
+   * Has the backend apply what it has; sends again what a crash of PostgreSQL emptied. Undefined: there were no rows, and nothing
+   * was asked. `sendEmpty`: even an upload of no rows has something to do there.
+   */
+  async commit({ sendEmpty }: { sendEmpty: boolean }, signal: AbortSignal): Promise<SentUpload | undefined> {
+    const { idempotencyKey, only, store } = this.#buffer;
+    if (store !== undefined && idempotencyKey !== undefined) {
+      return this.#sendWhole(await readChunk(store, 0), idempotencyKey, signal);
+    }
+    if (store !== undefined) return this.#commitStore(store, signal);
+    if (only === undefined && !sendEmpty) return undefined;
+    const chunk = only ?? (await compressNothing());
+    const name = newName();
+    await this.#buffer.keep(chunk, name);
+    return this.#sendWhole(chunk, name, signal);
+  }
 
-async function sendWhole(
-  backend: Backend,
-  kind: UploadKind,
-  chunk: SealedChunk,
-  { onCommit, signal }: Pick<SendOptions, 'onCommit' | 'signal'>,
-  idempotencyKey: string,
-): Promise<SentUpload> {
-  onCommit?.();
-  const result = await backend.uploadOnce(toldOf(kind), chunk, { idempotencyKey, signal });
-  return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0 };
-}
+  async #sendWhole(chunk: SealedChunk, idempotencyKey: string, signal: AbortSignal): Promise<SentUpload> {
+    this.#events.onCommit();
+    const told = toldOf(this.#buffer.kind);
+    const result = await this.#backend.uploadOnce(told, chunk, { idempotencyKey, signal });
+    return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0 };
+  }
 
-/** Reads into `store` and delivers from it at the same time. The first failure stops the other side and is thrown. */
-async function sendMany(
-  backend: Backend,
-  options: Pick<SendOptions, 'tabla' | 'modo' | 'countReplaced' | 'onWait' | 'onCommit' | 'signal'>,
-  store: ChunkStore,
-  chunks: AsyncIterable<StoredChunk>,
-  controller: AbortController,
-): Promise<SentUpload> {
-  let failure: { error: unknown } | undefined;
-  const guarded = <T>(work: Promise<T>) =>
-    work.catch((error: unknown) => {
-      failure ??= { error };
-      controller.abort(error);
-      return undefined;
-    });
-  const { signal } = controller;
-  const reading = async () => {
-    for await (const chunk of chunks) await store.add(chunk, signal);
-    await store.finish(options.countReplaced());
-  };
-  const [, sent] = await Promise.all([
-    guarded(reading()),
-    guarded(deliver(backend, options, store, { ...options, signal })),
-  ]);
-  options.signal.throwIfAborted();
-  if (failure !== undefined) throw failure.error;
-  return sent!;
-}
-
-export interface DeliverOptions extends Pick<SendOptions, 'onWait' | 'onCommit' | 'signal'> {
-  /** Told of each chunk that has been sent. */
-  onDelivered?(chunk: ChunkInfo): void;
-}
-
-/**
- * Has the backend store and commit all chunks of `store`, those that it has from before not being sent again. Goes on while
- * chunks are still added; repeats what a crash of PostgreSQL emptied.
- *
- * Throws SyncError or BackendError (the store is as it was), AgentError TROZO_PERDIDO, the signal's reason.
- */
-export async function deliver(
-  backend: Backend,
-  kind: UploadKind,
-  store: ChunkStore,
-  { signal, onWait, onCommit, onDelivered }: DeliverOptions,
-): Promise<SentUpload> {
-  const patience = new Patience(store, onWait, signal);
-  let alreadyThere = 0;
-  for (let round = 1; ; round++) {
-    try {
-      const { id, stored, committed } = await patience.keep(() =>
-        findOrOpen(backend, kind, store, signal, round === 1),
-      );
-      if (round === 1) alreadyThere = committed ? store.ready : stored.size;
-      if (!committed) await sendLacking(backend, id, store, stored, patience, { signal, onDelivered });
-      onCommit?.();
+  async #commitStore(store: ChunkStore, signal: AbortSignal): Promise<SentUpload> {
+    for (;;) {
+      this.#events.onCommit();
       const { totals, bytes } = totalsOf(store);
-      const result = await backend.commitUpload(id, totals, signal);
-      return { result, chunks: totals.trozos, rows: totals.filas, bytes, alreadyThere };
-    } catch (error) {
-      if (round >= MAX_ROUNDS || !(error instanceof SyncError)) throw error;
-      // Expired, or abandoned by another agent: all of it again under another name.
-      if (error.code === 'SUBIDA_DESCONOCIDA') await store.setId(undefined);
-      // PostgreSQL crashed and emptied what it had (TOTALES_DISTINTOS); or it is committed already (SUBIDA_CERRADA).
-      else if (error.code !== 'TOTALES_DISTINTOS' && error.code !== 'SUBIDA_CERRADA') throw error;
+      try {
+        const result = await this.#backend.commitUpload(this.#id, totals, signal);
+        return { result, chunks: totals.trozos, rows: totals.filas, bytes, alreadyThere: this.#alreadyThere };
+      } catch (error) {
+        await this.#makeAgain(store, error);
+        await this.send(signal);
+      }
     }
   }
-}
 
-/** The upload at the backend and the chunks that it has; a new one where what it has is not what the store holds. */
-async function findOrOpen(
-  backend: Backend,
-  kind: UploadKind,
-  store: ChunkStore,
-  signal: AbortSignal,
-  isFirst: boolean,
-): Promise<{ id: string; stored: Set<number>; committed: boolean }> {
-  if (store.id !== undefined) {
-    const { id } = store;
-    const { estado, trozos } = await backend.findUpload(id, signal);
-    const same = ({ trozo, digest }: { trozo: number; digest: string }) =>
-      trozo < store.ready && store.info(trozo).digest === digest;
-    const mayGoOn = kind.reopen !== true || !isFirst;
-    if (estado === 'confirmada' || (mayGoOn && trozos.every(same))) {
-      for (const { trozo } of trozos) store.delivered(trozo);
-      return { id, stored: new Set(trozos.map(({ trozo }) => trozo)), committed: estado === 'confirmada' };
-    }
-    await abandon(backend, id);
+  /** Prepares one more round after `error`. Throws it where another one would be of no use. */
+  async #makeAgain(store: ChunkStore, error: unknown): Promise<void> {
+    if (this.#round >= MAX_ROUNDS || !(error instanceof SyncError)) throw error;
+    // Expired, or abandoned by another agent: all of it again under another name.
+    if (error.code === 'SUBIDA_DESCONOCIDA') await store.setId(undefined);
+    // PostgreSQL crashed and emptied what it had (TOTALES_DISTINTOS); or it is committed already (SUBIDA_CERRADA).
+    else if (error.code !== 'TOTALES_DISTINTOS' && error.code !== 'SUBIDA_CERRADA') throw error;
+    this.#round++;
   }
-  const id = newName();
-  // Known before it exists: a run that dies here leaves nothing that the next one does not find.
-  await store.setId(id);
-  await openToTheEnd(backend, { id, ...toldOf(kind) }, signal);
-  return { id, stored: new Set(), committed: false };
+
+  /** The upload at the backend; a new one where what it has is not what the store holds. */
+  async #findOrOpen(store: ChunkStore, signal: AbortSignal): Promise<Found> {
+    if (store.id !== undefined) {
+      const { id } = store;
+      const { estado, trozos } = await this.#backend.findUpload(id, signal);
+      const same = ({ trozo, digest }: { trozo: number; digest: string }) =>
+        trozo < store.ready && store.info(trozo).digest === digest;
+      const mayGoOn = this.#buffer.kind.reopen !== true || this.#round > 1;
+      if (estado === 'confirmada' || (mayGoOn && trozos.every(same))) {
+        for (const { trozo } of trozos) store.delivered(trozo);
+        return { id, stored: new Set(trozos.map(({ trozo }) => trozo)), committed: estado === 'confirmada' };
+      }
+      await abandon(this.#backend, id);
+    }
+    const id = newName();
+    // Known before it exists: a run that dies here leaves nothing that the next one does not find.
+    await store.setId(id);
+    await openToTheEnd(this.#backend, { id, ...toldOf(this.#buffer.kind) }, signal);
+    return { id, stored: new Set(), committed: false };
+  }
+
+  /** Sends what is not in `stored`, until the store is complete and all of it is there. */
+  async #sendLacking(store: ChunkStore, stored: ReadonlySet<number>, signal: AbortSignal): Promise<void> {
+    let next = 0;
+    const connection = async (inner: AbortSignal) => {
+      while (true) {
+        while (next < store.ready && stored.has(next)) next++;
+        if (next < store.ready) await this.#sendChunk(store, next++, inner);
+        else if (store.complete) return;
+        else await store.changed(inner);
+      }
+    };
+    await runTogether(
+      signal,
+      Array.from({ length: CHUNKS_IN_FLIGHT }, () => connection),
+    );
+  }
+
+  async #sendChunk(store: ChunkStore, n: number, signal: AbortSignal): Promise<void> {
+    const put = async () => this.#backend.putChunk(this.#id, await readChunk(store, n), signal);
+    await this.#patience!.keep(put, signal);
+    store.delivered(n);
+    this.#events.onDelivered(store.info(n));
+    this.#patience!.delivered();
+  }
 }
 
 /** By which the backend knows an upload, and the generation that it makes. */
 function newName(): string {
   return randomUUID().replaceAll('-', '');
-}
-
-/** SQL Server tells its UTC clock without a zone. */
-function toldOf({ tabla, modo, base, lectura, relojAtrasado }: UploadKind): UploadDescription {
-  return {
-    ...{ tabla, modo },
-    ...(base === undefined ? {} : { base }),
-    ...(lectura === undefined ? {} : { lectura: `${lectura}Z` }),
-    ...(relojAtrasado === undefined ? {} : { relojAtrasado }),
-  };
-}
-
-const ABANDON_MS = 5000;
-
-/**
- * Opens an upload. Aborted meanwhile, it still waits a little for the answer: a request that comes after the one that
- * abandons the upload would leave it open. Throws the signal's reason.
- */
-async function openToTheEnd(
-  backend: Backend,
-  upload: UploadDescription & { id: string },
-  signal: AbortSignal,
-): Promise<void> {
-  signal.throwIfAborted();
-  const late = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const onAbort = () => {
-    timer = setTimeout(() => late.abort(signal.reason), ABANDON_MS);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    await backend.openUpload(upload, late.signal);
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
-  }
-  signal.throwIfAborted();
-}
-
-/** Tells the backend to forget an upload. Best effort: it forgets by itself in the end. */
-export async function abandon(backend: Backend, id: string): Promise<void> {
-  await backend.abandonUpload(id, AbortSignal.timeout(ABANDON_MS)).catch(() => {});
-}
-
-/** Sends what is not in `stored`, until the store is complete and all of it is there. */
-async function sendLacking(
-  backend: Backend,
-  id: string,
-  store: ChunkStore,
-  stored: ReadonlySet<number>,
-  patience: Patience,
-  { signal, onDelivered }: { signal: AbortSignal; onDelivered: DeliverOptions['onDelivered'] },
-): Promise<void> {
-  const controller = new AbortController();
-  const stop = () => controller.abort(signal.reason);
-  signal.addEventListener('abort', stop, { once: true });
-  const inner = controller.signal;
-  let failure: { error: unknown } | undefined;
-  let next = 0;
-  const connection = async () => {
-    while (true) {
-      while (next < store.ready && stored.has(next)) next++;
-      if (next < store.ready) {
-        const n = next++;
-        await patience.keep(() => sendChunk(backend, id, store, n, inner));
-        store.delivered(n);
-        onDelivered?.(store.info(n));
-        patience.delivered();
-      } else if (store.complete) return;
-      else await store.changed(inner);
-    }
-  };
-  const guarded = () =>
-    connection().catch((error: unknown) => {
-      failure ??= { error };
-      controller.abort(error);
-    });
-  try {
-    await Promise.all(Array.from({ length: CHUNKS_IN_FLIGHT }, guarded));
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
-  signal.throwIfAborted();
-  if (failure !== undefined) throw failure.error;
-}
-
-async function sendChunk(
-  backend: Backend,
-  id: string,
-  store: ChunkStore,
-  n: number,
-  signal: AbortSignal,
-): Promise<void> {
-  await backend.putChunk(id, await readChunk(store, n), signal);
 }
 
 async function readChunk(store: ChunkStore, n: number): Promise<SealedChunk> {
@@ -333,9 +196,4 @@ function totalsOf(store: ChunkStore): { totals: Commit; bytes: number } {
     bytes += chunk.bytes;
   }
   return { totals: { trozos: digests.length, filas, digest: digestOfDigests(digests) }, bytes };
-}
-
-async function* joined<T>(read: T[], rest: AsyncGenerator<T>): AsyncGenerator<T> {
-  yield* read.splice(0);
-  yield* rest;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isRetryable } from '../../errors/retry.ts';
 import type { ChunkStore } from '../../state/spool/chunk-store.ts';
+import type { UploadEvents } from './events.ts';
 
 /** While rows are still read into the spool a dead network is no failure; it is tried again so often. */
 const PAUSE_MS = 5000;
@@ -13,15 +14,13 @@ const FULL_MS = 15 * 60_000;
  */
 export class Patience {
   readonly #store: ChunkStore;
-  readonly #onWait: (error: unknown) => void;
-  readonly #signal: AbortSignal;
+  readonly #events: UploadEvents;
   #deliveredAt = performance.now();
   #told = false;
 
-  constructor(store: ChunkStore, onWait: (error: unknown) => void, signal: AbortSignal) {
+  constructor(store: ChunkStore, events: UploadEvents) {
     this.#store = store;
-    this.#onWait = onWait;
-    this.#signal = signal;
+    this.#events = events;
   }
 
   delivered(): void {
@@ -29,18 +28,18 @@ export class Patience {
     this.#told = false;
   }
 
-  async keep<T>(work: () => Promise<T>): Promise<T> {
+  async keep<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     while (true) {
       // Asked before the attempt: one more is made after the last chunk is there.
       const reading = this.#store.durable && !this.#store.complete;
       try {
         return await work();
       } catch (error) {
-        if (!reading || this.#signal.aborted || !isRetryable(error)) throw error;
+        if (!reading || signal.aborted || !isRetryable(error)) throw error;
         if (this.#store.full && performance.now() - this.#deliveredAt > FULL_MS) throw error;
-        if (!this.#told) this.#onWait(error);
+        if (!this.#told) this.#events.onOffline(error);
         this.#told = true;
-        await sleep(PAUSE_MS, undefined, { signal: this.#signal });
+        await sleep(PAUSE_MS, undefined, { signal });
       }
     }
   }

@@ -1,156 +1,38 @@
-import type { Modo } from '../../../protocol/api.ts';
 import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
-import { withUndatedRows } from '../../../protocol/tenant-config/ultima-sync.ts';
-import {
-  type AgentClock,
-  BEFORE_EVERYTHING,
-  type ClockReading,
-  earlierBy,
-  earlierOf,
-  formatTicks,
-  isEarlier,
-  offsetOf,
-  type ServerClock,
-  TICKS_PER_SECOND,
-  ticksOf,
-  type WentBack,
-  wentBack,
-} from '../../sqlserver/session/clock.ts';
-import { boundMark, type Mark } from '../../state/watermarks.ts';
+import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
+import { type Fingerprints, isMadeWith, type Mark } from '../../state/watermarks.ts';
+import { modoOf } from './reading.ts';
 
-/**
- * From where a table is read, and where its mark will stand.
- *
- * A row is safe when some reading asked for its moment after it was there to be seen. Three things come between: a
- * transaction that has stamped its rows and is still open, a clock that goes back, and rows that carry no moment of now at
- * all. Against the first the mark stays at the beginning of the oldest transaction that has written and is open; against
- * the second a reading begins as much earlier as the clock went back; against the third there is `completoCada`.
- *
- * The order is: the clocks, then the open transactions, then the rows. A transaction that begins after the clock was read
- * stamps its rows behind the mark; one that began before is among the open ones, or has ended, and then its rows are there
- * to be read. Were the clock read later, one that began in between would be before the mark and among neither.
- */
+/** What a decision looks at of what an earlier run left in the spool. */
+export type PendingUpload = Pick<SpooledUpload, 'head' | 'complete' | 'lastKey'>;
 
-export interface Plan {
-  /** What `@ultimaSync` is bound to. */
-  ultimaSync: string | null;
-  /** Everything is read, not only what is new. */
-  entera: boolean;
-  /** Where the mark will stand. */
-  marca: ServerClock;
-  /** SQL Server's clock is behind what it told before. */
-  relojAtrasado: boolean;
-  /** Until when, on the local clock, beginnings of transactions are of two times (mixedUntil). */
-  revuelto?: string | undefined;
-  /** How far it went back, in seconds, where that is worth a word; null: nobody knows. */
-  retroceso?: number | null;
-  /** Since when the transaction is open that holds the mark back by more than the overlap. */
-  retenida?: string;
-}
+/** How an upload goes about it. */
+export type UploadPlan<Pending extends PendingUpload = SpooledUpload> =
+  /** From the start. `useless`: what the spool holds, which is removed first, and why. */
+  | { kind: 'fresh'; useless?: { pending: Pending; reason: string } }
+  /** The reading broke off: it goes on behind the last whole range, which ends with the key `after`. */
+  | { kind: 'continue'; pending: Pending; after: string }
+  /** All rows are in the spool, and SQL Server need not be read. */
+  | { kind: 'deliverOnly'; pending: Pending };
 
-/** Behind this, other clocks are too far apart to be believed. */
-const TOLD_FROM = 60n * TICKS_PER_SECOND;
-/** DATETIME rounds to 1/300 s. */
-const ROUNDING = TICKS_PER_SECOND / 100n;
-
-const HOUR = 3600n * TICKS_PER_SECOND;
-
-const overlapOf = ({ solapeSegundos = 60 }: TablaSubida) => BigInt(solapeSegundos) * TICKS_PER_SECOND;
-
-export interface Seen {
-  now: ClockReading;
-  /** The agent's clock after `now`. */
-  after: AgentClock;
-  /** When the oldest transaction that has written and is open began, on the local clock. */
-  oldest: string | undefined;
-}
-
-export function planRead(tabla: TablaSubida, mark: Mark | undefined, { now, after, oldest }: Seen): Plan {
-  const { local, utc } = now;
-  const reading = mark?.leido ?? mark;
-  const back = reading === undefined ? { by: 0n, reach: 0n, passed: 0n } : wentBack(reading, now, after);
-  const relojAtrasado = reading !== undefined && isEarlier(utc, reading.utc);
-  const isWorthAWord = relojAtrasado || (back !== undefined && back.by > longest(TOLD_FROM, overlapOf(tabla)));
-  const clock = {
-    relojAtrasado,
-    ...(isWorthAWord ? { retroceso: back === undefined ? null : Number(back.by / TICKS_PER_SECOND) } : {}),
-  };
-  if (tabla.incremental !== true) {
-    return { ultimaSync: boundMark(tabla, undefined, now), entera: true, marca: { local, utc }, ...clock };
+/** Decides from what the spool holds of a table and from its mark (both undefined where there is none). */
+export function planUpload<Pending extends PendingUpload>(
+  tabla: TablaSubida,
+  huellas: Fingerprints,
+  { pending, mark }: { pending: Pending | undefined; mark: Mark | undefined },
+): UploadPlan<Pending> {
+  if (pending === undefined) return { kind: 'fresh' };
+  const useless = (reason: string) => ({ kind: 'fresh', useless: { pending, reason } }) as const;
+  const { head, complete, lastKey } = pending;
+  if (!isMadeWith(head.huella, huellas) || head.modo !== modoOf(tabla, head.entera === true)) {
+    return useless('la configuración cambió');
   }
-  // What nobody has asked for yet begins here.
-  const from = mark === undefined || back === undefined ? undefined : earlierOf(mark, earlierBy(reading!, back.reach));
-  const entera = from === undefined || isDue(tabla, mark, utc);
-  const revuelto = mixedUntil(now, mark, reading, back);
-  const isMixed = revuelto !== undefined && oldest !== undefined && ticksOf(oldest) <= ticksOf(revuelto);
-  const marca = isMixed
-    ? (from ?? { local: BEFORE_EVERYTHING, utc: BEFORE_EVERYTHING })
-    : oldest === undefined
-      ? { local, utc }
-      : earlierOf({ local, utc }, momentOf(oldest, now));
-  const held = ticksOf(marca.local) < ticksOf(local) - overlapOf(tabla);
-  return {
-    ultimaSync: boundMark(tabla, entera ? undefined : from, now),
-    entera,
-    marca,
-    ...clock,
-    ...(isMixed || (revuelto !== undefined && ticksOf(local) <= ticksOf(revuelto)) ? { revuelto } : {}),
-    ...(held && oldest !== undefined ? { retenida: oldest } : {}),
-  };
+  // Somebody removed or moved the mark since; or this very upload set it, and its end was lost.
+  const local = mark?.local ?? null;
+  if (local !== (head.desde?.local ?? null) && local !== head.reloj.local) return useless('la marca es otra');
+  if (complete) return { kind: 'deliverOnly', pending };
+  if (lastKey === undefined || head.particion !== (tabla.particion?.columna ?? null)) {
+    return useless('la lectura no terminó');
+  }
+  return { kind: 'continue', pending, after: lastKey };
 }
-
-/**
- * After a clock has gone back, the beginning of a transaction no longer tells what it has stamped: it may be of before the
- * step, and its rows of after. That is so of all that began until the clock told its latest; while one of them is open, the mark
- * stays where it was.
- */
-function mixedUntil(
-  now: ServerClock,
-  mark: Mark | undefined,
-  reading: ServerClock | undefined,
-  back: WentBack | undefined,
-): string | undefined {
-  if (reading === undefined) return undefined;
-  // The local clock alone goes back each autumn, and where the zone is changed.
-  if (back?.by === 0n && offsetOf(now) >= offsetOf(reading)) return mark?.revuelto;
-  // An hour for the seasons, too; a day where nobody knows what time has passed.
-  const latest = formatTicks(ticksOf(reading.local) + HOUR + (back?.passed ?? 24n * HOUR));
-  return mark?.revuelto !== undefined && mark.revuelto > latest && mark.revuelto > now.local ? mark.revuelto : latest;
-}
-
-/** When a transaction began, on both clocks. */
-function momentOf(oldest: string, now: ServerClock): ServerClock {
-  const begin = ticksOf(oldest) - ROUNDING;
-  return { local: formatTicks(begin), utc: formatTicks(begin - offsetOf(now)) };
-}
-
-function isDue({ completoCada }: TablaSubida, mark: Mark | undefined, utc: string): boolean {
-  if (completoCada === undefined) return false;
-  if (mark?.entera === undefined) return true;
-  const age = ticksOf(utc) - ticksOf(mark.entera);
-  return age < 0n || age >= ticksIn(completoCada);
-}
-
-/** Of `7d` and `12h`. */
-function ticksIn(duration: string): bigint {
-  const hours = Number.parseInt(duration, 10) * (duration.endsWith('d') ? 24 : 1);
-  return BigInt(hours) * HOUR;
-}
-
-/**
- * What the upload says that it is. A whole reading of an incremental table may tell the backend what is gone, and then has to
- * bring every row that is there, those without a date too.
- */
-export function modoOf({ desactivarAusentes, incremental, process }: TablaSubida, entera: boolean): Modo {
-  if (incremental !== true) return 'completo';
-  const tellsAbsent = entera && desactivarAusentes === true && withUndatedRows(process.query) !== undefined;
-  return tellsAbsent ? 'completo' : 'incremental';
-}
-
-/** The query as it is run: a reading of everything also takes the rows that have no date. */
-export function queryOf(tabla: TablaSubida, entera: boolean): string {
-  const { query } = tabla.process;
-  return tabla.incremental === true && entera ? (withUndatedRows(query)?.sql ?? query) : query;
-}
-
-const longest = (a: bigint, b: bigint) => (a > b ? a : b);

@@ -3,17 +3,17 @@ import { isEarlier, readAgentClock, readClocks } from '../../sqlserver/session/c
 import { findOldestWriter, RIGHT_TO_SEE } from '../../sqlserver/session/open-transactions.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
-import type { Fingerprints } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
-import { modoOf, type Plan, planRead } from './plan.ts';
+import type { UploadJob } from './job.ts';
+import { modoOf, planReading, type ReadingPlan } from './reading.ts';
 
-/** What an upload is read with: looks at SQL Server's clock and open transactions, and says what is unusual about them. */
-/** `newest`: when the rows were read that made an earlier attempt a reading too old. */
+/**
+ * Decides what an upload is read with: looks at SQL Server's clock and open transactions, and says what is unusual about them.
+ * `newest`: when the rows were read that made an earlier attempt a reading too old.
+ */
 export async function readHead(
-  context: SyncContext,
+  { context, tabla, huellas }: UploadJob,
   db: SqlServer,
-  tabla: TablaSubida,
-  huellas: Fingerprints,
   newest: string | undefined,
 ): Promise<UploadHead> {
   const { log, marks, signal } = context;
@@ -22,10 +22,10 @@ export async function readHead(
     log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', nombre);
   }
   const mark = marks.get(nombre, huellas);
-  // In this order: plan.ts says why.
+  // In this order: reading.ts says why.
   const leido = await readClocks(db, signal);
   const oldest = tabla.incremental === true ? await findWriter(context, db) : undefined;
-  const plan = planRead(tabla, mark, { now: leido, after: readAgentClock(), oldest });
+  const plan = planReading(tabla, mark, { now: leido, after: readAgentClock(), oldest });
   sayPlan(context, tabla, plan, mark !== undefined);
   const { ultimaSync, entera, marca, revuelto, retroceso, retenida } = plan;
   // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.
@@ -66,7 +66,7 @@ async function findWriter({ log, said, servidor, signal }: SyncContext, db: SqlS
   return undefined;
 }
 
-function sayPlan({ log }: SyncContext, tabla: TablaSubida, plan: Plan, hasMark: boolean): void {
+function sayPlan({ log }: SyncContext, tabla: TablaSubida, plan: ReadingPlan, hasMark: boolean): void {
   const { retroceso, retenida, ultimaSync, entera } = plan;
   const { nombre } = tabla;
   const from = entera ? 'desde el principio' : `lo escrito desde ${ultimaSync?.slice(0, 19).replace('T', ' ')}`;

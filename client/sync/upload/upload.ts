@@ -1,30 +1,24 @@
 import { type ErrorCode, SyncError } from '../../../protocol/errors.ts';
-import { isPhaseAt, primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
-import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
-import { guardedNames, isKnownQuery, withKnownQuery } from '../../config/sensitive-pins.ts';
+import { isPhaseAt, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { runTogether } from '../../async/run-together.ts';
 import { describeError } from '../../errors/describe-error.ts';
 import { withRetries } from '../../errors/retry.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
-import { encryptRows, refuseColumns, sensitiveColumnsOf } from '../../rows/field-encryption.ts';
-import { findRangeKey } from '../../sqlserver/read/range-key.ts';
-import { type RangeEnd, readRanges } from '../../sqlserver/read/ranges.ts';
-import {
-  DEFAULT_BLOCK_BYTES,
-  type NdjsonBlock,
-  type SqlParameter,
-  type SqlServer,
-} from '../../sqlserver/sql-server.ts';
-import { type ChunkStore, MemoryChunks } from '../../state/spool/chunk-store.ts';
-import type { ChunkInfo, UploadHead } from '../../state/spool/manifest.ts';
+import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
+import type { SqlServer } from '../../sqlserver/sql-server.ts';
+import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
-import { type Fingerprints, fingerprintsOf } from '../../state/watermarks.ts';
+import { fingerprintsOf } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../phases.ts';
-import { cutChunks, sealChunks } from './chunks.ts';
+import { UploadBuffer } from './buffer.ts';
 import { confirm } from './confirm.ts';
-import { CHUNKS_IN_FLIGHT, deliver, isChunkLost, sendChunks, sendKept } from './deliver.ts';
-import { asBegunBefore, findPending, keepOrDrop } from './pending.ts';
-import { queryOf } from './plan.ts';
+import { Delivery, isChunkLost, type SentUpload } from './deliver.ts';
+import type { UploadEvents } from './events.ts';
+import { extract, parametersOf } from './extract.ts';
+import type { UploadJob } from './job.ts';
+import { dropUseless, findPending, keepOrDrop, rowsIn } from './pending.ts';
+import { planUpload, type UploadPlan } from './plan.ts';
 import { readHead } from './read-head.ts';
 
 /**
@@ -33,7 +27,7 @@ import { readHead } from './read-head.ts';
  *
  * What an earlier run has read and not had committed is in the spool, and then that goes up first: SQL Server is read for it
  * only where the reading had not come to its end; what is new since then is read after it. The mark is SQL Server's clock
- * from before the read, or earlier (plan.ts), and moves only after the backend has answered.
+ * from before the read, or earlier (reading.ts), and moves only after the backend has answered.
  *
  * A connection to SQL Server that breaks while rows are read is one more attempt, with pre_process (whose session has
  * gone); so is a disk that does not take the spool, then without it. Answers the rows sent. Throws PhaseFailure, or the
@@ -41,32 +35,154 @@ import { readHead } from './read-head.ts';
  */
 export async function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
   const { log, marks, policy, progress, signal } = context;
-  let { usesSpool } = context;
-  let newest: string | undefined;
-  let resumed: boolean | undefined;
-  const onPending = (found: boolean) => {
-    // What a later attempt finds is of this run.
-    resumed = found && (resumed ?? true);
-  };
+  const known: KnownFromBefore = { usesSpool: context.usesSpool, newest: undefined, resumed: undefined };
   const attempt = async () => {
     try {
-      return await uploadOnce({ ...context, usesSpool }, tabla, newest, onPending);
+      return await uploadOnce({ ...context, usesSpool: known.usesSpool }, tabla, known);
     } catch (error) {
       const cause = causeOf(error);
-      if (isSpoolUnusable(cause)) usesSpool = false;
+      if (isSpoolUnusable(cause)) known.usesSpool = false;
       if (isCode(cause, 'GENERACION_DESCONOCIDA')) await marks.forget(tabla.nombre);
-      if (isCode(cause, 'LECTURA_ANTIGUA')) newest = cause.place.lectura;
+      if (isCode(cause, 'LECTURA_ANTIGUA')) known.newest = cause.place.lectura;
       throw error;
     }
   };
   const onRetry = (error: unknown) => {
     progress.again();
-    const how = usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
+    const how = known.usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
     log.warn(`${describeError(causeOf(error)).text} ${how}`, tabla.nombre);
   };
   const upload = () => withRetries(attempt, { signal, policy, when: isWorthAnotherAttempt, onRetry });
   const rows = await upload();
-  return resumed === true ? rows + (await upload()) : rows;
+  return known.resumed === true ? rows + (await upload()) : rows;
+}
+
+/** What the attempts before this one have shown. */
+interface KnownFromBefore {
+  usesSpool: boolean;
+  /** When the rows were read that made an earlier attempt a reading too old. */
+  newest: string | undefined;
+  /** Whether what went up was of an earlier run: what is new since then is still to be read. */
+  resumed: boolean | undefined;
+}
+
+/** One attempt: plan, pre_process, extraction and delivery side by side, commit, mark, post_process. */
+async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: KnownFromBefore): Promise<number> {
+  const huellas = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
+  const job: UploadJob = { context, tabla, huellas };
+  const plan = await choosePlan(job);
+  const pending = plan.kind === 'fresh' ? undefined : plan.pending;
+  // What a later attempt finds is of this run.
+  known.resumed = pending !== undefined && (known.resumed ?? true);
+  try {
+    if (plan.kind === 'deliverOnly') {
+      const { head } = plan.pending;
+      const rows = await transfer(job, plan, bufferOf(context, head, pending));
+      if (isPhaseAt(tabla.post_process, 'upload', 'origen')) {
+        await atSqlServer(job, (db) => runPhase(job, db, head, 'post_process'));
+      }
+      return rows;
+    }
+    return await atSqlServer(job, async (db) => {
+      const head = pending?.head ?? (await readHead(job, db, known.newest));
+      if (plan.kind === 'fresh') await runPhase(job, db, head, 'pre_process');
+      const rows = await transfer(job, plan, bufferOf(context, head, pending), db);
+      await runPhase(job, db, head, 'post_process');
+      return rows;
+    });
+  } finally {
+    await pending?.close();
+  }
+}
+
+async function choosePlan({ context, tabla, huellas }: UploadJob): Promise<UploadPlan> {
+  const pending = await findPending(context, tabla.nombre);
+  const plan = planUpload(tabla, huellas, { pending, mark: context.marks.get(tabla.nombre, huellas) });
+  if (plan.kind === 'fresh' && plan.useless !== undefined) {
+    await dropUseless(context, plan.useless.pending, plan.useless.reason);
+  }
+  return plan;
+}
+
+/** process: rows of `db`, where it is given, by way of the buffer to the backend, which applies them; then the mark. */
+function transfer(job: UploadJob, plan: UploadPlan, buffer: UploadBuffer, db?: SqlServer): Promise<number> {
+  const { context, tabla } = job;
+  const place = { direccion: 'upload', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'origen' } as const;
+  const events = watch(job, plan, buffer);
+  const after = plan.kind === 'continue' ? plan.after : undefined;
+  return recordPhase(context, place, async () => {
+    try {
+      const read = db && ((inner: AbortSignal) => extract({ context, tabla, db, after }, buffer, events, inner));
+      const delivery = new Delivery(context.backend, buffer, events);
+      const sent = await deliverAsRead(delivery, read, actsOnNothing(tabla, buffer.head), context.signal);
+      return await confirm(job, buffer, sent);
+    } catch (error) {
+      await keepOrDrop(context, buffer.store, error);
+      throw error;
+    }
+  });
+}
+
+/**
+ * Delivers what `read` puts into the buffer while it does so (undefined: all of it is there), and has it committed. The first failure
+ * of either stops the other: nothing has been applied then.
+ */
+export async function deliverAsRead(
+  delivery: Delivery,
+  read: ((signal: AbortSignal) => Promise<void>) | undefined,
+  sendEmpty: boolean,
+  signal: AbortSignal,
+): Promise<SentUpload | undefined> {
+  const deliver = (inner: AbortSignal) => delivery.send(inner);
+  await runTogether(signal, read === undefined ? [deliver] : [read, deliver]);
+  return delivery.commit({ sendEmpty }, signal);
+}
+
+/** Shows an upload's progress: its rows as they are read, or as they are sent where all of them have been read before. */
+function watch({ context, tabla }: UploadJob, { kind }: UploadPlan, buffer: UploadBuffer): UploadEvents {
+  const { log, progress } = context;
+  const { nombre } = tabla;
+  const onRead = (rows: number, bytes: number) => {
+    progress.rows(rows);
+    progress.bytes(bytes);
+  };
+  const common = {
+    onOffline: (error: unknown) =>
+      log.warn(`${describeError(error).message} Mientras tanto se sigue leyendo a spool/.`, nombre),
+    onCommit: () => progress.waiting(() => 'a que el backend aplique las filas'),
+  };
+  if (kind === 'deliverOnly') {
+    const { head, store } = buffer;
+    progress.expect({ filas: rowsIn(store!), exacto: true });
+    const when = (head.leido ?? head.reloj).local.slice(0, 19).replace('T', ' ');
+    log.info(`Se termina una subida pendiente, leída a las ${when} (hora de SQL Server)`, nombre);
+    return { ...common, onRead: () => {}, onDelivered: ({ filas, bytes }) => onRead(filas, bytes) };
+  }
+  progress.waiting(() =>
+    buffer.store?.full === true ? 'sitio en spool/, a que el backend reciba' : 'filas de SQL Server',
+  );
+  return { ...common, onRead, onDelivered: () => {} };
+}
+
+function bufferOf({ spool, usesSpool }: SyncContext, head: UploadHead, pending?: SpooledUpload): UploadBuffer {
+  return new UploadBuffer(head, usesSpool ? spool : undefined, pending);
+}
+
+function atSqlServer<T>({ context, tabla }: UploadJob, use: (db: SqlServer) => Promise<T>): Promise<T> {
+  const { log, progress, signal, withSqlServer } = context;
+  const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
+  progress.waiting(() => 'la conexión a SQL Server');
+  return withSqlServer({ signal, onMessage }, use);
+}
+
+async function runPhase(
+  { context, tabla }: UploadJob,
+  db: SqlServer,
+  { ultimaSync }: UploadHead,
+  fase: 'pre_process' | 'post_process',
+): Promise<void> {
+  const withMark = (sql: string) => ({ sql, ...parametersOf(sql, ultimaSync) });
+  await runPhaseAtSqlServer(context, db, { direccion: 'upload', tabla, fase }, withMark);
 }
 
 function isWorthAnotherAttempt(error: unknown): boolean {
@@ -79,208 +195,9 @@ function isCode(error: unknown, code: ErrorCode): error is SyncError {
   return error instanceof SyncError && error.code === code;
 }
 
-/** `newest`: when the rows were read that made an earlier attempt a reading too old. */
-async function uploadOnce(
-  context: SyncContext,
-  tabla: TablaSubida,
-  newest: string | undefined,
-  onPending: (found: boolean) => void,
-): Promise<number> {
-  const huellas = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
-  const pending = await findPending(context, tabla, huellas);
-  onPending(pending !== undefined);
-  try {
-    return pending?.complete === true
-      ? await finishPending(context, tabla, huellas, pending)
-      : await readAndFinish(context, tabla, huellas, pending, newest);
-  } finally {
-    await pending?.close();
-  }
-}
-
-const CONNECTING = () => 'la conexión a SQL Server';
-const COMMITTING = () => 'a que el backend aplique las filas';
-
-const placeOf = ({ nombre }: TablaSubida) =>
-  ({ direccion: 'upload', tabla: nombre, fase: 'process', ejecutadoEn: 'origen' }) as const;
-
-/** The whole way. `pending`: whole ranges of a reading that broke off, which goes on behind them. */
-async function readAndFinish(
-  context: SyncContext,
-  tabla: TablaSubida,
-  huellas: Fingerprints,
-  pending: SpooledUpload | undefined,
-  newest: string | undefined,
-): Promise<number> {
-  return atSqlServer(context, tabla, async (db) => {
-    const head = pending?.head ?? (await readHead(context, db, tabla, huellas, newest));
-    const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head.ultimaSync) });
-    if (pending === undefined) await runPhaseAtSqlServer(context, db, 'upload', tabla, 'pre_process', withMark);
-    const rows = await recordPhase(context, placeOf(tabla), () => sendRows(context, db, tabla, huellas, head, pending));
-    await runPhaseAtSqlServer(context, db, 'upload', tabla, 'post_process', withMark);
-    return rows;
-  });
-}
-
-/** All rows are in the spool: SQL Server is needed for post_process alone. */
-async function finishPending(
-  context: SyncContext,
-  tabla: TablaSubida,
-  huellas: Fingerprints,
-  pending: SpooledUpload,
-): Promise<number> {
-  const { backend, log, progress, signal } = context;
-  const { head } = pending;
-  progress.expect({ filas: rowsOf(pending), exacto: true });
-  const when = (head.leido ?? head.reloj).local.slice(0, 19).replace('T', ' ');
-  log.info(`Se termina una subida pendiente, leída a las ${when} (hora de SQL Server)`, tabla.nombre);
-  const rows = await recordPhase(context, placeOf(tabla), async () => {
-    try {
-      const options = { signal, onWait: () => {}, onCommit: () => progress.waiting(COMMITTING) };
-      const onDelivered = ({ filas, bytes }: ChunkInfo) => {
-        progress.rows(filas);
-        progress.bytes(bytes);
-      };
-      const { idempotencyKey } = pending;
-      const sent =
-        idempotencyKey === undefined
-          ? await deliver(backend, asBegunBefore(head), pending, { ...options, onDelivered })
-          : await sendKept(backend, asBegunBefore(head), pending, options, idempotencyKey);
-      return await confirm(context, tabla, huellas, head, sent, pending.replaced, pending);
-    } catch (error) {
-      await keepOrDrop(context, pending, error);
-      throw error;
-    }
-  });
-  if (isPhaseAt(tabla.post_process, 'upload', 'origen')) {
-    const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head.ultimaSync) });
-    await atSqlServer(context, tabla, (db) =>
-      runPhaseAtSqlServer(context, db, 'upload', tabla, 'post_process', withMark),
-    );
-  }
-  return rows;
-}
-
-function atSqlServer<T>(
-  { log, progress, signal, withSqlServer }: SyncContext,
-  { nombre }: TablaSubida,
-  use: (db: SqlServer) => Promise<T>,
-): Promise<T> {
-  const onMessage = (text: string) => log.info(`SQL Server: ${text}`, nombre);
-  progress.waiting(CONNECTING);
-  return withSqlServer({ signal, onMessage }, use);
-}
-
-async function sendRows(
-  context: SyncContext,
-  db: SqlServer,
-  tabla: TablaSubida,
-  huellas: Fingerprints,
-  head: UploadHead,
-  pending: SpooledUpload | undefined,
-) {
-  const { backend, chunkBytes, log, progress, signal, spool, usesSpool } = context;
-  let replaced = pending?.replaced ?? 0;
-  let store: ChunkStore | undefined = pending;
-  progress.waiting(() => (store?.full === true ? 'sitio en spool/, a que el backend reciba' : 'filas de SQL Server'));
-  const read = (inner: AbortSignal) => {
-    const rows = readTable(context, db, tabla, head, pending?.lastKey, inner);
-    const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
-    const pins = context.sensitivePins;
-    const onClean = () => context.learn((known) => withKnownQuery(known, tabla));
-    const checked = isKnownQuery(pins, tabla) ? rows : refuseColumns(rows, tabla, guardedNames(pins, tabla), onClean);
-    const leaving = sensitive === undefined ? checked : encryptRows(checked, tabla, sensitive);
-    const blocks = tap(leaving, (item) => {
-      if ('ultima' in item) return;
-      replaced += item.replacedCharacters;
-      progress.rows(item.rows);
-      progress.bytes(item.bytes.length);
-    });
-    return sealChunks(cutChunks(blocks, chunkBytes), pending?.ready);
-  };
-  try {
-    const sent = await sendChunks(
-      backend,
-      {
-        ...(pending === undefined ? head : { ...asBegunBefore(head), store: pending }),
-        sendEmpty: actsOnNothing(tabla, head),
-        openStore: async () => {
-          store = await openStore(context, head);
-          return store;
-        },
-        keep: async (chunk, clave) => {
-          if (usesSpool) store = await spool?.keep(head, chunk, { clave, sustituidos: replaced });
-        },
-        countReplaced: () => replaced,
-        onWait: (error) =>
-          log.warn(`${describeError(error).message} Mientras tanto se sigue leyendo a spool/.`, tabla.nombre),
-        onCommit: () => progress.waiting(COMMITTING),
-        signal,
-      },
-      read,
-    );
-    return await confirm(context, tabla, huellas, head, sent, replaced, store);
-  } catch (error) {
-    await keepOrDrop(context, store, error);
-    throw error;
-  }
-}
-
-function rowsOf(store: ChunkStore): number {
-  let rows = 0;
-  for (let n = 0; n < store.ready; n++) rows += store.info(n).filas;
-  return rows;
-}
-
-async function openStore({ spool, usesSpool }: SyncContext, head: UploadHead): Promise<ChunkStore> {
-  return spool !== undefined && usesSpool ? spool.create(head) : new MemoryChunks(CHUNKS_IN_FLIGHT);
-}
-
-async function* readTable(
-  { chunkBytes }: SyncContext,
-  db: SqlServer,
-  tabla: TablaSubida,
-  { ultimaSync, entera }: UploadHead,
-  after: string | undefined,
-  signal: AbortSignal,
-): AsyncGenerator<NdjsonBlock | RangeEnd> {
-  const { particion } = tabla;
-  const query = queryOf(tabla, entera === true);
-  const parameters = parametersOf(query, ultimaSync).parameters ?? [];
-  const names = namesOf(tabla);
-  const blockBytes = Math.min(DEFAULT_BLOCK_BYTES, chunkBytes);
-  if (particion === undefined) {
-    yield* db.readRows(query, { parameters, names, blockBytes, signal });
-    return;
-  }
-  const key = await findRangeKey(db, query, parameters, particion.columna, signal);
-  const { filas } = particion;
-  yield* readRanges(db, query, {
-    ...{ parameters, names, blockBytes, signal, key, filas },
-    ...(after === undefined ? {} : { after }),
-  });
-}
-
 /** Whether an upload without rows still does something at the backend: a phase there, or that all are absent. */
 function actsOnNothing(tabla: TablaSubida, { modo }: UploadHead): boolean {
   if (isPhaseAt(tabla.pre_process, 'upload', 'destino') || isPhaseAt(tabla.post_process, 'upload', 'destino'))
     return true;
   return modo === 'completo' && tabla.desactivarAusentes === true;
-}
-
-/** The columns that the backend looks for by name (protocol/SPEC.md, R2 and R3). */
-function namesOf(tabla: TablaSubida): string[] {
-  return [...primaryKeyOf(tabla), 'codigo', 'nombre', 'descripcion', 'razon_social', 'activo'];
-}
-
-function parametersOf(sql: string, ultimaSync: string | null): { parameters?: SqlParameter[] } {
-  if (!mentionsMark(sql)) return {};
-  return { parameters: [{ name: 'ultimaSync', type: 'datetime2', value: ultimaSync }] };
-}
-
-async function* tap<T>(source: AsyncIterable<T>, see: (item: T) => void): AsyncGenerator<T> {
-  for await (const item of source) {
-    see(item);
-    yield item;
-  }
 }

@@ -1,0 +1,85 @@
+import { Condition } from '../../async/condition.ts';
+import type { SealedChunk } from '../../http/backend.ts';
+import { type ChunkStore, MemoryChunks, type StoredChunk } from '../../state/spool/chunk-store.ts';
+import type { UploadHead } from '../../state/spool/manifest.ts';
+import type { Spool } from '../../state/spool/spool.ts';
+import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
+import { asBegunBefore, type UploadKind } from './open.ts';
+
+/** Chunks that are on their way at once, each on a connection of its own. Measured, 1 M rows: 5.6 s with one, 3.1 s with two. */
+export const CHUNKS_IN_FLIGHT = 2;
+
+/**
+ * The chunks of one upload between extraction, which adds them, and delivery, which sends them. They wait in the spool, or in
+ * memory where there is none. An only chunk needs no store: it goes in one request.
+ */
+export class UploadBuffer {
+  readonly head: UploadHead;
+  readonly kind: UploadKind;
+  readonly #spool: Spool | undefined;
+  readonly #changes = new Condition();
+  #store: ChunkStore | undefined;
+  #idempotencyKey: string | undefined;
+  #first: StoredChunk | undefined;
+  #ended = false;
+  /** Characters that became U+FFFD so far. */
+  replaced: number;
+
+  /** `pending`: what an earlier run left in the spool, which is gone on with. */
+  constructor(head: UploadHead, spool?: Spool, pending?: SpooledUpload) {
+    this.head = head;
+    this.kind = pending === undefined ? head : asBegunBefore(head);
+    this.#spool = spool;
+    this.#store = pending;
+    this.#idempotencyKey = pending?.idempotencyKey;
+    this.replaced = pending?.replaced ?? 0;
+  }
+
+  get store(): ChunkStore | undefined {
+    return this.#store;
+  }
+
+  /** The only chunk, once all is read and there is no other. */
+  get only(): SealedChunk | undefined {
+    return this.#store === undefined ? this.#first : undefined;
+  }
+
+  /** Of the one request in which an earlier run's only chunk goes. */
+  get idempotencyKey(): string | undefined {
+    return this.#idempotencyKey;
+  }
+
+  /** Takes the next chunk; waits while there is no room. Throws the signal's reason, or what the disk says. */
+  async add(chunk: StoredChunk, signal: AbortSignal): Promise<void> {
+    if (this.#store !== undefined) return this.#store.add(chunk, signal);
+    const first = this.#first;
+    if (first === undefined) {
+      this.#first = chunk;
+      return;
+    }
+    const store = (await this.#spool?.create(this.head)) ?? new MemoryChunks(CHUNKS_IN_FLIGHT);
+    this.#store = store;
+    this.#first = undefined;
+    this.#changes.notify();
+    await store.add(first, signal);
+    await store.add(chunk, signal);
+  }
+
+  /** No chunk comes any more. */
+  async finish(): Promise<void> {
+    await this.#store?.finish(this.replaced);
+    this.#ended = true;
+    this.#changes.notify();
+  }
+
+  /** Resolves with the store once there is one, with undefined once all is read and there is one chunk at most. */
+  async opened(signal: AbortSignal): Promise<ChunkStore | undefined> {
+    while (this.#store === undefined && !this.#ended) await this.#changes.next(signal);
+    return this.#store;
+  }
+
+  /** Keeps an only chunk for a later run, should the answer to its one request be lost. */
+  async keep(chunk: SealedChunk, clave: string): Promise<void> {
+    this.#store = await this.#spool?.keep(this.head, chunk, { clave, sustituidos: this.replaced });
+  }
+}
