@@ -1,13 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  LogController,
-  type RawReplyDefaultExpression,
-  type RawRequestDefaultExpression,
-  type RawServerDefault,
-} from 'fastify';
+import fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
 import type { Config } from './config.ts';
@@ -33,6 +26,7 @@ import { healthRoutes } from './routes/health.ts';
 import { keysRoutes } from './routes/keys.ts';
 import { logsRoutes } from './routes/logs.ts';
 import { phasesRoutes } from './routes/phases.ts';
+import type { Routes } from './routes/routes.ts';
 import { statusRoutes } from './routes/status.ts';
 import { uploadRoutes } from './routes/upload.ts';
 import { uploadsRoutes } from './routes/uploads.ts';
@@ -40,21 +34,10 @@ import { listFormerKeys } from './rows/former-keys.ts';
 import { findAuditGaps } from './tenants/audit.ts';
 import { readMasterKeys } from './tenants/master-keys.ts';
 
-type App = FastifyInstance<
-  RawServerDefault,
-  RawRequestDefaultExpression,
-  RawReplyDefaultExpression,
-  FastifyBaseLogger,
-  TypeBoxTypeProvider
->;
-
 /** Node's own default, written down. */
 const HEADERS_MAX_BYTES = 16 * 1024;
 /** A socket that has not said what it wants by then is closed: a sixth of Node's own time. */
 const HEADERS_MS = 15_000;
-
-/** A group of endpoints: a plugin in a scope of its own. */
-export type Routes = (app: App, context: Context) => Promise<void>;
 
 /**
  * The server, ready to listen on (`app.listen`) or to inject into; the database must have been migrated. Closing it

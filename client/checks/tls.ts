@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { AgentError, agentError } from '../errors/agent-error.ts';
@@ -88,41 +89,35 @@ async function openTunnel({ host, port }: Target, proxy: HttpProxy, signal: Abor
 }
 
 /** The status of a proxy's answer, of which nothing else is read: the tunnel begins behind it. */
-function readStatus(socket: Socket, signal: AbortSignal): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let head = '';
-    const end = (settle: () => void) => {
-      socket.off('data', onData).off('close', onClose);
-      signal.removeEventListener('abort', onAbort);
-      settle();
-    };
-    const onData = (part: Buffer) => {
-      head += part.toString('latin1');
-      if (!head.includes('\r\n\r\n') && head.length < 16_384) return;
-      socket.pause();
-      end(() => resolve(Number(/^HTTP\/1\.\d (\d{3})/.exec(head)?.[1] ?? 0)));
-    };
-    const onClose = () => end(() => reject(new Error('el proxy cerró la conexión')));
-    const onAbort = () => end(() => reject(signal.reason as Error));
-    socket.on('data', onData).on('close', onClose);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
+async function readStatus(socket: Socket, signal: AbortSignal): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  using _ = addAbortListener(signal, () => reject(signal.reason));
+  let head = '';
+  const onData = (part: Buffer) => {
+    head += part.toString('latin1');
+    if (!head.includes('\r\n\r\n') && head.length < 16_384) return;
+    socket.pause();
+    resolve(Number(/^HTTP\/1\.\d (\d{3})/.exec(head)?.[1] ?? 0));
+  };
+  const onClose = () => reject(new Error('el proxy cerró la conexión'));
+  socket.on('data', onData).on('close', onClose);
+  try {
+    return await promise;
+  } finally {
+    socket.off('data', onData).off('close', onClose);
+  }
 }
 
 /** Waits for an event of a socket; destroys it when it fails or `signal` is aborted. */
-function settled(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error) => {
-      signal.removeEventListener('abort', onAbort);
-      socket.destroy();
-      reject(error);
-    };
-    const onAbort = () => fail(signal.reason as Error);
-    socket.on('error', fail);
-    socket.once(event, () => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    });
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
+async function settled(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const fail = (error: unknown) => {
+    socket.destroy();
+    reject(error);
+  };
+  using _ = addAbortListener(signal, () => fail(signal.reason));
+  // It stays: an error after that has nobody else to hear it.
+  socket.on('error', fail);
+  socket.once(event, () => resolve());
+  await promise;
 }

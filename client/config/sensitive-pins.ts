@@ -11,8 +11,6 @@ import { secretColumnsOf } from '../../protocol/tenant-config/field.ts';
 import { tableFields } from '../../protocol/tenant-config/settings.ts';
 import { tipoCampoOfShortForm } from '../../protocol/tenant-config/tipo-campo.ts';
 import { type AgentError, agentError } from '../errors/agent-error.ts';
-import type { SqlByPlace } from './approval.ts';
-import type { LocalConfig } from './local.ts';
 
 /**
  * What this agent encrypts and decrypts is remembered in `sync-config.enc`, because the list comes from the server, which is the
@@ -44,6 +42,9 @@ export type SensitivePin = Type.Static<typeof SensitivePinSchema>;
 type PinnedColumn = SensitivePin['campos'][number];
 /** By `subida clientes`, `bajada clientes_copia`. */
 export type SensitivePins = Readonly<Record<string, SensitivePin>>;
+
+/** A line a column, by what it is a column of. */
+type ColumnsByPlace = Readonly<Record<string, string>>;
 
 type Tabla = TablaSubida | TablaBajada;
 /** More sources than that of one column are not remembered. */
@@ -92,7 +93,10 @@ export function withoutOrigins(pins: SensitivePins): SensitivePins {
  * added either.
  */
 export function settlePins(
-  { sensitivePins, remote }: Pick<LocalConfig, 'sensitivePins' | 'remote'>,
+  {
+    sensitivePins,
+    remote,
+  }: { sensitivePins?: SensitivePins | undefined; remote?: { config: ConfigResponse } | undefined },
   config: ConfigResponse,
   requiresApproval: boolean,
 ): SensitivePins {
@@ -110,7 +114,7 @@ export function settlePins(
 }
 
 /** As a person reads it beside the SQL (approval.ts): a line a column. */
-export function sensitiveByPlace(tables: ConfiguracionTablas): SqlByPlace {
+export function sensitiveByPlace(tables: ConfiguracionTablas): ColumnsByPlace {
   const entries = tablesOf(tables).map(
     ([direccion, tabla]) => [placeOf(direccion, tabla), columnsOf(direccion, tabla)] as const,
   );
@@ -118,12 +122,12 @@ export function sensitiveByPlace(tables: ConfiguracionTablas): SqlByPlace {
 }
 
 /** The same of what is pinned of these tables. */
-export function pinnedByPlace(pins: SensitivePins, tables: ConfiguracionTablas): SqlByPlace {
+export function pinnedByPlace(pins: SensitivePins, tables: ConfiguracionTablas): ColumnsByPlace {
   const places = tablesOf(tables).map(([direccion, tabla]) => placeOf(direccion, tabla));
   return describePlaces(places.map((place) => [place, pinFor(pins, place)?.campos.map(({ campo }) => campo) ?? []]));
 }
 
-function describePlaces(entries: readonly (readonly [string, readonly string[]])[]): SqlByPlace {
+function describePlaces(entries: readonly (readonly [string, readonly string[]])[]): ColumnsByPlace {
   const filled = entries.filter(([, columns]) => columns.length > 0);
   return Object.fromEntries(filled.map(([place, columns]) => [`${place}, camposSensibles`, columns.join('\n')]));
 }

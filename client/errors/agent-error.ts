@@ -22,6 +22,8 @@ export class AgentError extends Error {
   readonly action: string;
   /** Whether the same thing may succeed when it is done again, unchanged. */
   readonly retryable: boolean;
+  /** Seconds to wait before that at least, where whoever failed said so (Retry-After). */
+  readonly retryAfter: number | undefined = undefined;
 
   /** `retryable`: in the place of what the catalogue says. */
   constructor(

@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SyncError } from '../../protocol/errors.ts';
-import { BackendError } from '../http/client.ts';
-import { SqlServerError } from '../sqlserver/errors.ts';
 import { AgentError } from './agent-error.ts';
 
 /** How often and how long: the one policy of the agent. */
@@ -38,7 +36,7 @@ export function isRetryable(error: unknown): boolean {
 
 /** Whether SQL Server chose this as the victim of a deadlock: it has undone it, so it may be done again at once. */
 export function isDeadlock(error: unknown): boolean {
-  return error instanceof SqlServerError && error.code === 'BLOQUEO_1205';
+  return error instanceof AgentError && error.code === 'BLOQUEO_1205';
 }
 
 /** Whether the server said that it did not begin: then even what is not idempotent may be repeated. */
@@ -83,6 +81,6 @@ export async function withRetries<T>(run: (attempt: number) => Promise<T>, optio
 }
 
 function retryAfterMs(error: unknown): number {
-  if (error instanceof SyncError || error instanceof BackendError) return (error.retryAfter ?? 0) * 1000;
+  if (error instanceof SyncError || error instanceof AgentError) return (error.retryAfter ?? 0) * 1000;
   return 0;
 }

@@ -196,12 +196,12 @@ export class Backend {
 
   /**
    * A framed download: its first byte to its last, and nothing about whether it is complete (sync/frame.ts). One
-   * attempt: what has been consumed cannot be repeated here. It holds one of the run's turns until it is read to its end or
+   * attempt: what has been consumed cannot be repeated here. It holds one of the permits of the run until it is read to its end or
    * left; whoever asks for it reads it.
    */
   async openDownload(tabla: string, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array>> {
     const query = new URLSearchParams({ tabla });
-    const giveBack = await this.#requests.turns.take(signal);
+    const giveBack = await this.#requests.semaphore.take(signal);
     try {
       const url = `${this.#requests.base}${paths.download(this.#requests.tenant)}?${query}`;
       const { body, ...answer } = await exchangeStream({

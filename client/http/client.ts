@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { headers as headerNames, mediaTypes } from '../../protocol/constants.ts';
@@ -6,15 +7,13 @@ import { AgentError, type MessageValues } from '../errors/agent-error.ts';
 import type { backendMessages } from '../errors/messages/backend.ts';
 import { type Bandwidth, throttled } from './bandwidth.ts';
 import type { HttpProxy } from './proxy.ts';
-import { MAX_TRANSFERS } from './turns.ts';
 
 /** One HTTP exchange with the backend: no policy here, only what one attempt is. */
 
 /** The backend did not answer as the protocol says: unreachable, cut, a proxy's page, a time limit. */
 export class BackendError extends AgentError {
   readonly status: number | undefined;
-  /** Seconds, from Retry-After. */
-  readonly retryAfter: number | undefined;
+  override readonly retryAfter: number | undefined;
   constructor(code: BackendCode, values: Readonly<Record<string, string | number>>, details: BackendDetails = {}) {
     super(code, values, details.cause, details.retryable);
     this.name = 'BackendError';
@@ -59,6 +58,11 @@ export interface HttpRequest {
 
 /** Bodies of answers that are not streams are bounded: an agent does not swallow what a wrong server sends. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+/**
+ * Chunks, commits, phases and downloads of a run that are under way at once, however many tables are: the server refuses a
+ * tenant's transfers past a number (TENANT_TRANSFERS_MAX, 6 by default), and other agents of the tenant want some too.
+ */
+export const MAX_TRANSFERS = 4;
 /** What the slowest line carries of one transfer: all of them share 256 kbit/s. A chunk that takes longer counts as lost. */
 const SLOWEST_BYTES_PER_SECOND = (32 * 1024) / MAX_TRANSFERS;
 const RETRYABLE_STATUS = new Set([408, 425, 429]);
@@ -110,20 +114,17 @@ export async function exchangeStream(
   request: HttpRequest & { stallTimeoutMs: number },
 ): Promise<{ status: number; headers: Headers; body: AsyncGenerator<Uint8Array> }> {
   const controller = new AbortController();
-  const stop = () => controller.abort(request.signal.reason);
-  request.signal.addEventListener('abort', stop, { once: true });
-  const release = () => request.signal.removeEventListener('abort', stop);
+  const stopped = AbortSignal.any([request.signal, controller.signal]);
   try {
-    const response = await withTimeLimit({ ...request, signal: controller.signal }, async (signal) => {
-      const answer = await send(request, signal, controller.signal);
+    const response = await withTimeLimit({ ...request, signal: stopped }, async (signal) => {
+      const answer = await send(request, signal, stopped);
       if (!answer.ok) throw failureOf(request, answer, await readBounded(inflatedAnswer(request, answer), request.url));
       return answer;
     });
-    const body = readBody(response, request, controller, release);
+    const body = readBody(response, request, controller);
     const { status, headers } = response;
     return { status, headers, body: arrivesDeflated(request, response) ? inflate(body, request.url) : body };
   } catch (error) {
-    release();
     controller.abort();
     request.signal.throwIfAborted();
     throw error;
@@ -134,7 +135,6 @@ async function* readBody(
   response: Response,
   { url, signal, stallTimeoutMs, bandwidth }: HttpRequest & { stallTimeoutMs: number },
   controller: AbortController,
-  release: () => void,
 ): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   let watchdog: ReturnType<typeof setTimeout> | undefined;
@@ -161,7 +161,6 @@ async function* readBody(
     );
   } finally {
     clearTimeout(watchdog);
-    release();
     // Left early: the rest of the answer is of no use, and the connection must not wait for it.
     controller.abort();
   }
@@ -229,30 +228,18 @@ async function withTimeLimit<T>(request: HttpRequest, use: (signal: AbortSignal)
   const extra = Math.max(MAX_TRANSFERS * (bandwidth?.timeOf(size) ?? 0), (size / SLOWEST_BYTES_PER_SECOND) * 1000);
   const timeoutMs = request.timeoutMs + Math.ceil(extra / 1000) * 1000;
   signal.throwIfAborted();
-  const limit = new AbortController();
-  let expired = false;
-  const timer = setTimeout(() => {
-    expired = true;
-    limit.abort();
-  }, timeoutMs);
-  const stop = () => limit.abort(signal.reason);
-  signal.addEventListener('abort', stop, { once: true });
+  const timeLimit = AbortSignal.timeout(timeoutMs);
+  const either = AbortSignal.any([signal, timeLimit]);
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  // Bun keeps a signal of AbortSignal.any for as long as something listens to it.
+  using _ = addAbortListener(either, () => reject(either.reason));
   try {
-    return await Promise.race([use(limit.signal), rejectOnAbort(limit.signal)]);
+    return await Promise.race([use(either), aborted]);
   } catch (cause) {
     signal.throwIfAborted();
-    if (!expired) throw cause;
+    if (!timeLimit.aborted) throw cause;
     throw backendError('BACKEND_SIN_RESPUESTA', { url, motivo: `nada en ${timeoutMs / 1000} s` }, { cause });
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
   }
-}
-
-function rejectOnAbort(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) =>
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
-  );
 }
 
 async function readBounded(response: Response, url: string): Promise<string> {

@@ -1,11 +1,11 @@
 import { API_PREFIX, headers, mediaTypes } from '../../protocol/constants.ts';
+import { Semaphore } from '../async/semaphore.ts';
 import { type RetryOptions, type RetryPolicy, withRetries } from '../errors/retry.ts';
 import { userAgent } from '../version.ts';
 import { type AnswerKind, type AnswerOf, checkAnswer, type Expected } from './answers.ts';
 import type { Bandwidth } from './bandwidth.ts';
-import { type Answer, credentialHeaders, exchangeJson, type HttpRequest } from './client.ts';
+import { type Answer, credentialHeaders, exchangeJson, type HttpRequest, MAX_TRANSFERS } from './client.ts';
 import type { HttpProxy } from './proxy.ts';
-import { MAX_TRANSFERS, Turns } from './turns.ts';
 
 export interface BackendOptions {
   url: string;
@@ -31,7 +31,7 @@ export class Requests {
   readonly tenant: string;
   /** What paths are appended to. */
   readonly base: string;
-  readonly turns = new Turns(MAX_TRANSFERS);
+  readonly semaphore = new Semaphore(MAX_TRANSFERS);
   /** How each exchange goes. */
   readonly way: Pick<HttpRequest, 'ca' | 'proxy' | 'bandwidth'>;
   readonly #options: BackendOptions;
@@ -123,7 +123,7 @@ export class Requests {
       });
     return withRetries(async () => {
       if (!isTransfer) return check(await exchange());
-      const giveBack = await this.turns.take(options.signal);
+      const giveBack = await this.semaphore.take(options.signal);
       return check(await exchange().finally(giveBack));
     }, retry);
   }
@@ -138,7 +138,7 @@ export interface JsonOptions {
   body?: string | Uint8Array<ArrayBuffer>;
   timeoutMs: number;
   signal: AbortSignal;
-  /** Takes one of the run's turns; an attempt that waits for it is not timed. */
+  /** Takes one of the permits of the run; an attempt that waits for it is not timed. */
   isTransfer?: boolean;
   when?: (error: unknown) => boolean;
 }

@@ -6,7 +6,6 @@ import { Compile } from 'typebox/compile';
 import { markParts, type TablaSubida } from '../../protocol/tenant-config/upload-table.ts';
 import { isMissingFile, writeFileAtomically } from '../files/files.ts';
 import { assertFormat, stampOf } from '../files/format.ts';
-import type { SensitiveColumns } from '../rows/field-encryption.ts';
 import { sqlServerError } from '../sqlserver/errors.ts';
 import {
   AgentClockSchema,
@@ -19,7 +18,6 @@ import {
   Time,
   ticksOf,
 } from '../sqlserver/session/clock.ts';
-import type { TableConnection } from '../sync/context.ts';
 
 /**
  * `last-sync.json`: how far each table has been uploaded, in SQL Server's own time. Clocks of the agent play no part.
@@ -154,6 +152,14 @@ export interface Fingerprints {
   anterior: string;
 }
 
+/** Where rows are read and sent. */
+interface ReadFrom {
+  /** Where rows come from and go, as text. */
+  endpoints: readonly string[];
+  /** Which SQL Server that is, with its port or instance, and the login. */
+  servidor: readonly string[];
+}
+
 /**
  * What makes a mark meaningless when it changes: where the rows come from and go, as whom they are read, and which rows they
  * are. The earlier form knew neither port, login, `reloj` nor `pre_process`: a mark made with it holds as long as nothing differs
@@ -161,8 +167,8 @@ export interface Fingerprints {
  */
 export function fingerprintsOf(
   tabla: TablaSubida,
-  { endpoints, servidor }: Pick<TableConnection, 'endpoints' | 'servidor'>,
-  sensitive?: SensitiveColumns,
+  { endpoints, servidor }: ReadFrom,
+  sensitive?: { keyId: string; names: readonly string[] },
 ): Fingerprints {
   const { first, second, later } = markParts(tabla);
   const parts = [

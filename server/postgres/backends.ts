@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connection } from './pool.ts';
+import type { PoolClient } from 'pg';
 
 /** How often PostgreSQL is asked, at first and at last. */
 const FIRST_POLL_MS = 20;
@@ -13,8 +13,8 @@ const LAST_POLL_MS = 2000;
  * `withConnection` lends another connection. Gives up when `signal` is aborted.
  */
 export async function endBackend(
-  connection: Connection,
-  withConnection: <T>(fn: (other: Connection) => Promise<T>) => Promise<T>,
+  connection: PoolClient,
+  withConnection: <T>(fn: (other: PoolClient) => Promise<T>) => Promise<T>,
   signal: AbortSignal,
 ): Promise<void> {
   const { processID: pid } = connection as unknown as { processID: number | null };

@@ -2,9 +2,9 @@ import { type RegisterAgentResponse, RegisterAgentSchema } from '../../protocol/
 import { limits } from '../../protocol/constants.ts';
 import { sealForAgent } from '../../protocol/crypto/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import type { Routes } from '../app.ts';
 import { registerAgent } from '../tenants/agents.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** POST /agents/:tenantId: an agent registers the public half of its key pair. */
 export const agentsRoutes: Routes = async (app, { database }) => {

@@ -1,11 +1,11 @@
 import { type ReportBajasResponse, ReportBajasSchema } from '../../protocol/api.ts';
-import type { Routes } from '../app.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { forgetBajas, type Place, retainBajas, shortenApproval } from '../rows/bajas.ts';
 import { listAgents } from '../tenants/agents.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
 import { agentOf, jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** POST /bajas/:tenantId: what an agent holds back at its SQL Server, and whether an administrator has decided of it. */
 export const bajasRoutes: Routes = async (app, { config, database }) => {

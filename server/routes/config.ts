@@ -4,13 +4,13 @@ import { AGENT_NAME, headers } from '../../protocol/constants.ts';
 import { passwordPlaceOf, sealForAgent } from '../../protocol/crypto/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { ConfigResponse, TablaSubida } from '../../protocol/tenant-config/config.ts';
-import type { Routes } from '../app.ts';
 import type { Context } from '../context.ts';
 import { findFormerKeys } from '../rows/former-keys.ts';
 import { listAgents } from '../tenants/agents.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../tenants/connections.ts';
 import { passwordPlace } from '../tenants/passwords.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** In the password's place, as in the specification's example, for whoever is not told it. */
 const HIDDEN = 'encrypted';

@@ -4,11 +4,11 @@ import * as zlib from 'node:zlib';
 import { Type } from '@fastify/type-provider-typebox';
 import { limits, mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import type { Routes } from '../app.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
 import { chooseFormat, openDownload } from '../transfer/download.ts';
 import { countUnsent } from '../transfer/unsent.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 const DownloadQuery = Type.Object({ tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }) });
 

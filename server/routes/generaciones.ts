@@ -1,10 +1,10 @@
 import { type GeneracionesResponse, GeneracionesSchema } from '../../protocol/api.ts';
-import type { Routes } from '../app.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { checkGenerations } from '../rows/commits.ts';
 import { readTables, tipoCampoOf } from '../tenants/configurations.ts';
 import { agentOf, jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** POST /generaciones/:tenantId: whether an agent's marks stand on what the database has. Once a run, before its tables. */
 export const generacionesRoutes: Routes = async (app, { config, database }) => {

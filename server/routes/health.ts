@@ -1,5 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox';
-import type { Routes } from '../app.ts';
+import type { Routes } from './routes.ts';
 
 /** GET /health: open; with ?profundo=1 it asks PostgreSQL and says the versions. */
 export const healthRoutes: Routes = async (app, { database }) => {

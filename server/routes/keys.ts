@@ -1,8 +1,8 @@
 import { type RotateKeyResponse, RotateKeySchema } from '../../protocol/api.ts';
-import type { Routes } from '../app.ts';
 import { authorOf } from '../plugins/auth.ts';
 import { rotateApiKey } from '../tenants/api-keys.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** POST /keys/:tenantId: the agent's own rotation. It brings the hash of its new key, so a lost answer costs nothing. */
 export const keysRoutes: Routes = async (app, { config, database }) => {

@@ -1,10 +1,10 @@
 import { type LogsResponse, LogsSchema } from '../../protocol/api.ts';
-import type { Routes } from '../app.ts';
 import { translateLogsError } from '../postgres/errors.ts';
 import { insertLogs } from '../tenants/logs.ts';
 import { logOwner } from '../transfer/phase.ts';
 import { jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** POST /logs/:tenantId: what the agent did, one batch a run. */
 export const logsRoutes: Routes = async (app, { config, database }) => {

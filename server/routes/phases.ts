@@ -1,11 +1,11 @@
 import { type RunPhaseResponse, RunPhaseSchema } from '../../protocol/api.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import type { Routes } from '../app.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
 import { logFailure, runPhase } from '../transfer/phase.ts';
 import { jsonBody } from './bodies.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** POST /phases/:tenantId: runs a download's phase that is configured at `origen`, in a transaction of its own. */
 export const phasesRoutes: Routes = async (app, context) => {

@@ -1,9 +1,9 @@
 import type { StatusResponse } from '../../protocol/api.ts';
-import type { Routes } from '../app.ts';
 import { listBajas } from '../rows/bajas.ts';
 import { findOpenUploads } from '../rows/uploads.ts';
 import { lastByTable } from '../tenants/logs.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** GET /status/:tenantId: how the tenant's tables stand, as the backend sees it. For the agent's `status`. */
 export const statusRoutes: Routes = async (app, { database }) => {

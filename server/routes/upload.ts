@@ -2,11 +2,11 @@ import { Type } from '@fastify/type-provider-typebox';
 import { lecturaProperties, ModoSchema, type UploadEnvelopeResponse, type UploadResult } from '../../protocol/api.ts';
 import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import type { Routes } from '../app.ts';
 import { findUploadTable } from '../tenants/configurations.ts';
 import { receiveOneShot } from '../transfer/upload.ts';
 import { agentOf, bodyOf, digestOfRequest, isGzip, mediaTypeOf, streamedBodies } from './bodies.ts';
 import { TenantParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 const UploadQuery = Type.Object({
   tabla: Type.Optional(Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength })),

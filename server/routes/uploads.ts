@@ -7,13 +7,13 @@ import {
 } from '../../protocol/api.ts';
 import { API_PREFIX, limits, paths } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import type { Routes } from '../app.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { createUpload, deleteUpload, findChunks, lockUpload } from '../rows/uploads.ts';
 import { findUploadTable } from '../tenants/configurations.ts';
 import { commitUpload, receiveChunk } from '../transfer/upload.ts';
 import { agentOf, bodyOf, digestOfRequest, jsonBody, mediaTypeOf, streamedBodies } from './bodies.ts';
 import { ChunkParams, TenantParams, UploadParams } from './params.ts';
+import type { Routes } from './routes.ts';
 
 /** /uploads/:tenantId: an upload in chunks that survives whatever happens between two of them. */
 export const uploadsRoutes: Routes = async (app, context) => {

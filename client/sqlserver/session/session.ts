@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import { Connection } from 'tedious';
 import {
   describeServer,
@@ -85,11 +86,10 @@ export class Session {
   ): Promise<void> {
     signal?.throwIfAborted();
     let running: Cancelable | undefined;
-    const onAbort = () => running?.cancel();
+    using _ = signal && addAbortListener(signal, () => running?.cancel());
     try {
       await new Promise<void>((resolve, reject) => {
         running = start((error) => (error ? reject(error) : resolve()));
-        signal?.addEventListener('abort', onAbort, { once: true });
         watch.start(() => this.connection.close());
       });
     } catch (error) {
@@ -98,7 +98,6 @@ export class Session {
       throw this.translate(this.#broken ?? error);
     } finally {
       watch.stop();
-      signal?.removeEventListener('abort', onAbort);
     }
   }
 
@@ -198,7 +197,6 @@ export async function openSession(
   const timeoutMs = settings.connectTimeoutMs ?? 15_000;
   // A database that cannot be opened is told first, and then again as a failed login.
   let refusal: ServerMessage | undefined;
-  let onAbort: (() => void) | undefined;
   try {
     const port = 'port' in address ? address.port : await findInstancePort(address, { signal, timeoutMs });
     const connection = makeConnection(settings, { host: address.host, port, timeoutMs, ...login });
@@ -208,9 +206,8 @@ export async function openSession(
     };
     connection.on('errorMessage', onErrorMessage);
     const session = new Session(connection, settings, onMessage);
+    using _ = addAbortListener(signal, () => connection.close());
     await new Promise<void>((resolve, reject) => {
-      onAbort = () => connection.close();
-      signal.addEventListener('abort', onAbort, { once: true });
       connection.once('connect', (error?: Error) => (error ? reject(error) : resolve()));
       connection.connect();
     });
@@ -223,8 +220,6 @@ export async function openSession(
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw translateError(error, placeOf(settings), refusal);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   }
 }
 
