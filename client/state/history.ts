@@ -20,6 +20,8 @@ const TableRunSchema = Type.Object({
   fin: Type.String(),
   /** Rows that went over the line; 0 after a failure. */
   filas: Type.Integer({ minimum: 0 }),
+  /** Of them, those that this run read, where an upload of an earlier one was finished before it. */
+  leidas: Type.Optional(Type.Integer({ minimum: 0 })),
   /** Of a failure: what happened and what to do. */
   mensaje: Type.Union([Type.String(), Type.Null()]),
   /** Of a failure: its code, of the agent's catalogue or of the API's table. */
@@ -96,9 +98,10 @@ export async function writeHistory(
   await writeFileAtomically(pathOf(folder), `${visibleJson(next)}\n`);
 }
 
-/** Rows of the table's last good run. */
+/** Rows that the table's last good run read. */
 export function lastRows({ tablas }: History, direccion: Direccion, tabla: string): number | undefined {
-  return tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla)?.exitosa?.filas;
+  const last = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla)?.exitosa;
+  return last?.leidas ?? last?.filas;
 }
 
 /** Whether the table's last run left bajas retenidas. */

@@ -8,7 +8,7 @@ import type { Journal } from '../state/outbox.ts';
 import type { Spool } from '../state/spool/spool.ts';
 import type { Marks } from '../state/watermarks.ts';
 import type { Log } from '../ui/log.ts';
-import type { Progress, TableProgress } from '../ui/progress.ts';
+import type { Progress, ProgressState, TableProgress } from '../ui/progress.ts';
 
 /** The SQL Server of a table. */
 export interface TableConnection {
@@ -65,4 +65,15 @@ export interface SyncContext extends Omit<RunContext, 'connectionOf' | 'progress
   progress: TableProgress;
   /** Told of bajas that the guard holds back, at either side: the run is then `parcial`. */
   onRetained(bajas: number): void;
+}
+
+/** A table that goes over whole has about as many rows as last time; what changed since then nobody knows. */
+export function expectedRows(
+  { lastRows }: Pick<RunContext, 'lastRows'>,
+  direccion: Direccion,
+  tabla: { nombre: string; incremental?: boolean },
+): ProgressState['total'] {
+  if (direccion === 'upload' && tabla.incremental === true) return undefined;
+  const filas = lastRows(direccion, tabla.nombre);
+  return filas === undefined ? undefined : { filas, exacto: false };
 }

@@ -6,7 +6,7 @@ import { describeError, endsRun } from '../errors/describe-error.ts';
 import type { ExitReason } from '../errors/exit-codes.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
 import type { TableRun } from '../state/history.ts';
-import type { RunContext, SyncContext, TableConnection } from './context.ts';
+import { expectedRows, type RunContext, type SyncContext, type TableConnection } from './context.ts';
 import { downloadTable } from './download/download.ts';
 import { checkGenerations } from './generations.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
@@ -132,7 +132,9 @@ interface TaskFailure {
 async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun; failure?: TaskFailure }> {
   const { direccion, tabla } = task;
   const startedAt = new Date();
-  const runOf = (rest: Pick<TableRun, 'estado' | 'filas' | 'mensaje' | 'codigo' | 'bajasRetenidas'>): TableRun => {
+  const runOf = (
+    rest: Pick<TableRun, 'estado' | 'filas' | 'leidas' | 'mensaje' | 'codigo' | 'bajasRetenidas'>,
+  ): TableRun => {
     const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
     return { direccion, tabla: tabla.nombre, ...times, ...rest };
   };
@@ -147,10 +149,11 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
     const context: SyncContext = { ...shared, ...connection, progress, onRetained };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
     assertPinned(context.sensitivePins, direccion, tabla, context.approvedSql !== undefined);
-    expectAsLastTime(context, task);
-    const filas = await (direccion === 'upload' ? uploadTable(context, tabla) : downloadTable(context, tabla));
+    progress.expect(expectedRows(context, direccion, tabla));
+    const sent =
+      direccion === 'upload' ? await uploadTable(context, tabla) : { filas: await downloadTable(context, tabla) };
     const held = retained > 0 ? { bajasRetenidas: retained } : {};
-    return { run: runOf({ estado: 'exitoso', filas, mensaje: null, ...held }) };
+    return { run: runOf({ estado: 'exitoso', ...sent, mensaje: null, ...held }) };
   } catch (error) {
     const inPhase = error instanceof PhaseFailure;
     // What belongs to no phase (the connection) is recorded with `fase` null.
@@ -163,13 +166,6 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
   } finally {
     progress.stop();
   }
-}
-
-/** A table that goes over whole has about as many rows as last time; what changed since then nobody knows. */
-function expectAsLastTime({ lastRows, progress }: SyncContext, { direccion, tabla }: Task): void {
-  if (direccion === 'upload' && tabla.incremental === true) return;
-  const filas = lastRows(direccion, tabla.nombre);
-  if (filas !== undefined) progress.expect({ filas, exacto: false });
 }
 
 /** Throws AgentError `configuracion` for a name of `--tabla` that the configuration has not got. */

@@ -22,7 +22,8 @@ export interface Progress {
 
 /** What the flow of a table tells about it. */
 export interface TableProgress {
-  expect(total: { filas: number; exacto: boolean }): void;
+  /** Undefined: nobody knows. */
+  expect(total: ProgressState['total']): void;
   rows(count: number): void;
   bytes(count: number): void;
   /** What is waited for from here on; it is asked, and shown, while no rows pass. */

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from
 import { startFaultProxy } from '../../../fixtures/chaos/proxy.ts';
 import { type CuttingProxy, startCuttingProxy } from '../../testing/cutting-proxy.ts';
 import { startWorld, type World } from '../../testing/world.ts';
+import { type Progress, silentProgress } from '../../ui/progress.ts';
 
 /** Uploads that break off, and the run after. */
 
@@ -95,6 +96,34 @@ test('what was read and could not be sent is sent by the next run without SQL Se
   expect(await countStored()).toBe(1000);
   expect(await spooled()).toEqual([]);
   expect(await countUploads()).toBe(0);
+});
+
+test('behind an upload that waited progress counts the reading by itself, and the next run expects as many rows as that', async () => {
+  const told: unknown[] = [];
+  const progress: Progress = {
+    start: () => {
+      let rows = 0;
+      const tell = (what: unknown) => told.push(what);
+      const add = (count: number) => {
+        rows += count;
+      };
+      const again = () => {
+        tell(rows);
+        rows = 0;
+      };
+      return { ...silentProgress.start('upload', ''), expect: tell, rows: add, again, stop: () => tell(rows) };
+    },
+  };
+  await sync();
+  proxy.refuse = COMMITS;
+  await sync();
+  proxy.refuse = undefined;
+  const asLastTime = { filas: 1000, exacto: false };
+  expect((await sync({ progress })).reason).toBe('exitoso');
+  // The chunks of what waited are at the backend already.
+  expect(told.splice(0)).toEqual([asLastTime, { filas: 1000, exacto: true }, 0, asLastTime, 1000]);
+  expect((await sync({ progress })).reason).toBe('exitoso');
+  expect(told).toEqual([asLastTime, 1000]);
 });
 
 test('what waits is sent though SQL Server has lost the table, and the run says so', async () => {

@@ -9,7 +9,7 @@ import type { SqlServer } from '../../sqlserver/sql-server.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
 import { fingerprintsOf } from '../../state/watermarks.ts';
-import type { SyncContext } from '../context.ts';
+import { expectedRows, type SyncContext } from '../context.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../phases.ts';
 import { UploadBuffer } from './buffer.ts';
 import { confirm } from './confirm.ts';
@@ -30,10 +30,14 @@ import { readHead } from './read-head.ts';
  * from before the read, or earlier (reading.ts), and moves only after the backend has answered.
  *
  * A connection to SQL Server that breaks while rows are read is one more attempt, with pre_process (whose session has
- * gone); so is a disk that does not take the spool, then without it. Answers the rows sent. Throws PhaseFailure, or the
+ * gone); so is a disk that does not take the spool, then without it. Answers the rows sent (`leidas`: of them, those read after what
+ * was pending). Throws PhaseFailure, or the
  * error of the connection.
  */
-export async function uploadTable(context: SyncContext, tabla: TablaSubida): Promise<number> {
+export async function uploadTable(
+  context: SyncContext,
+  tabla: TablaSubida,
+): Promise<{ filas: number; leidas?: number }> {
   const { log, marks, policy, progress, signal } = context;
   const known: KnownFromBefore = { usesSpool: context.usesSpool, newest: undefined, resumed: undefined };
   const attempt = async () => {
@@ -53,8 +57,12 @@ export async function uploadTable(context: SyncContext, tabla: TablaSubida): Pro
     log.warn(`${describeError(causeOf(error)).text} ${how}`, tabla.nombre);
   };
   const upload = () => withRetries(attempt, { signal, policy, when: isWorthAnotherAttempt, onRetry });
-  const rows = await upload();
-  return known.resumed === true ? rows + (await upload()) : rows;
+  const filas = await upload();
+  if (known.resumed !== true) return { filas };
+  progress.again();
+  progress.expect(expectedRows(context, 'upload', tabla));
+  const leidas = await upload();
+  return { filas: filas + leidas, leidas };
 }
 
 /** What the attempts before this one have shown. */
