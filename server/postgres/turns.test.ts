@@ -25,6 +25,35 @@ test('an owner has at most half as many as are free, and one in any case', async
   expect(taken).toEqual([4, 2, 2, 1, 1, 0]);
 });
 
+test.each([
+  [10, 5],
+  [20, 7],
+  [40, 8],
+  [80, 10],
+])(
+  'of %i connections one owner less than %i leaves some to whoever comes, and so many together none',
+  async (max, owners) => {
+    const turns = make(max, 1000);
+    for (let n = 0; n < owners; n += 1) {
+      expect(turns.usage().busy).toBeLessThan(max);
+      while ((await takeAll(turns, `hostile ${n}`)) > 0);
+    }
+    expect(turns.usage().busy).toBe(max);
+  },
+);
+
+test('where all are held, whoever has none is next, however many wait before', async () => {
+  const turns = make(10, 1000);
+  const ends: (() => void)[] = [];
+  for (let n = 0; n < 5; n += 1) await takeAll(turns, `hostile ${n}`, ends);
+  let served = false;
+  void turns.take('victim').then(() => {
+    served = true;
+  });
+  ends[0]!();
+  await expect.poll(() => served).toBe(true);
+});
+
 test('what is given back goes to whoever has the fewest, before those that came earlier', async () => {
   const turns = make(4);
   const ends = await Promise.all([turns.take('a'), turns.take('a'), turns.take('b'), turns.take('c')]);

@@ -104,6 +104,24 @@ test.each([
   expect((await target()).activas).toBe(500);
 });
 
+test('what was discarded of a download leaves the table as it is, run after run, until it brings the rows again', async () => {
+  await world.setTables({ tablasBajada: [copia] });
+  await setCentre(3);
+  await syncWell();
+  await setCentre(0);
+  await syncRetained();
+  await world.backend.sql.query(`UPDATE sync_bajas_retenidas SET estado = 'descartada', "expiresAt" = NULL`);
+  for (let run = 0; run < 2; run++) {
+    const log = await syncRetained();
+    expect(log).toContain('El administrador las descartó: mientras la descarga las traiga, la tabla queda como está');
+    expect(await target()).toEqual({ filas: 3, activas: 3, antes: 3 });
+  }
+  await setCentre(4, { nombre: 'después' });
+  await syncWell();
+  expect(await target()).toEqual({ filas: 4, activas: 4, antes: 0 });
+  expect(await retained()).toEqual([]);
+});
+
 test('guarda sets the limits, and an empty download is held back by any', async () => {
   await world.setTables({ tablasBajada: [{ ...copia, guarda: { bajas: 10, porciento: 5 } }] });
   await setCentre(200);
