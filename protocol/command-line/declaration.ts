@@ -2,7 +2,7 @@ import type { InferredOptionTypes, Options } from 'yargs';
 
 /**
  * A command is declared once. Its parser, its help, what a misspelt word is taken for and the manual's tables are made from
- * the declaration (parser.ts, suggestion.ts, reference.ts).
+ * the declaration (parser.ts, suggestion.ts, fixtures/docs/commands.ts).
  */
 
 /** By name, as yargs takes them; `describe` is what help and manual say. */

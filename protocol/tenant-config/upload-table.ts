@@ -14,7 +14,8 @@ import {
   TableName,
 } from './values.ts';
 
-const particionFields = {
+/** Of `particion`. */
+export const particionFields = {
   columna: field(ColumnName, {
     description: 'columna de un índice único, sin NULL, por la que se ordenan los rangos',
     touches: { sql: true, reading: true },
