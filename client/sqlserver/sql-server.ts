@@ -7,7 +7,7 @@ import type { ExecuteOptions, Queryable, QueryOptions } from './session/queryabl
 import { makeRequest, sendRequest } from './session/request.ts';
 import { openSession, type Session, type SqlServerSettings } from './session/session.ts';
 import { type BulkColumn, catalogView, quoteTable } from './tables/ddl.ts';
-import { describeColumn, type TableColumn, type TableColumns } from './tables/table-columns.ts';
+import { type CatalogColumn, describeColumn, type TableColumn, type TableColumns } from './tables/table-columns.ts';
 import type { NdjsonBlock } from './transcoder/ndjson-block.ts';
 
 export { notToBeRepeated, SqlServerError, type SqlServerErrorCode } from './errors.ts';
@@ -107,19 +107,23 @@ export class SqlServer implements Queryable {
   }
 
   /**
-   * The columns of a table or view, which exists. Those of a synonym are not in sys.columns: they are told without a collation.
+   * The columns of a table or view, which exists. Those of a synonym are not in sys.columns: they are told without a collation,
+   * and a type that is sent as another as that one.
    * Throws SqlServerError, PERMISOS where this login may not read it.
    */
   async describeTable(table: string, signal: AbortSignal): Promise<TableColumns> {
     const session = this.#session;
     const parameters = [{ name: 'nombre', type: 'nvarchar' as const, value: quoteTable(table) }];
-    const sql = `SELECT name, collation_name AS suya, CONVERT(NVARCHAR(128), DATABASEPROPERTYEX(DB_NAME(), 'Collation')) AS general
-      FROM ${catalogView('columns', table)} WHERE object_id = OBJECT_ID(@nombre)`;
-    const collations = new Map<string, string>();
-    for (const { name, suya, general } of await this.query(sql, { parameters, signal })) {
+    const sql = `SELECT c.name, t.name AS tipo, c.collation_name AS suya,
+        CONVERT(NVARCHAR(128), DATABASEPROPERTYEX(DB_NAME(), 'Collation')) AS general
+      FROM ${catalogView('columns', table)} AS c
+      LEFT JOIN ${catalogView('types', table)} AS t ON t.user_type_id = c.user_type_id AND t.is_user_defined = 0
+      WHERE c.object_id = OBJECT_ID(@nombre)`;
+    const catalog = new Map<string, CatalogColumn>();
+    for (const { name, tipo, suya, general } of await this.query(sql, { parameters, signal })) {
       const collation = String(suya ?? '');
-      if (!/^\w+$/.test(collation) || collation.toLowerCase() === String(general ?? '').toLowerCase()) continue;
-      collations.set(String(name).toLowerCase(), collation);
+      const isOwn = /^\w+$/.test(collation) && collation.toLowerCase() !== String(general ?? '').toLowerCase();
+      catalog.set(String(name).toLowerCase(), { typeName: String(tipo), collation: isOwn ? collation : undefined });
     }
     const columns = new Map<string, TableColumn>();
     const start = (done: (error?: Error | null) => void) => {
@@ -127,7 +131,7 @@ export class SqlServer implements Queryable {
       request.on('columnMetadata', (described: ColumnMetadata[] | { [name: string]: ColumnMetadata }) => {
         for (const metadata of Object.values(described)) {
           const key = metadata.colName.toLowerCase();
-          columns.set(key, describeColumn(metadata, collations.get(key)));
+          columns.set(key, describeColumn(metadata, catalog.get(key)));
         }
       });
       return sendRequest(session.connection, request);

@@ -15,6 +15,8 @@ describe('parseSqlType', () => {
     ['float(24)', { name: 'real' }],
     ['float(53)', { name: 'float' }],
     ['char', { name: 'char', length: 1 }],
+    ['json', { name: 'json' }],
+    ['VECTOR(1536)', { name: 'vector', dimensions: 1536 }],
   ])('reads %s', (text, expected) => {
     expect(parseSqlType(text)).toEqual(expected);
   });
@@ -29,6 +31,11 @@ describe('parseSqlType', () => {
     ['DATETIME2(8)', /escala/],
     ['INT(4)', /paréntesis/],
     ['VARCHAR(10,2)', /un solo número/],
+    ['JSON(3)', /paréntesis/],
+    ['VECTOR', /lleva sus dimensiones/],
+    ['VECTOR(0)', /entre 1 y 1998/],
+    ['VECTOR(1999)', /entre 1 y 1998/],
+    ['VECTOR(MAX)', /dimensiones/],
     ['GEOGRAPHY', /no se admite/],
     ['toString', /no se admite/],
     ['VARCHAR(20); DROP TABLE x', /no es un tipo/],
@@ -37,10 +44,17 @@ describe('parseSqlType', () => {
     expect(() => parseSqlType(text)).toThrow(rule);
   });
 
-  test.each(['VARCHAR(20)', 'NVARCHAR(MAX)', 'DECIMAL(18,4)', 'BIT', 'DATETIME2(7)', 'FLOAT', 'TIME(3)'])(
-    'writes %s as it reads it',
-    (text) => {
-      expect(formatSqlType(parseSqlType(text))).toBe(text);
-    },
-  );
+  test.each([
+    'VARCHAR(20)',
+    'NVARCHAR(MAX)',
+    'DECIMAL(18,4)',
+    'BIT',
+    'DATETIME2(7)',
+    'FLOAT',
+    'TIME(3)',
+    'JSON',
+    'VECTOR(3)',
+  ])('writes %s as it reads it', (text) => {
+    expect(formatSqlType(parseSqlType(text))).toBe(text);
+  });
 });

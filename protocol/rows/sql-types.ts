@@ -1,15 +1,33 @@
 /** The type of a column as the specification's `schema.columns` states it: `VARCHAR(20)`, `decimal (18, 4)`, `BIT`. */
 
 /** What stands in parentheses behind the name of a type. */
-type Parameters = 'none' | 'precision and scale' | 'bits' | 'scale' | { maxLength: number; max: boolean };
+type Parameters =
+  | 'none'
+  | 'precision and scale'
+  | 'bits'
+  | 'scale'
+  | { maxLength: number; max: boolean }
+  | { maxDimensions: number };
 
 interface Declaration {
   parameters: Parameters;
+  /**
+   * The type that stands for it wherever a client is concerned that has not negotiated it at login ([MS-TDS] 2.2.6.4, FeatureExt), as
+   * tedious does not: SQL Server sends its values, and takes them, as this one's. Most types are sent as themselves.
+   */
+  carrier?: Carrier;
+}
+
+interface Carrier {
+  name: 'nvarchar' | 'varchar';
+  length: 'max';
+  /** Which rule a text of the carrier breaks that is no value of the type, Spanish. SQL Server would refuse all rows for it. */
+  broken(text: string, dimensions: number | undefined): string | undefined;
 }
 
 /**
- * Every type that a schema may name. How its values are read and loaded is in client/sqlserver/types, which does not compile while
- * one of these is missing there.
+ * Every type that a schema may name. How the values are read and loaded of those without a carrier is in client/sqlserver/types,
+ * which does not compile while one is missing there.
  */
 const declarations = {
   bit: { parameters: 'none' },
@@ -40,9 +58,16 @@ const declarations = {
   datetime: { parameters: 'none' },
   datetime2: { parameters: 'scale' },
   datetimeoffset: { parameters: 'scale' },
+  // SQL Server 2025.
+  json: { parameters: 'none', carrier: { name: 'nvarchar', length: 'max', broken: findJsonFault } },
+  vector: { parameters: { maxDimensions: 1998 }, carrier: { name: 'varchar', length: 'max', broken: findVectorFault } },
 } as const satisfies Record<string, Declaration>;
 
 export type SqlTypeName = keyof typeof declarations;
+/** Those that are sent as another type. */
+export type CarriedTypeName = {
+  [Name in SqlTypeName]: (typeof declarations)[Name] extends { carrier: Carrier } ? Name : never;
+}[SqlTypeName];
 
 export interface SqlTypeSpec {
   name: SqlTypeName;
@@ -52,6 +77,8 @@ export interface SqlTypeSpec {
   precision?: number;
   /** decimal, numeric: 0 to precision; time, datetime2, datetimeoffset: 0 to 7. */
   scale?: number;
+  /** vector. */
+  dimensions?: number;
 }
 
 const synonyms: Record<string, SqlTypeName> = { integer: 'int', dec: 'decimal', character: 'char', boolean: 'bit' };
@@ -79,12 +106,24 @@ export function isSqlTypeName(name: string): name is SqlTypeName {
   return Object.hasOwn(declarations, name);
 }
 
+export const carriedTypes = (Object.keys(declarations) as SqlTypeName[]).filter(isCarried);
+
+export function isCarried(name: SqlTypeName): name is CarriedTypeName {
+  return 'carrier' in declarations[name];
+}
+
+/** The type that a carried one is sent as. */
+export function carrierOf(name: CarriedTypeName): SqlTypeSpec & Carrier {
+  return declarations[name].carrier;
+}
+
 /** The type in the form that T-SQL and the specification write: `DECIMAL(18,4)`, `NVARCHAR(MAX)`. */
-export function formatSqlType({ name, length, precision, scale }: SqlTypeSpec): string {
+export function formatSqlType({ name, length, precision, scale, dimensions }: SqlTypeSpec): string {
   const word = name.toUpperCase();
   if (length !== undefined) return `${word}(${length === 'max' ? 'MAX' : length})`;
   if (precision !== undefined) return `${word}(${precision},${scale ?? 0})`;
   if (scale !== undefined) return `${word}(${scale})`;
+  if (dimensions !== undefined) return `${word}(${dimensions})`;
   return word;
 }
 
@@ -110,9 +149,36 @@ function read(text: string, name: SqlTypeName, first: string | undefined, second
   if (parameters === 'bits') {
     return { name: first !== undefined && within(first, 1, 53, 'la precisión') <= 24 ? 'real' : 'float' };
   }
+  if ('maxDimensions' in parameters) {
+    const { maxDimensions } = parameters;
+    if (first === undefined) throw refuse(`${name.toUpperCase()} lleva sus dimensiones: ${name.toUpperCase()}(1536)`);
+    return { name, dimensions: within(first, 1, maxDimensions, 'el número de dimensiones') };
+  }
   if (first === 'max') {
     if (!parameters.max) throw refuse(`${name.toUpperCase()} no admite MAX`);
     return { name, length: 'max' };
   }
   return { name, length: first === undefined ? 1 : within(first, 1, parameters.maxLength, 'la longitud') };
+}
+
+function findJsonFault(text: string): string | undefined {
+  return parseJson(text) === undefined ? 'no es JSON' : undefined;
+}
+
+/** SQL Server writes a vector as a JSON array of its numbers, and takes it so; it keeps each as a real. */
+function findVectorFault(text: string, dimensions: number | undefined): string | undefined {
+  const value = parseJson(text);
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'number'))
+    return 'no es una lista JSON de números';
+  if (dimensions === undefined || value.length === dimensions) return undefined;
+  return `tiene ${value.length} números y la columna ${dimensions} dimensiones`;
+}
+
+/** Undefined where it is none. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }

@@ -104,6 +104,9 @@ describe('the bytes of a value', () => {
     ['varbinary(4)', '\\x00ff', '020000ff'],
     ['varbinary(max)', 'AP8=', 'feffffffffffffff0200000000ff00000000'],
     ['binary(8)', '0x00000000000007D1', '080000000000000007d1'],
+    ['json', '[]', 'feffffffffffffff040000005b005d0000000000'],
+    ['json', true, 'feffffffffffffff080000007400720075006500' + '00000000'],
+    ['vector(1)', '[2]', 'feffffffffffffff060000005b0032005d0000000000'],
   ] as [string, Cell, string][])('%s %s', (type, value, hex) => {
     expect(valueHex(type, value)).toBe(hex);
   });
@@ -196,6 +199,11 @@ describe('a value that does not fit is refused, never rounded or cut', () => {
     ['varbinary(1)', 'AP8=', /2 bytes y caben 1/],
     ['varbinary(10)', 'AP8', /base64/],
     ['varbinary(10)', '0x0', /base64/],
+    ['json', '{"a":}', /no es JSON/],
+    ['json', '', /no es JSON/],
+    ['vector(2)', '{"a":1}', /lista JSON de números/],
+    ['vector(2)', '[1,"2"]', /lista JSON de números/],
+    ['vector(2)', '[1,2,3]', /tiene 3 números y la columna 2 dimensiones/],
   ] as [string, Cell, RegExp][])('%s %j', (type, value, rule) => {
     const failed = expect(() => valueHex(type, value));
     failed.toThrow(SqlServerError);

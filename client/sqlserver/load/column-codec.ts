@@ -11,6 +11,7 @@ import { codecOf, describeType, familyOf, isLossyConversion, lostAsText } from '
 export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 'codePage' | 'also'>): Codec {
   const codec = codecOf(type, codePage);
   const checks = [
+    formCheck(type),
     byteCheck(also ?? type, codePage),
     also === undefined || also === type ? undefined : typeCheck(type, also, codePage),
   ].filter((check) => check !== undefined);
@@ -27,6 +28,16 @@ export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 
 }
 
 type Check = (value: string | boolean) => void;
+
+/** Of what travels as another type's text. */
+function formCheck(type: SqlTypeSpec): Check | undefined {
+  const { broken } = describeType(type);
+  if (broken === undefined) return undefined;
+  return (value) => {
+    const rule = broken(String(value), type);
+    if (rule !== undefined) throw new UnfitValue(rule);
+  };
+}
 
 /** Of char and varchar `length` counts bytes: as many as characters, but for the pages with characters of several. */
 function byteCheck(type: SqlTypeSpec, codePage: string | undefined): Check | undefined {

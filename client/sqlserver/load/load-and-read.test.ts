@@ -59,6 +59,8 @@ const fields: [type: string, json: string][] = [
   ['DATETIME', '"2024-01-15T10:30:00.123"'],
   ['DATETIME2(7)', '"9999-12-31T23:59:59.9999999"'],
   ['DATETIMEOFFSET(7)', '"2024-01-15T10:30:00.1234567-05:00"'],
+  ['JSON', '"{\\"a\\":[1,\\"ñ 😀\\"]}"'],
+  ['VECTOR(2)', '"[1.0000000e+000,-2.5000000e-001]"'],
 ];
 
 test('every type goes through #temp into its table and comes back the same', async () => {

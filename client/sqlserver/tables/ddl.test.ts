@@ -38,13 +38,16 @@ test('#temp takes characters as NVARCHAR in the collation of the database', () =
     column('g]', 'IMAGE'),
     column('h', 'XML'),
     column('i', 'CHAR(8000)'),
+    column('j', 'JSON'),
+    column('k', 'VECTOR(3)', false),
   ];
   expect(createTempTableSql('#temp_t_1', columns)).toBe(
     'CREATE TABLE #temp_t_1 ([a] NVARCHAR(20) COLLATE DATABASE_DEFAULT NOT NULL, ' +
       '[b] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NULL, [c] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NULL, ' +
       '[d] NCHAR(3) COLLATE DATABASE_DEFAULT NULL, [e] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NULL, ' +
       '[f] DECIMAL(18,4) NULL, [g]]] VARBINARY(MAX) NULL, [h] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NULL, ' +
-      '[i] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NULL)',
+      '[i] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NULL, [j] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NULL, ' +
+      '[k] NVARCHAR(MAX) COLLATE DATABASE_DEFAULT NOT NULL)',
   );
 });
 
@@ -53,6 +56,9 @@ test('a missing target is made as configured, its key NOT NULL', () => {
   expect(createTableSql('dbo.cuentas', columns, ['codigo', 'n'])).toBe(
     'CREATE TABLE [dbo].[cuentas] ([codigo] VARCHAR(20) NOT NULL, [n] INT NOT NULL, [x] DATETIME2(3) NULL, ' +
       'PRIMARY KEY ([codigo], [n]))',
+  );
+  expect(createTableSql('t', [column('x', 'JSON'), column('y', 'VECTOR(3)', false)], [])).toBe(
+    'CREATE TABLE [t] ([x] JSON NULL, [y] VECTOR(3) NOT NULL)',
   );
   expect(createTableSql('t', [column('x', 'BIT')], [])).toBe('CREATE TABLE [t] ([x] BIT NULL)');
 });

@@ -1,5 +1,5 @@
 import type { ColumnMetadata } from 'tedious/lib/token/colmetadata-token-parser.js';
-import type { SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
+import { carriedTypes, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import { declareColumn, describeType } from '../types/sql-types.ts';
 
 /** A column of a table that exists, as SQL Server describes the result of a SELECT of it. */
@@ -19,12 +19,24 @@ export type TableColumns = ReadonlyMap<string, TableColumn>;
 /** [MS-TDS] 2.2.7.4, COLMETADATA: fNullable. */
 const NULLABLE = 0x01;
 
-export function describeColumn(metadata: ColumnMetadata, collation: string | undefined): TableColumn {
-  const type = declareColumn(metadata);
+/** What the catalog says besides. */
+export interface CatalogColumn {
+  /** Of sys.types: where a type is sent as another, the result does not name it. */
+  typeName: string;
+  /** As TableColumn has it. */
+  collation: string | undefined;
+}
+
+export function describeColumn(metadata: ColumnMetadata, catalog: CatalogColumn | undefined): TableColumn {
+  const type = carriedTypes.find((name) => name === catalog?.typeName);
+  const sent = declareColumn(metadata);
   return {
-    type,
+    type: type === undefined ? sent : { name: type },
     nullable: (metadata.flags & NULLABLE) !== 0,
-    codePage: type !== undefined && describeType(type).hasCodePage ? metadata.collation?.codepage : undefined,
-    collation,
+    codePage:
+      type === undefined && sent !== undefined && describeType(sent).hasCodePage
+        ? metadata.collation?.codepage
+        : undefined,
+    collation: catalog?.collation,
   };
 }

@@ -32,6 +32,8 @@ export interface SqlTypeDescriptor extends ReadableType {
   load: { codec(type: SqlTypeSpec, codePage: string | undefined): Codec } | { as(type: SqlTypeSpec): SqlTypeSpec };
   /** As a base type of sql_variant. */
   variant: VariantForm | undefined;
+  /** Which rule a text breaks that travels as another type and is no value of this one; undefined where every one is. */
+  broken: ((text: string, type: SqlTypeSpec) => string | undefined) | undefined;
   /** Whether its characters are of the code page of a collation. */
   hasCodePage: boolean;
   /** T-SQL of `@clave` in the type, for reading in ranges; undefined where values have no order of their own or no exact text. */
@@ -66,6 +68,7 @@ export const plainKey: KeySql = (type) => `CONVERT(${type}, @clave)`;
 
 /** What most types have not got. */
 export const noneOfThese = {
+  broken: undefined,
   hasCodePage: false,
   textStyle: undefined,
   digits: undefined,

@@ -1,4 +1,10 @@
-import type { SqlTypeName, SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
+import {
+  type CarriedTypeName,
+  carriedTypes,
+  carrierOf,
+  type SqlTypeName,
+  type SqlTypeSpec,
+} from '../../../protocol/rows/sql-types.ts';
 import type { Codec } from '../tds/codec.ts';
 import { writeNull } from '../tds/piece-writer.ts';
 import { binary, clr, image, varbinary } from './binaries.ts';
@@ -6,15 +12,15 @@ import { bit } from './bit.ts';
 import { char, nchar, ntext, nvarchar, text, varchar, xml } from './characters.ts';
 import { date, datetime, datetime2, datetimeoffset, smalldatetime, time } from './dates.ts';
 import { decimal, numeric } from './decimals.ts';
-import type { Column, Family, ReadableType, SqlTypeDescriptor } from './descriptor.ts';
+import { type Column, type Family, noneOfThese, type ReadableType, type SqlTypeDescriptor } from './descriptor.ts';
 import { float, real } from './floats.ts';
 import { uniqueidentifier } from './guid.ts';
 import { bigint, int, smallint, tinyint } from './integers.ts';
 import { money, smallmoney } from './money.ts';
 import { makeVariantWriter } from './sql-variant.ts';
 
-/** Every SQL type, by its name: who wants to know something of one asks here. */
-const sqlTypes: Readonly<Record<SqlTypeName, SqlTypeDescriptor>> = {
+/** The types that SQL Server sends as themselves. */
+const ownTypes: Readonly<Record<Exclude<SqlTypeName, CarriedTypeName>, SqlTypeDescriptor>> = {
   bit,
   tinyint,
   smallint,
@@ -43,6 +49,34 @@ const sqlTypes: Readonly<Record<SqlTypeName, SqlTypeDescriptor>> = {
   datetime,
   datetime2,
   datetimeoffset,
+};
+
+/** Of a type that is sent as another: what is to be known of it was declared with its name. */
+function describeCarried(name: CarriedTypeName): SqlTypeDescriptor {
+  const { broken, ...carrier } = carrierOf(name);
+  return {
+    ...noneOfThese,
+    family: ownTypes[carrier.name].family,
+    tds: [],
+    declare: () => ({ name }),
+    transcode: () => undefined,
+    writeEvent: () => () => undefined,
+    variant: undefined,
+    // As characters travel, whatever the code page.
+    load: { as: () => loadType(carrier) },
+    broken: (text, { dimensions }) => broken(text, dimensions),
+    rangeKey: undefined,
+    roundsText: false,
+  };
+}
+
+/** Every SQL type, by its name: who wants to know something of one asks here. */
+const sqlTypes: Readonly<Record<SqlTypeName, SqlTypeDescriptor>> = {
+  ...ownTypes,
+  ...(Object.fromEntries(carriedTypes.map((name) => [name, describeCarried(name)])) as Record<
+    CarriedTypeName,
+    SqlTypeDescriptor
+  >),
 };
 
 const writeVariant = makeVariantWriter(Object.values(sqlTypes).flatMap(({ variant }) => variant ?? []));

@@ -1,4 +1,4 @@
-import { formatSqlType, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
+import { formatSqlType, isCarried, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import type { TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { agentError } from '../../errors/agent-error.ts';
 import type { BulkColumn } from '../../sqlserver/tables/ddl.ts';
@@ -74,6 +74,8 @@ function land(
     const values = { tabla: tabla.nombre, columna: name, tipo: formatSqlType(from), destino: formatSqlType(to) };
     throw agentError('TIPO_DE_DESTINO', values);
   }
+  // SQL Server makes it of text alone.
+  if (isCarried(to.name)) return { type: to, ...note };
   // Their text is SQL Server's to write where it is exact and fits: a bit as 1, a decimal with its scale.
   if (target === 'text' && source !== 'text') {
     const { length = 'max' } = to;

@@ -66,6 +66,9 @@ const narrower: [schema: string, target: string, fits: string, unfit: string, ru
   ['VARBINARY(10)', 'VARBINARY(2)', '"AP8="', '"AP8A"', /3 bytes y caben 2/],
 ];
 
+/** What the update of ours alone refuses: SQL of the customer's own may make it of any text. */
+const sentAsText: typeof narrower = [['NVARCHAR(MAX)', 'JSON', '"[1]"', '"[1"', /no es JSON/]];
+
 /** What SQL Server would make of a value by itself, of another kind. The built-in update has it made of nothing but the text. */
 const otherKind: typeof narrower = [
   ['NVARCHAR(30)', 'DECIMAL(9,2)', '"3.14"', '"3.14159"', /2 decimales y no se redondea/],
@@ -77,7 +80,7 @@ const otherKind: typeof narrower = [
 ];
 
 test.each([
-  ['the built-in update', {}, narrower],
+  ['the built-in update', {}, [...narrower, ...sentAsText]],
   ['a post_process', own, [...narrower, ...otherKind]],
 ])(
   '%s: what the narrower column of the target can hold arrives, what it cannot is named by row, column and value, and nothing is touched',
@@ -127,6 +130,9 @@ const converted: [schema: string | undefined, target: string, value: string, rea
   [undefined, 'DECIMAL(19,4)', '12345678901234.5678', '12345678901234.5678'],
   [undefined, 'NVARCHAR(30)', '12345678901234567890.10', '12345678901234567890.10'],
   [undefined, 'BIT', 'true', '1'],
+  ['JSON', 'NVARCHAR(50)', '"[1, 2]"', '[1, 2]'],
+  ['NVARCHAR(50)', 'JSON', '"{}"', '{}'],
+  [undefined, 'JSON', '{"a": [true, null]}', '{"a": [true, null]}'],
 ];
 
 test('a value that changes its kind in the target arrives exact, with a schema and without', async () => {
