@@ -22,6 +22,7 @@ import { DAYS_TO_1900, dateFromDays, dayOf, monthOf, yearOf } from './calendar.t
  * | uniqueidentifier | upper case: `"6F9619FF-8B86-D011-B42D-00C04FC964FF"` |
  * | binary, varbinary, image, hierarchyid, geography, geometry | base64 with padding, one line |
  * | rowversion | `"0x00000000000007D1"`: upper case; on the wire a binary(8) of UserType 0x50 |
+ * | json, vector | string: the text that SQL Server writes of it |
  * | sql_variant | as its base type |
  *
  * In a string the characters that PostgreSQL's jsonb cannot hold, U+0000 and lone surrogates, become U+FFFD, one for
