@@ -1,5 +1,5 @@
 import { CONNECTION_RULE, isConnectionName } from '../../protocol/tenant-config/values.ts';
-import { titleOfConnection } from '../checks/tables.ts';
+import { titleOfConnection } from '../checks/connections.ts';
 import { describeEndpoint } from '../config/approval.ts';
 import { type LocalConnection, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';

@@ -6,7 +6,7 @@ import { createServer } from 'node:tls';
 import { generate } from 'selfsigned';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { checkFolder, checkName, describeClock, judgeDisk } from '../checks/machine.ts';
-import { judgePermissions } from '../checks/tables.ts';
+import { judgePermissions } from '../checks/permissions.ts';
 import { checkTls } from '../checks/tls.ts';
 import { withSqlServer } from '../sqlserver/sql-server.ts';
 import { startWorld, type World } from '../testing/world.ts';

@@ -1,7 +1,7 @@
 import type { BajasRetenidas, StatusResponse } from '../../protocol/api.ts';
 import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/tenant-config/config.ts';
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
-import { titleOfConnection } from '../checks/tables.ts';
+import { titleOfConnection } from '../checks/connections.ts';
 import { describeEndpoint } from '../config/approval.ts';
 import { type LocalConfig, readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';

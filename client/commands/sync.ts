@@ -1,19 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
 import { limits } from '../../protocol/constants.ts';
-import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/tenant-config/config.ts';
+import type { Direccion } from '../../protocol/tenant-config/config.ts';
 import { describeServer } from '../../protocol/tenant-config/sql-server-name.ts';
-import { registerAgentKey } from '../config/agent-key.ts';
-import { assertConnectionApproved, describeChanges, fingerprintOfSql, sqlByPlace } from '../config/approval.ts';
+import { assertConnectionApproved } from '../config/approval.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
-import { findQuietHours, type QuietHours } from '../config/quiet-hours.ts';
-import { sqlServerEndpoints, sqlServerSettings } from '../config/remote.ts';
-import { describeRotation, type Install, refreshWithAnyKey, rotateKey } from '../config/rotation.ts';
+import { sqlServerSettings } from '../config/remote.ts';
 import { type SensitivePins, settlePins } from '../config/sensitive-pins.ts';
 import { describeError } from '../errors/describe-error.ts';
 import type { ExitReason } from '../errors/exit-codes.ts';
-import { interactivePolicy, isRetryable, type RetryPolicy, retryPolicy } from '../errors/retry.ts';
-import type { Backend, KeyState } from '../http/backend.ts';
+import { type RetryPolicy, retryPolicy } from '../errors/retry.ts';
+import type { Backend } from '../http/backend.ts';
 import { Bandwidth } from '../http/bandwidth.ts';
 import { SqlServerPool } from '../sqlserver/pool.ts';
 import { type History, lastRetained, lastRows, type RunRecord, readHistory, writeHistory } from '../state/history.ts';
@@ -28,6 +25,10 @@ import { type Log, type LogEcho, withLog } from '../ui/log.ts';
 import type { Progress } from '../ui/progress.ts';
 import { Secrets } from '../ui/secrets.ts';
 import { connectBackend, isReadableOnTheWay } from './agent.ts';
+import { logSqlChanges } from './log-sql-changes.ts';
+import { endQuietly, refreshUnlessQuiet } from './refresh-unless-quiet.ts';
+import { renewKey } from './renew-key.ts';
+import { describeSummary, recordOf } from './run-record.ts';
 
 export interface SyncOptions extends RunOptions {
   folder: string;
@@ -50,8 +51,6 @@ export interface SyncOptions extends RunOptions {
 
 /** The logs of an interrupted run are not worth a long wait: they go with the next one. */
 const SHIP_MS = 60_000;
-/** Of one statement that changed: the rest is shown by `approve`. */
-const LOGGED_LINES = 40;
 
 /**
  * `sync`: one run. Takes the lock, refreshes the configuration, runs the tables, ships the logs. Answers why it ended;
@@ -92,13 +91,6 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
     options.onEnd?.(recordOf(startedAt, summary, secrets));
     return summary.reason;
   });
-}
-
-function recordOf(startedAt: Date, summary: RunSummary, secrets: Secrets): RunRecord {
-  const { reason: resultado, code: codigo, done: bien, failed: conError, skipped: sinEmpezar } = summary;
-  const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
-  const tablas = summary.tablas.map((table) => ({ ...table, mensaje: table.mensaje && secrets.scrub(table.mensaje) }));
-  return { ...times, resultado, ...(codigo === undefined ? {} : { codigo }), bien, conError, sinEmpezar, tablas };
 }
 
 async function runLocked(
@@ -174,100 +166,6 @@ async function runLocked(
   return summary;
 }
 
-/**
- * The configuration, or the quiet hours that it is now. Those that the copy has may have been lifted: the backend is asked,
- * but once, and where it does not answer they hold.
- */
-async function refreshUnlessQuiet(
-  options: SyncOptions,
-  local: LocalConfig,
-  { log, password }: { log: Log; password: string },
-) {
-  const { folder, ahora = false, signal, policy = retryPolicy } = options;
-  const quietBy = (tables: ConfiguracionTablas | undefined) =>
-    ahora || tables === undefined ? undefined : findQuietHours(tables, new Date());
-  const known = quietBy(local.remote?.config.configuracionTablas);
-  const patience = known === undefined ? policy : { ...policy, attempts: 1 };
-  const connect = (key: string) => connectBackend({ ...local, key }, { policy: patience, onRetry: log.warn });
-  try {
-    // First: without a key pair the backend would tell the password in plain, or refuse an agent that another came before.
-    const keyed = await ensureAgentKey(await connect(local.key), local, { folder, password, log, signal });
-    const current = await refreshWithAnyKey({ folder, password, connect }, keyed, signal);
-    return quietBy(current.config.configuracionTablas) ?? current;
-  } catch (error) {
-    if (known !== undefined && isRetryable(error)) return known;
-    throw error;
-  }
-}
-
-function endQuietly({ desde, hasta }: QuietHours, log: Log): RunSummary {
-  log.info(
-    `Horas de silencio, de ${desde} a ${hasta} de este equipo: no se sincroniza. Para hacerlo igual: sync --ahora`,
-  );
-  return { estado: 'exitoso', reason: 'exitoso', done: 0, failed: 0, skipped: 0, tablas: [] };
-}
-
-/** When a key ends that the agent cannot renew by itself, the operator is told from so many days before. */
-const WARN_DAYS = 14;
-
-/**
- * The key to go on with. Rotates it when the backend says that it is time, or when an earlier run began to; where that fails
- * the old one stays in force, and the next run tries again.
- */
-async function renewKey(
-  { folder, password }: Omit<Install, 'connect'>,
-  { local, key: { end, renew } }: { local: LocalConfig; key: KeyState },
-  { log, secrets, signal }: { log: Log; secrets: Secrets; signal: AbortSignal },
-): Promise<string> {
-  const until = end === undefined ? '' : ` (caduca el ${end.toISOString()})`;
-  if (!renew && local.nextKey === undefined) {
-    if (end !== undefined && end.getTime() - Date.now() < WARN_DAYS * 86_400_000) {
-      log.warn(`La clave de API se termina${until}: pida otra al administrador y ejecute init con ella`);
-    }
-    return local.key;
-  }
-  try {
-    const connect = (key: string) => connectBackend({ ...local, key }, { policy: interactivePolicy });
-    const { key, answer } = await rotateKey({ folder, password, connect }, signal);
-    secrets.add(key);
-    log.info(`Clave de API renovada: ${describeRotation(answer)}`);
-    return key;
-  } catch (error) {
-    signal.throwIfAborted();
-    log.warn(`No se pudo renovar la clave de API${until}: ${describeError(error).text}`);
-    return local.key;
-  }
-}
-
-/** The SQL comes from the backend: what of it is another since the last run is told. */
-function logSqlChanges(
-  log: Log,
-  before: LocalConfig,
-  { local, config }: { local: LocalConfig; config: ConfigResponse },
-) {
-  const sqlOf = (from: LocalConfig, with_: ConfigResponse) =>
-    sqlByPlace(sqlServerEndpoints(from, with_), with_.configuracionTablas);
-  const now = sqlOf(local, config);
-  const earlier = before.remote === undefined ? {} : sqlOf(before, before.remote.config);
-  const changes = describeChanges(earlier, now, LOGGED_LINES);
-  if (changes.length === 0) return;
-  log.warn(`Cambió el SQL que el backend hace ejecutar en SQL Server (huella ${fingerprintOfSql(now)}):`);
-  for (const line of changes) log.warn(line);
-}
-
-/** An install folder of an earlier version has no key pair yet: it is made and written before it is used. */
-async function ensureAgentKey(
-  backend: Backend,
-  local: LocalConfig,
-  { folder, password, log, signal }: { folder: string; password: string; log: Log; signal: AbortSignal },
-): Promise<LocalConfig> {
-  if (local.agentKey !== undefined) return local;
-  const registered = await registerAgentKey(backend, local, signal);
-  if (registered.note !== undefined) log.warn(registered.note);
-  if (registered.local.agentKey !== undefined) await writeLocalConfig(folder, password, registered.local);
-  return registered.local;
-}
-
 /** What downloads taught, for the next run; beside what a person may have approved meanwhile. */
 async function keepPins(
   { folder, password }: { folder: string; password: string },
@@ -301,12 +199,4 @@ async function shipJournal(journal: Journal, backend: Backend, log: Log, signal:
   } catch (error) {
     log.warn(`Los registros no se pudieron enviar y quedan para la próxima ejecución: ${describeError(error).message}`);
   }
-}
-
-function describeSummary({ estado, done, failed, skipped, tablas }: RunSummary): string {
-  const parts = [`${done} tablas bien`, `${failed} con error`];
-  if (skipped > 0) parts.push(`${skipped} sin empezar`);
-  const retained = tablas.reduce((sum, { bajasRetenidas = 0 }) => sum + bajasRetenidas, 0);
-  if (retained > 0) parts.push(`${retained} bajas retenidas`);
-  return `Sincronización ${estado}: ${parts.join(', ')}`;
 }

@@ -1,5 +1,6 @@
 import { Checklist, describeOutcome } from '../checks/checklist.ts';
-import { checkConnections, checkSql } from '../checks/tables.ts';
+import { checkConnections } from '../checks/connections.ts';
+import { checkSql } from '../checks/sql.ts';
 import { readLocalConfig } from '../config/local.ts';
 import { readConfigPassword } from '../config/password.ts';
 import { refreshConfig } from '../config/remote.ts';
