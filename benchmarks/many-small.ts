@@ -8,7 +8,8 @@ import { writeLocalConfig } from '../client/config/local.ts';
 import { startPostgres } from '../fixtures/postgres.ts';
 import { startAgent } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
-import { type ServerFixture, startServerFixture, startSqlServerFixture } from '../fixtures/system.ts';
+import { openSqlServer } from '../fixtures/sql-server.ts';
+import { type ServerFixture, startServerFixture } from '../fixtures/system.ts';
 import type { TablaSubida } from '../protocol/tenant-config/config.ts';
 import { withDatabase } from '../server/commands/with-database.ts';
 import { loadConfig } from '../server/config.ts';
@@ -67,7 +68,7 @@ async function run(): Promise<Aim[]> {
     RATE_LIMIT_ADDRESS_PER_MINUTE: '1000000',
   });
   releases.push(server.stop);
-  const sql = flags.agents ? await openSqlServer(postgres.url) : undefined;
+  const sql = flags.agents ? await fillSqlServer(postgres.url) : undefined;
   const tenants = await createTenants(server, folder, sql);
   const observer = new pg.Client({ connectionString: server.databaseUrl });
   await observer.connect();
@@ -146,8 +147,8 @@ function tablaOf(n: number): TablaSubida {
 }
 
 /** A SQL Server with the table that all tenants read. */
-async function openSqlServer(postgresUrl: string): Promise<SqlTarget> {
-  const { target, stop } = await startSqlServerFixture(postgresUrl);
+async function fillSqlServer(postgresUrl: string): Promise<SqlTarget> {
+  const { target, stop } = await openSqlServer(postgresUrl, { runs: 'apart' });
   releases.push(stop);
   const rows = Array.from({ length: MAX_CHANGED }, (_, n) => `(${n}, '${codigoOf(n)}', N'Ferretería ñ ${n}', ${n}.5)`);
   await runSql(

@@ -4,7 +4,7 @@ import { type BulkColumn, createTableSql } from '../client/sqlserver/tables/ddl.
 import { findFreePort } from '../fixtures/postgres.ts';
 import { startNode, waitUntil } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
-import { startSqlServerFixture } from '../fixtures/system.ts';
+import { openSqlServer } from '../fixtures/sql-server.ts';
 import type { SqlTypeSpec } from '../protocol/rows/sql-types.ts';
 import { columns, lineOf } from './rows.ts';
 
@@ -31,7 +31,7 @@ export async function openSource(postgresUrl: string, count: number): Promise<So
   if ((process.env.SQLSERVER_URL ?? '') === '') {
     return startStandIn(postgresUrl, count);
   }
-  const { target, stop } = await startSqlServerFixture(postgresUrl);
+  const { target, stop } = await openSqlServer(postgresUrl, { runs: 'apart' });
   const types: BulkColumn[] = columns.map(({ name, type, nullable }) => ({
     name,
     type: type as SqlTypeSpec,

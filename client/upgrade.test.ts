@@ -44,7 +44,7 @@ beforeEach(async () => {
   await cp(join(import.meta.dirname, 'testing', 'old-files', '1'), folder, { recursive: true });
   const local = await readLocalConfig(folder, password);
   // What alone a test cannot know beforehand: the key that its backend takes, and the port of its SQL Server.
-  const sqlServer = { ...local.sqlServer, port: world.settings.port };
+  const sqlServer = { ...local.sqlServer, ...world.settings };
   await writeLocalConfig(folder, password, { ...local, key: world.backend.key, sqlServer });
   const { publica } = local.agentKey!;
   await world.backend.sql.query('INSERT INTO sync_agents VALUES ($1, $2, $3, true) ON CONFLICT DO NOTHING', [

@@ -12,10 +12,10 @@ const OWN = 'Clave_del_equipo_7';
 let world: World;
 beforeAll(async () => {
   world = await startWorld(inject('postgresUrl'));
-  await world.execute('CREATE TABLE stock (codigo varchar(20) NOT NULL PRIMARY KEY)', 'Almacen');
-  const { host, port, user } = world.settings;
+  await world.execute('CREATE TABLE stock (codigo varchar(20) NOT NULL PRIMARY KEY)', world.almacen);
+  const { host, port, user, database } = world.almacen;
   await world.backend.sql.query('UPDATE sync_configurations SET "sqlServerConexiones" = $1', [
-    JSON.stringify({ almacen: { host: 'no.existe.invalid', port, user, database: 'Almacen', password: OWN } }),
+    JSON.stringify({ almacen: { host: 'no.existe.invalid', port, user, database, password: OWN } }),
   ]);
   await world.setTables({
     tablasSubida: [
@@ -29,7 +29,7 @@ beforeAll(async () => {
   });
   // What this machine says wins: the right host, and without TLS.
   await setConnection({ folder: world.folder, print: () => {} }, 'almacen', {
-    ...{ host, password: world.settings.password, encrypt: false, trustServerCertificate: false },
+    ...{ host, password: world.almacen.password, encrypt: world.almacen.encrypt, trustServerCertificate: true },
   });
   await world.init();
 });
@@ -47,22 +47,22 @@ test('what this machine says of a connection wins over the backend, and outlasts
 });
 
 test('list shows each connection and what this machine says of it, and no password', async () => {
-  const { port, host } = world.settings;
+  const { port, host, user, database, encrypt } = world.almacen;
   const shown = await lines((print) => listConnections({ folder: world.folder, print }));
-  expect(shown[0]).toMatch(
-    /^SQL Server: sync_user@127\.0\.0\.1:\d+\/EmpresaDB; en este equipo: .*contraseña propia, sin TLS$/,
-  );
+  const tls = encrypt ? 'TLS sin comprobar el certificado' : 'sin TLS';
+  expect(shown[0]).toMatch(`SQL Server: ${user}@${host}:${port}/${world.settings.database}; en este equipo: `);
+  expect(shown[0]).toMatch(new RegExp(`contraseña propia, ${tls}$`));
   expect(shown[1]).toBe(
-    `SQL Server «almacen»: sync_user@${host}:${port}/Almacen; en este equipo: servidor 127.0.0.1, contraseña propia, sin TLS`,
+    `SQL Server «almacen»: ${user}@${host}:${port}/${database}; en este equipo: servidor ${host}, contraseña propia, ${tls}`,
   );
   expect(shown.join('\n')).not.toContain(world.settings.password);
   expect(shown).toHaveLength(2);
 });
 
 test('test, doctor and status speak of each connection, and of the tables of each', async () => {
-  const { port } = world.settings;
+  const { host, port, user, database } = world.almacen;
   const tested = await lines((print) => runTest({ folder: world.folder, print, signal }));
-  expect(tested).toContainEqual(expect.stringMatching(`^✔ SQL Server «almacen» 127.0.0.1:${port}: .*base Almacen`));
+  expect(tested).toContainEqual(expect.stringMatching(`^✔ SQL Server «almacen» ${host}:${port}: .*base ${database}`));
   expect(tested).toContainEqual('✔ Subida vista_stock: la consulta funciona y no da filas');
   const examined = await lines((print) => runDoctor({ folder: world.folder, json: false, print, signal }));
   for (const title of ['DNS de', 'Cifrado de', 'Versión de', 'Reloj de']) {
@@ -72,7 +72,7 @@ test('test, doctor and status speak of each connection, and of the tables of eac
     expect([...tested, ...examined, await world.readFile('diagnostico.txt')].join('\n')).not.toContain(secret);
   }
   const status = await lines((print) => runStatus({ folder: world.folder, json: false, print, signal }));
-  expect(status).toContain(`SQL Server «almacen»: sync_user@127.0.0.1:${port}/Almacen, 1 tablas`);
+  expect(status).toContain(`SQL Server «almacen»: ${user}@${host}:${port}/${database}, 1 tablas`);
   expect(status.find((line) => line.startsWith('vista_stock'))).toMatch(/^vista_stock +almacen +subida/);
   const [json] = await lines((print) => runStatus({ folder: world.folder, json: true, print, signal }));
   expect(JSON.parse(json!)).toMatchObject({

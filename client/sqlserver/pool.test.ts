@@ -1,61 +1,37 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test, vi } from 'vitest';
-import type { Engine } from '../../fixtures/sqlserver/engine.ts';
-import { type RunningSqlServer, startSqlServer } from '../../fixtures/sqlserver/server.ts';
-import { createEngine } from '../../fixtures/sqlserver/tsql/engine.ts';
+import { type FaultProxy, startFaultProxy } from '../../fixtures/chaos/proxy.ts';
+import { type OpenSqlServer, openSqlServer } from '../../fixtures/sql-server.ts';
 import { SqlServerPool } from './pool.ts';
-import { type SqlServer, type SqlServerSettings, withSqlServer } from './sql-server.ts';
+import { quoteName, type SqlServer, type SqlServerSettings, withSqlServer } from './sql-server.ts';
 
-const login = { user: 'sa', password: 'Clave-1' };
 const { signal } = new AbortController();
-let engine: Engine;
-let sqlServer: RunningSqlServer;
+let sqlServer: OpenSqlServer;
+/** What counts the sessions: each has a connection of its own. */
+let line: FaultProxy;
 let settings: SqlServerSettings;
 let pool: SqlServerPool;
-/** Sessions that were opened in this test, and those that are still open. */
-let opened = 0;
-let open = 0;
-
-const serve = (port?: number) =>
-  startSqlServer({
-    engine: {
-      ...engine,
-      async openSession(database) {
-        const session = await engine.openSession(database);
-        opened++;
-        open++;
-        const close = session.close.bind(session);
-        session.close = () => {
-          open--;
-          return close();
-        };
-        return session;
-      },
-    },
-    logins: { [login.user]: login.password },
-    encrypt: 'off',
-    ...(port === undefined ? {} : { port }),
-  });
+/** Connections before this test, which opens the others. */
+let before = 0;
+const opened = () => line.connections - before;
 
 beforeAll(async () => {
-  engine = await createEngine({ postgresUrl: inject('postgresUrl'), databases: ['A', 'B'] });
-  sqlServer = await serve();
-  settings = { ...login, host: '127.0.0.1', port: sqlServer.port, database: 'A', encrypt: false };
+  sqlServer = await openSqlServer(inject('postgresUrl'), { databases: ['A', 'B'] });
+  line = await startFaultProxy(sqlServer.target);
+  settings = { ...sqlServer.target, host: '127.0.0.1', port: line.port, trustServerCertificate: true };
   await withSqlServer(settings, { signal }, (db) => db.execute('CREATE TABLE t (a int PRIMARY KEY)'));
 });
 afterAll(async () => {
+  await line?.close();
   await sqlServer?.stop();
-  await engine?.close();
 });
 beforeEach(() => {
   pool = new SqlServerPool();
-  opened = 0;
+  before = line.connections;
 });
 afterEach(async () => {
   await pool.close();
   // Whatever became of them, none outlasts the pool.
-  for (let i = 0; i < 100 && open > 0; i++) await sleep(20);
-  expect(open).toBe(0);
+  await vi.waitFor(() => expect(line.open).toBe(0), 2000);
 });
 
 const use = <T>(
@@ -76,7 +52,7 @@ test('a session goes on to the next table, and nothing of the one before is in i
     await expect(db.query('SELECT a FROM #suya')).rejects.toThrow(/#suya/);
     expect(await db.execute('DELETE FROM t WHERE a = 2')).toEqual({ rowsAffected: 1 });
   });
-  expect(opened).toBe(1);
+  expect(opened()).toBe(1);
 });
 
 test('a transaction that is left open ends with its table, and its locks hold nobody up', async () => {
@@ -88,9 +64,9 @@ test('a transaction that is left open ends with its table, and its locks hold no
   await withSqlServer({ ...settings, executeTimeoutMs: 5000 }, { signal }, async (db) => {
     expect(await db.execute('DELETE FROM t WHERE a = 1')).toEqual({ rowsAffected: 1 });
   });
-  opened = 0;
+  before = line.connections;
   expect(await use(depth)).toBe(0);
-  expect(opened).toBe(1);
+  expect(opened()).toBe(1);
 });
 
 test('several at once have a session each, of their own connection; what is printed goes to the table that runs', async () => {
@@ -98,9 +74,9 @@ test('several at once have a session each, of their own connection; what is prin
   const say = (table: string, name: string) =>
     use((db) => db.execute(`PRINT '${table}'`), { name, onMessage: (text) => heard.push(`${table}: ${text}`) });
   await Promise.all([say('uno', 'x'), say('dos', 'x'), say('tres', 'y')]);
-  expect(opened).toBe(3);
+  expect(opened()).toBe(3);
   await Promise.all([say('cuatro', 'x'), say('cinco', 'x'), say('seis', 'y'), say('siete', 'y')]);
-  expect(opened).toBe(4);
+  expect(opened()).toBe(4);
   expect(heard.every((line) => /^(\w+): \1$/.test(line))).toBe(true);
   expect(heard).toHaveLength(7);
 });
@@ -121,28 +97,30 @@ test.each<[string, (work: typeof use) => Promise<unknown>]>([
       );
     },
   ],
-  ['another database', (lend) => lend((db) => db.execute('USE B'))],
+  ['another database', (lend) => lend((db) => db.execute(`USE ${quoteName(sqlServer.databases.get('B')!.database)}`))],
 ])('after %s the session is closed, and the next table has a new one', async (_, work) => {
   await use(depth);
   await work(use).catch(() => {});
   expect(await use(depth)).toBe(0);
-  expect(opened).toBe(2);
+  expect(opened()).toBe(2);
 });
 
 test('an idle session that SQL Server has ended meanwhile is no failure: there is another', async () => {
   await use(depth);
-  const { port } = sqlServer;
-  await sqlServer.stop();
-  sqlServer = await serve(port);
+  const { port } = line;
+  await line.close();
+  // A new one, which begins to count at 0.
+  line = await startFaultProxy(sqlServer.target, { port });
+  before = 0;
   expect(await use(depth)).toBe(0);
-  expect(opened).toBe(2);
+  expect(opened()).toBe(1);
 });
 
 test('no more than sixteen wait, whatever their connection: the oldest goes', async () => {
   for (let n = 0; n < 17; n++) await use(depth, { name: `c${n}` });
-  await vi.waitFor(() => expect(open).toBe(16));
+  await vi.waitFor(() => expect(line.open).toBe(16));
   await use(depth, { name: 'c16' });
-  expect(opened).toBe(17);
+  expect(opened()).toBe(17);
   await use(depth, { name: 'c0' });
-  expect(opened).toBe(18);
+  expect(opened()).toBe(18);
 });

@@ -9,14 +9,15 @@ import type { Progress } from '../ui/progress.ts';
 /** Runs over several databases, and with several tables at once. */
 
 const { signal } = new AbortController();
-const plain = { encrypt: false, trustServerCertificate: false };
 let world: World;
+/** What this machine says of TLS. */
+const tls = () => ({ encrypt: world.settings.encrypt, trustServerCertificate: world.settings.trustServerCertificate });
 
 beforeAll(async () => {
   world = await startWorld(inject('postgresUrl'));
-  for (const database of ['EmpresaDB', 'Almacen']) {
-    await world.execute('CREATE TABLE cosas (codigo varchar(20) NOT NULL PRIMARY KEY)', database);
-    await world.execute(`INSERT INTO cosas (codigo) VALUES ('${database}-1'), ('${database}-2')`, database);
+  for (const [name, where] of Object.entries({ EmpresaDB: world.settings, Almacen: world.almacen })) {
+    await world.execute('CREATE TABLE cosas (codigo varchar(20) NOT NULL PRIMARY KEY)', where);
+    await world.execute(`INSERT INTO cosas (codigo) VALUES ('${name}-1'), ('${name}-2')`, where);
   }
   await world.backend.sql.query(
     `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre) VALUES ('acme-001', 'cuenta', '1.1', 'Caja')`,
@@ -24,14 +25,14 @@ beforeAll(async () => {
 });
 afterAll(() => world?.close());
 
-/** The connection `almacen`, and what is given besides, at the backend; this machine takes all of them without TLS. */
+/** The connection `almacen`, and what is given besides, at the backend; this machine takes TLS or none as for the tenant's own. */
 async function setConnections(more: Record<string, object> = {}): Promise<void> {
-  const { host, port, user, password } = world.settings;
-  const almacen = { host, port, user, password, database: 'Almacen' };
+  const { host, port, user, password, database } = world.almacen;
+  const almacen = { host, port, user, password, database };
   const all: Record<string, object> = { almacen };
   for (const [name, fields] of Object.entries(more)) all[name] = { ...almacen, ...fields };
   await world.backend.sql.query('UPDATE sync_configurations SET "sqlServerConexiones" = $1', [JSON.stringify(all)]);
-  for (const name of Object.keys(all)) await setConnection({ folder: world.folder, print: () => {} }, name, plain);
+  for (const name of Object.keys(all)) await setConnection({ folder: world.folder, print: () => {} }, name, tls());
 }
 beforeEach(async () => {
   await world.backend.sql.query(`DELETE FROM parametros_maestros WHERE tipo_campo <> 'cuenta'`);
@@ -110,12 +111,12 @@ test.each([
         return [`${nombre} ${database}-1`, `${nombre} ${database}-2`];
       }),
     );
-    for (const [nombre, database] of [
-      ['bajada1', 'Almacen'],
-      ['bajada2', 'EmpresaDB'],
-      ['bajada3', 'Almacen'],
-    ]) {
-      expect(await world.query(`SELECT codigo FROM ${nombre}`, database)).toEqual([{ codigo: '1.1' }]);
+    for (const [nombre, where] of [
+      ['bajada1', world.almacen],
+      ['bajada2', world.settings],
+      ['bajada3', world.almacen],
+    ] as const) {
+      expect(await world.query(`SELECT codigo FROM ${nombre}`, where)).toEqual([{ codigo: '1.1' }]);
     }
     expect(await world.query("SELECT name FROM sys.tables WHERE name = 'bajada1'")).toEqual([]);
     const { tablas } = await readHistory(world.folder);
@@ -179,7 +180,7 @@ test('with --aprobar-sql a connection that became another refuses its own tables
   await world.setTables({ tablasSubida: [subida('a', 'almacen'), subida('b', 'almacen'), subida('c')] });
   const { url, tenant, key } = world.backend;
   const { host, port, user, password, database } = world.settings;
-  const sqlServer = { host, port, user, password, database, ...plain };
+  const sqlServer = { host, port, user, password, database, ...tls() };
   const given = { folder: world.folder, url, tenant, key, sqlServer, print: () => {}, signal };
   await runInit({ ...given, requiresApproval: true });
   const lines: string[] = [];
@@ -190,10 +191,13 @@ test('with --aprobar-sql a connection that became another refuses its own tables
   expect((await world.sync()).reason).toBe('exitoso');
   expect(await uploaded()).toHaveLength(6);
 
-  await world.backend.sql.query(`UPDATE sync_configurations
-    SET "sqlServerConexiones" = jsonb_set("sqlServerConexiones", '{almacen,database}', '"EmpresaDB"')`);
+  await world.backend.sql.query(
+    `UPDATE sync_configurations
+    SET "sqlServerConexiones" = jsonb_set("sqlServerConexiones", '{almacen,database}', to_jsonb($1::text))`,
+    [world.settings.database],
+  );
   const { reason, log } = await world.sync();
   expect(reason).toBe('parcial');
-  expect(log).toMatch(/ERROR a: La conexión .*EmpresaDB no está aprobado en este equipo .*conexión almacen/);
+  expect(log).toMatch(/ERROR a: La conexión .*EmpresaDB\w* no está aprobado en este equipo .*conexión almacen/);
   expect(log).toContain('Quedan 1 tablas sin empezar: no se puede usar la conexión «almacen»');
 });

@@ -1,28 +1,34 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startSqlServer } from '../../fixtures/sqlserver/server.ts';
-import { createEngine } from '../../fixtures/sqlserver/tsql/engine.ts';
+import type { SqlTarget } from '../../fixtures/sql.ts';
+import { openSqlServer } from '../../fixtures/sql-server.ts';
 import { startTestServer, type TestServer } from '../../server/testing/start-test-server.ts';
 import { runInit } from '../commands/init.ts';
 import { runSync, type SyncOptions } from '../commands/sync.ts';
 import type { ExitReason } from '../errors/exit-codes.ts';
-import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/sql-server.ts';
+import { withSqlServer } from '../sqlserver/sql-server.ts';
 import { silentProgress } from '../ui/progress.ts';
 
+/** Where one of its databases is, and as whom. */
+export type WorldSqlServer = SqlTarget & { trustServerCertificate: boolean };
+
 /**
- * Everything a run of the agent meets, for real: a SQL Server (the stand-in), the backend on PostgreSQL, an install
- * folder after `init`.
+ * Everything a run of the agent meets, for real: a SQL Server (fixtures/sql-server.ts), the backend on PostgreSQL, an
+ * install folder after `init`.
  */
 export interface World {
   backend: TestServer;
   folder: string;
-  settings: SqlServerSettings;
+  /** Of the tenant's SQL Server, in its database `EmpresaDB`. */
+  settings: WorldSqlServer;
+  /** Of the other database there, `Almacen`. */
+  almacen: WorldSqlServer;
   /** `configuracionTablas` from now on. */
   setTables(tables: object): Promise<void>;
-  /** A batch at SQL Server, in `EmpresaDB` or in the other database, `Almacen`. */
-  execute(sql: string, database?: string): Promise<void>;
-  query(sql: string, database?: string): Promise<Record<string, unknown>[]>;
+  /** A batch at SQL Server, in `settings` or there. */
+  execute(sql: string, where?: WorldSqlServer): Promise<void>;
+  query(sql: string, where?: WorldSqlServer): Promise<Record<string, unknown>[]>;
   /** One `sync`, and the lines that it wrote. */
   sync(
     options?: Partial<
@@ -44,12 +50,10 @@ export interface World {
     >,
   ): Promise<{ reason: ExitReason; log: string }>;
   /** Points the agent at other addresses in the backend's and SQL Server's place (proxies that break things). */
-  init(url?: string, sqlPort?: number): Promise<void>;
+  init(url?: string, where?: Partial<WorldSqlServer>): Promise<void>;
   readFile(name: string): Promise<string>;
   close(): Promise<void>;
 }
-
-const LOGIN = { user: 'sync_user', password: 'Clave_SQL_9' };
 
 /** Starts a world on the PostgreSQL at `postgresUrl`. Sets SYNC_CONFIG_PASSWORD. */
 export async function startWorld(postgresUrl: string): Promise<World> {
@@ -60,27 +64,27 @@ export async function startWorld(postgresUrl: string): Promise<World> {
   try {
     const folder = await mkdtemp(join(tmpdir(), 'ax-world-'));
     releases.push(() => rm(folder, { recursive: true, force: true }));
-    const engine = await createEngine({ postgresUrl, databases: ['EmpresaDB', 'Almacen'] });
-    releases.push(() => engine.close());
-    const sqlServer = await startSqlServer({ engine, logins: { [LOGIN.user]: LOGIN.password }, encrypt: 'off' });
+    const sqlServer = await openSqlServer(postgresUrl, { databases: ['EmpresaDB', 'Almacen'] });
     releases.push(() => sqlServer.stop());
     const backend = await startTestServer(postgresUrl);
     releases.push(() => backend.close());
 
-    const settings = { ...LOGIN, host: '127.0.0.1', port: sqlServer.port, database: 'EmpresaDB', encrypt: false };
+    const [settings, almacen] = [...sqlServer.databases.values()].map((target) => ({
+      ...target,
+      trustServerCertificate: target.encrypt,
+    })) as [WorldSqlServer, WorldSqlServer];
     const signal = new AbortController().signal;
-    const use = <T>(database: string, work: (db: SqlServer) => Promise<T>) =>
-      withSqlServer({ ...settings, database }, { signal }, work);
     process.env.SYNC_CONFIG_PASSWORD = 'Mi_Password_Super_Seguro_2024!';
     const world: World = {
       backend,
       folder,
       settings,
+      almacen,
       setTables: (tables) => backend.setTables(tables),
-      execute: async (sql, database = settings.database) => {
-        await use(database, (db) => db.execute(sql));
+      execute: async (sql, where = settings) => {
+        await withSqlServer(where, { signal }, (db) => db.execute(sql));
       },
-      query: (sql, database = settings.database) => use(database, (db) => db.query(sql)),
+      query: (sql, where = settings) => withSqlServer(where, { signal }, (db) => db.query(sql)),
       sync: async (options = {}) => {
         const lines: string[] = [];
         const reason = await runSync({
@@ -96,14 +100,13 @@ export async function startWorld(postgresUrl: string): Promise<World> {
         });
         return { reason, log: lines.join('\n') };
       },
-      init: async (url = backend.url, port = sqlServer.port) => {
-        const { encrypt, ...rest } = settings;
+      init: async (url = backend.url, where = {}) => {
         await runInit({
           folder,
           url,
           tenant: backend.tenant,
           key: backend.key,
-          sqlServer: { ...rest, port, encrypt, trustServerCertificate: false },
+          sqlServer: { ...settings, ...where },
           print: () => {},
           signal,
         });

@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import type { Engine } from '../../../fixtures/sqlserver/engine.ts';
-import { type RunningSqlServer, startSqlServer } from '../../../fixtures/sqlserver/server.ts';
-import { createEngine } from '../../../fixtures/sqlserver/tsql/engine.ts';
+import { type OpenSqlServer, openSqlServer } from '../../../fixtures/sql-server.ts';
 import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
 import {
   type BulkColumn,
@@ -14,22 +12,15 @@ import {
 
 /** The way of a download and back, in T-SQL: `#temp`, bulk load, into a table made from the schema, read as NDJSON. */
 const { signal } = new AbortController();
-let engine: Engine;
-let server: RunningSqlServer;
+let server: OpenSqlServer;
 
 beforeAll(async () => {
-  engine = await createEngine({ postgresUrl: inject('postgresUrl'), databases: ['EmpresaDB'] });
-  server = await startSqlServer({ engine, logins: { sa: 'Clave-1' }, encrypt: 'off' });
+  server = await openSqlServer(inject('postgresUrl'));
 });
-afterAll(async () => {
-  await server?.stop();
-  await engine?.close();
-});
+afterAll(() => server?.stop());
 
 function use<T>(run: (db: SqlServer) => Promise<T>): Promise<T> {
-  const { port } = server;
-  const settings = { host: '127.0.0.1', port, database: 'EmpresaDB', user: 'sa', password: 'Clave-1', encrypt: false };
-  return withSqlServer(settings, { signal }, run);
+  return withSqlServer({ ...server.target, trustServerCertificate: true }, { signal }, run);
 }
 
 /** Type, and a value that comes back as it went. */

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
-import type { Column, Engine, SqlValue } from '../../../fixtures/sqlserver/engine.ts';
-import { type RunningSqlServer, startSqlServer } from '../../../fixtures/sqlserver/server.ts';
-import { createEngine } from '../../../fixtures/sqlserver/tsql/engine.ts';
+import { type OpenSqlServer, openSqlServer } from '../../../fixtures/sql-server.ts';
+import type { Column, SqlValue } from '../../../fixtures/sqlserver/engine.ts';
 import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
 import { type SqlServer, SqlServerError, type SqlServerErrorCode, withSqlServer } from '../sql-server.ts';
 import { answerRows, startWire } from '../testing/wire.ts';
@@ -10,23 +9,16 @@ import { findRangeKey, type RangeKey } from './range-key.ts';
 import { type RangeOptions, readRanges } from './ranges.ts';
 
 const { signal } = new AbortController();
-let engine: Engine;
-let server: RunningSqlServer;
+let server: OpenSqlServer;
 
 beforeAll(async () => {
-  engine = await createEngine({ postgresUrl: inject('postgresUrl'), databases: ['EmpresaDB', 'Otra]Base'] });
-  server = await startSqlServer({ engine, logins: { sa: 'Clave-1' }, encrypt: 'off' });
+  server = await openSqlServer(inject('postgresUrl'), { databases: ['EmpresaDB', 'Otra]Base'] });
 });
-afterAll(async () => {
-  await server?.stop();
-  await engine?.close();
-});
+afterAll(() => server?.stop());
 afterEach(() => run('DROP VIEW IF EXISTS v; DROP TABLE IF EXISTS lineas; DROP TABLE IF EXISTS t'));
 
 function use<T>(work: (db: SqlServer) => Promise<T>): Promise<T> {
-  const { port } = server;
-  const settings = { host: '127.0.0.1', port, database: 'EmpresaDB', user: 'sa', password: 'Clave-1', encrypt: false };
-  return withSqlServer(settings, { signal }, work);
+  return withSqlServer({ ...server.target, trustServerCertificate: true }, { signal }, work);
 }
 
 /** Batches in a session of their own. */

@@ -336,9 +336,9 @@ test('a spool smaller than the table: the reading waits for the backend, and eve
 });
 
 test('a table read in ranges goes on behind the last whole range, in the same run and in the next one', async () => {
-  const sqlProxy = await startFaultProxy({ host: '127.0.0.1', port: world.settings.port });
+  const sqlProxy = await startFaultProxy(world.settings);
   try {
-    await world.init(proxy.url, sqlProxy.port);
+    await world.init(proxy.url, { host: '127.0.0.1', port: sqlProxy.port });
     await configure({ primaryKey: 'codigo', particion: { columna: 'codigo', filas: 200 } });
     sqlProxy.arm({ kind: 'cut', direction: 'bajada', after: 300_000 });
     const lines: string[] = [];

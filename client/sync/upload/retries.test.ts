@@ -10,7 +10,7 @@ let sqlProxy: FaultProxy;
 const never = new AbortController().signal;
 beforeAll(async () => {
   world = await startWorld(inject('postgresUrl'));
-  sqlProxy = await startFaultProxy({ host: '127.0.0.1', port: world.settings.port });
+  sqlProxy = await startFaultProxy(world.settings);
   await world.execute(`
     CREATE TABLE uno (n int NOT NULL); INSERT INTO uno (n) VALUES (0);
     CREATE TABLE dos (n int NOT NULL); INSERT INTO dos (n) VALUES (0);
@@ -138,7 +138,7 @@ test.each([20, 50, 80])(
   async (percent) => {
     const pre_process = { enabled: true, sql: 'UPDATE preparadas SET veces = veces + 1' };
     await world.setTables({ trozoKb: 64, tablasSubida: [{ ...subida, pre_process }] });
-    await world.init(undefined, sqlProxy.port);
+    await world.init(undefined, { host: '127.0.0.1', port: sqlProxy.port });
     sqlProxy.arm({ kind: 'cut', direction: 'bajada', after: percent * 6000 });
     const { reason, log } = await sync();
     expect(reason, log).toBe('exitoso');
@@ -156,7 +156,7 @@ test('a connection to SQL Server that breaks under a download: a fresh #temp on 
   await world.setTables({ tablasSubida: [subida] });
   await sync();
   await world.setTables({ tablasBajada: [bajada] });
-  await world.init(undefined, sqlProxy.port);
+  await world.init(undefined, { host: '127.0.0.1', port: sqlProxy.port });
   sqlProxy.arm({ kind: 'cut', direction: 'subida', after: 200_000 });
   const { reason, log } = await sync();
   expect(reason, log).toBe('exitoso');
@@ -168,7 +168,7 @@ test('a SQL Server that is not there is asked a bounded number of times', async 
   await world.setTables({ tablasSubida: [subida] });
   const gone = await startFaultProxy({ host: '127.0.0.1', port: 1 });
   await gone.close();
-  await world.init(undefined, gone.port);
+  await world.init(undefined, { host: '127.0.0.1', port: gone.port });
   const { reason, log } = await sync();
   expect(reason).toBe('sqlserver');
   expect(log.match(/Se intenta de nuevo/g)).toHaveLength(policy.attempts - 1);
