@@ -5,8 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { startPostgres } from '../fixtures/postgres.ts';
 import { createTenant, type ServerFixture, startServerFixture, type TenantFixture } from '../fixtures/system.ts';
-import { mediaTypes, paths } from '../protocol/constants.ts';
+import { mediaTypes } from '../protocol/constants.ts';
 import { digestOf, digestOfDigests, formatContentDigest } from '../protocol/digest.ts';
+import { pathTo } from '../protocol/endpoints.ts';
 import { readPeak, resetPeak } from './memory.ts';
 import { lineOf } from './rows.ts';
 import { type Aim, printAims, releases, runBenchmark, useBuiltPrograms } from './run.ts';
@@ -95,19 +96,29 @@ async function runOnce(tenant: TenantFixture, chunks: readonly Buffer[]): Promis
     headers: { 'content-type': mediaTypes.json },
     body: JSON.stringify(body),
   });
-  await (await call(paths.config(name), {})).text();
-  const opened = await call(paths.uploads(name), post({ tabla: 'filas', modo: 'completo' }));
+  await (await call(pathTo('getConfig', { tenantId: name }), {})).text();
+  const opened = await call(pathTo('openUpload', { tenantId: name }), post({ tabla: 'filas', modo: 'completo' }));
   const { id } = (await opened.json()) as { id: string };
   const digests = chunks.map(digestOf);
   for (const [n, body] of chunks.entries()) {
     const headers = { 'content-type': mediaTypes.gzip, 'content-digest': formatContentDigest(digests[n]!) };
-    await (await call(paths.chunk(name, id, n + 1), { method: 'PUT', headers, body: new Uint8Array(body) })).text();
+    await (
+      await call(pathTo('putChunk', { tenantId: name, id, n: String(n + 1) }), {
+        method: 'PUT',
+        headers,
+        body: new Uint8Array(body),
+      })
+    ).text();
   }
   const totals = { trozos: chunks.length, filas: chunks.length * CHUNK_ROWS, digest: digestOfDigests(digests) };
-  await (await call(paths.commit(name, id), post(totals))).text();
+  await (await call(pathTo('commitUpload', { tenantId: name, id }), post(totals))).text();
   const headers = { 'content-type': mediaTypes.ndjson, 'content-encoding': 'gzip' };
   await (
-    await call(`${paths.upload(name)}?tabla=filas`, { method: 'POST', headers, body: new Uint8Array(chunks[0]!) })
+    await call(`${pathTo('uploadOnce', { tenantId: name })}?tabla=filas`, {
+      method: 'POST',
+      headers,
+      body: new Uint8Array(chunks[0]!),
+    })
   ).text();
   for (const encoding of ['gzip', 'identity']) {
     const headers = { accept: mediaTypes.ndjson, 'accept-encoding': encoding };

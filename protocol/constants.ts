@@ -2,25 +2,6 @@
 
 export const API_PREFIX = '/api/sync';
 
-/** Paths below API_PREFIX; `id` is the tenant. */
-export const paths = {
-  health: () => '/health',
-  config: (tenant: string) => `/config/${encodeURIComponent(tenant)}`,
-  upload: (tenant: string) => `/upload/${encodeURIComponent(tenant)}`,
-  uploads: (tenant: string) => `/uploads/${encodeURIComponent(tenant)}`,
-  uploadById: (tenant: string, id: string) => `${paths.uploads(tenant)}/${encodeURIComponent(id)}`,
-  chunk: (tenant: string, id: string, n: number) => `${paths.uploadById(tenant, id)}/chunks/${n}`,
-  commit: (tenant: string, id: string) => `${paths.uploadById(tenant, id)}/commit`,
-  download: (tenant: string) => `/download/${encodeURIComponent(tenant)}`,
-  phases: (tenant: string) => `/phases/${encodeURIComponent(tenant)}`,
-  keys: (tenant: string) => `/keys/${encodeURIComponent(tenant)}`,
-  agents: (tenant: string) => `/agents/${encodeURIComponent(tenant)}`,
-  generaciones: (tenant: string) => `/generaciones/${encodeURIComponent(tenant)}`,
-  status: (tenant: string) => `/status/${encodeURIComponent(tenant)}`,
-  logs: (tenant: string) => `/logs/${encodeURIComponent(tenant)}`,
-  bajas: (tenant: string) => `/bajas/${encodeURIComponent(tenant)}`,
-} as const;
-
 /** How the agent calls itself, before its version: `ax-sync-client/1.0.0`. */
 export const AGENT_NAME = 'ax-sync-client';
 

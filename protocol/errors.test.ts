@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { errorTable, readProblem, SyncError } from './errors.ts';
+import { errorTable, SyncError } from './errors.ts';
+import { readProblem } from './problem.ts';
 
 test('an error crosses the wire: code, place, cause for a person, and when to come back', () => {
   const sent = new SyncError('LINEA_INVALIDA', 'La línea 7 no es JSON.', { tabla: 'ventas', linea: 7, retryAfter: 5 });

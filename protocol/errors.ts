@@ -294,13 +294,3 @@ export class SyncError extends Error {
     };
   }
 }
-
-/** The answer's body as a SyncError, or undefined when it is not one of ours (a proxy's page, say). */
-export function readProblem(body: unknown): SyncError | undefined {
-  if (typeof body !== 'object' || body === null) return undefined;
-  const { code, detail, tabla, fase, linea, campo, trozo, lectura, reintentarEn } = body as Partial<Problem>;
-  if (typeof code !== 'string' || !Object.hasOwn(errorTable, code)) return undefined;
-  const known = { tabla, fase, linea, campo, trozo, lectura, retryAfter: reintentarEn };
-  const given = Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
-  return new SyncError(code, typeof detail === 'string' ? detail : errorTable[code].title, given);
-}

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
+import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
@@ -7,7 +7,6 @@ import type { Config } from './config.ts';
 import type { Context } from './context.ts';
 import { agentVersion } from './plugins/agent-version.ts';
 import { auth } from './plugins/auth.ts';
-import { docs } from './plugins/docs.ts';
 import { guards } from './plugins/guards.ts';
 import { janitor } from './plugins/janitor.ts';
 import { metrics } from './plugins/metrics.ts';
@@ -17,19 +16,8 @@ import { sockets } from './plugins/sockets.ts';
 import { openDatabase, SHORT_REQUESTS } from './postgres/pool.ts';
 import { assertRevoked } from './postgres/revoked.ts';
 import { assertRoles } from './postgres/tenant.ts';
-import { agentsRoutes } from './routes/agents.ts';
-import { bajasRoutes } from './routes/bajas.ts';
-import { configRoutes } from './routes/config.ts';
-import { downloadRoutes } from './routes/download.ts';
-import { generacionesRoutes } from './routes/generaciones.ts';
-import { healthRoutes } from './routes/health.ts';
-import { keysRoutes } from './routes/keys.ts';
-import { logsRoutes } from './routes/logs.ts';
-import { phasesRoutes } from './routes/phases.ts';
-import type { Routes } from './routes/routes.ts';
-import { statusRoutes } from './routes/status.ts';
-import { uploadRoutes } from './routes/upload.ts';
-import { uploadsRoutes } from './routes/uploads.ts';
+import { makeHandlers } from './routes/handlers.ts';
+import { registerEndpoints } from './routes/register.ts';
 import { listFormerKeys } from './rows/former-keys.ts';
 import { findAuditGaps } from './tenants/audit.ts';
 import { readMasterKeys } from './tenants/master-keys.ts';
@@ -56,7 +44,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
     http: { maxHeaderSize: HEADERS_MAX_BYTES, headersTimeout: HEADERS_MS, connectionsCheckingInterval: HEADERS_MS / 3 },
     frameworkErrors: answerBadUrl,
     clientErrorHandler: answerBadHttp,
-  }).withTypeProvider<TypeBoxTypeProvider>();
+  });
   app.server.on('checkExpectation', ({ socket }: IncomingMessage) => {
     answerBadHttp(Object.assign(new Error(), { code: EXPECTS_SOMETHING }), socket);
   });
@@ -85,28 +73,15 @@ export async function buildApp(config: Config, destination?: DestinationStream):
     await app.register(problems);
     await app.register(metrics, context);
     await app.register(guards, context);
-    await app.register(docs);
     await app.register(janitor, context);
+    const handlers = makeHandlers(context);
     await app.register(
       async (api) => {
-        await api.register(healthRoutes, context);
+        await registerEndpoints(api, 'open', handlers, config);
         await api.register(async (tenants) => {
           await tenants.register(auth, context);
           await tenants.register(agentVersion, context);
-          const groups: Routes[] = [
-            agentsRoutes,
-            configRoutes,
-            uploadRoutes,
-            uploadsRoutes,
-            generacionesRoutes,
-            downloadRoutes,
-            phasesRoutes,
-            logsRoutes,
-            keysRoutes,
-            statusRoutes,
-            bajasRoutes,
-          ];
-          for (const routes of groups) await tenants.register(routes, context);
+          await registerEndpoints(tenants, 'tenant', handlers, config);
         });
       },
       { prefix: API_PREFIX },
@@ -125,7 +100,7 @@ export async function buildApp(config: Config, destination?: DestinationStream):
       else request.log.warn(fields, 'respuesta cortada');
     });
     await app.ready();
-    return app as unknown as FastifyInstance;
+    return app;
   } catch (error) {
     await app.close();
     throw error;

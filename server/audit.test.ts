@@ -2,8 +2,9 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { createScratchDatabase } from '../fixtures/postgres.ts';
 import { hashApiKey, makeApiKey } from '../protocol/api-key.ts';
-import { API_PREFIX, headers, paths } from '../protocol/constants.ts';
+import { API_PREFIX, headers } from '../protocol/constants.ts';
 import { makeAgentKeyPair } from '../protocol/crypto/agent-key.ts';
+import { pathTo } from '../protocol/endpoints.ts';
 import { buildApp } from './app.ts';
 import { agentAuthorize } from './commands/agents.ts';
 import { type AuditOptions, audit } from './commands/audit.ts';
@@ -127,7 +128,7 @@ test('insert, delete and truncate are noted, row by row; what changes nothing, a
     ['audit-filas', key],
     ['audit-otras', other],
   ] as const) {
-    expect((await server.call(paths.config(tenant), { tenant, key: with_ })).status).toBe(200);
+    expect((await server.call(pathTo('getConfig', { tenantId: tenant }), { tenant, key: with_ })).status).toBe(200);
   }
   await server.sql.query('UPDATE sync_configurations SET activo = activo');
   expect(await entries()).toEqual([]);
@@ -156,7 +157,9 @@ test('a password, the hash of a key and the signing secret never stand in the au
   const next = makeApiKey();
   const json = { huella: hashApiKey(next).toString('base64') };
   const as = { tenant: 'audit-secretos', key };
-  expect((await server.call(paths.keys(as.tenant), { ...as, method: 'POST', json })).status).toBe(200);
+  expect(
+    (await server.call(pathTo('rotateKey', { tenantId: as.tenant }), { ...as, method: 'POST', json })).status,
+  ).toBe(200);
   await server.sql.query(
     `UPDATE sync_configurations SET "sqlServerPassword" = 'Clave_SQL_9' WHERE "tenantId" = 'audit-secretos'`,
   );
@@ -216,7 +219,7 @@ test('an agent that registers, and one that an administrator authorises, is note
   for (const _ of [1, 2]) {
     const body = JSON.stringify({ clavePublica: makeAgentKeyPair().publica });
     const credentials = { [headers.tenant]: tenant, [headers.apiKey]: key, 'content-type': 'application/json' };
-    const path = `${API_PREFIX}${paths.agents(tenant)}`;
+    const path = `${API_PREFIX}${pathTo('registerAgent', { tenantId: tenant })}`;
     const response = await fetch(`${server.url}${path}`, { method: 'POST', headers: credentials, body });
     ids.push(((await response.json()) as { agente: string }).agente);
   }
@@ -260,12 +263,14 @@ test('who and from where: the operator of a command, the key of a request and it
     const url = (path: string) => `${API_PREFIX}${path}`;
     const payload = { huella: hashApiKey(next).toString('base64') };
     const request = { remoteAddress: '203.0.113.5', headers: as(key), payload, method: 'POST' as const };
-    expect((await app.inject({ ...request, url: url(paths.keys('audit-quien')) })).statusCode).toBe(200);
+    expect(
+      (await app.inject({ ...request, url: url(pathTo('rotateKey', { tenantId: 'audit-quien' })) })).statusCode,
+    ).toBe(200);
     const [rotated] = (await entries()) as [AuditEntry];
     expect(rotated).toMatchObject({ operacion: 'INSERT', actor: `clave ${created.registro}`, origen: '203.0.113.5' });
     seen = rotated.id;
     const used = await app.inject({
-      url: url(paths.config('audit-quien')),
+      url: url(pathTo('getConfig', { tenantId: 'audit-quien' })),
       remoteAddress: '203.0.113.6',
       headers: as(next),
     });

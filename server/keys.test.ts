@@ -4,7 +4,8 @@ import { Writable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { hashApiKey, makeApiKey } from '../protocol/api-key.ts';
-import { API_PREFIX, headers, paths } from '../protocol/constants.ts';
+import { API_PREFIX, headers } from '../protocol/constants.ts';
+import { pathTo } from '../protocol/endpoints.ts';
 import { buildApp } from './app.ts';
 import { keyCreate } from './commands/key-create.ts';
 import { keyList } from './commands/key-list.ts';
@@ -80,9 +81,10 @@ async function newTenant({ days }: { days?: number } = {}): Promise<{ tenant: st
   return { tenant, key };
 }
 
-const fetchConfig = (as: { tenant: string; key: string }) => server.call(paths.config(as.tenant), as);
+const fetchConfig = (as: { tenant: string; key: string }) =>
+  server.call(pathTo('getConfig', { tenantId: as.tenant }), as);
 const rotate = (as: { tenant: string; key: string }, next: string) =>
-  server.call(paths.keys(as.tenant), {
+  server.call(pathTo('rotateKey', { tenantId: as.tenant }), {
     ...as,
     method: 'POST',
     json: { huella: hashApiKey(next).toString('base64') },
@@ -115,7 +117,7 @@ test('every refusal is the same answer for the same work: as many bytes to and f
   for (const [what, { path, tenant, key }] of cases) {
     let answer: unknown;
     const work = await proxy.count(async () => {
-      const response = await server.call(paths.config(path), { tenant, key });
+      const response = await server.call(pathTo('getConfig', { tenantId: path }), { tenant, key });
       const fields = Object.fromEntries([...response.headers].filter(([name]) => name !== 'date'));
       answer = { status: response.status, fields, body: await response.text() };
     });
@@ -235,7 +237,11 @@ describe('rotation', () => {
       { huella: 'A'.repeat(44) },
       {},
     ]) {
-      const response = await server.call(paths.keys(old.tenant), { ...old, method: 'POST', json });
+      const response = await server.call(pathTo('rotateKey', { tenantId: old.tenant }), {
+        ...old,
+        method: 'POST',
+        json,
+      });
       expect([response.status, await response.json()]).toMatchObject([
         400,
         { code: 'CUERPO_INVALIDO', campo: 'huella' },
@@ -310,7 +316,7 @@ describe('rotation', () => {
       const mine = await newTenant();
       if (set !== '') await server.sql.query(`UPDATE sync_api_keys SET ${set} WHERE "tenantId" = $1`, [mine.tenant]);
       const first = await fetchConfig(mine);
-      const again = await server.call(paths.config(mine.tenant), {
+      const again = await server.call(pathTo('getConfig', { tenantId: mine.tenant }), {
         ...mine,
         headers: { 'if-none-match': first.headers.get('etag')! },
       });
@@ -347,7 +353,7 @@ describe('limits', () => {
       const asked = app;
       await use(async (remoteAddress, { tenant, key }, extra = {}) => {
         const response = await asked.inject({
-          url: `${API_PREFIX}${paths.config(tenant)}`,
+          url: `${API_PREFIX}${pathTo('getConfig', { tenantId: tenant })}`,
           remoteAddress,
           headers: { [headers.tenant]: tenant, [headers.apiKey]: key, ...extra },
         });

@@ -1,21 +1,7 @@
 import type Type from 'typebox';
-import { Compile } from 'typebox/compile';
-import {
-  ChunkResponseSchema,
-  GeneracionesResponseSchema,
-  HealthResponseSchema,
-  LogsResponseSchema,
-  OpenUploadResponseSchema,
-  RegisterAgentResponseSchema,
-  ReportBajasResponseSchema,
-  RotateKeyResponseSchema,
-  RunPhaseResponseSchema,
-  StatusResponseSchema,
-  UploadResultSchema,
-  UploadStateResponseSchema,
-} from '../../protocol/api.ts';
+import { Compile, type Validator } from 'typebox/compile';
 import { mediaTypes } from '../../protocol/constants.ts';
-import { ConfigResponseSchema } from '../../protocol/tenant-config/config.ts';
+import { type AnswerTo, answerSchemaOf, type EndpointName, endpoints, successOf } from '../../protocol/endpoints.ts';
 import { type Answer, foreignAnswer } from './client.ts';
 
 /**
@@ -23,46 +9,38 @@ import { type Answer, foreignAnswer } from './client.ts';
  * nobody asked for and another service under the same name are no commit: nothing may move for them.
  */
 
-const schemas = {
-  health: HealthResponseSchema,
-  agents: RegisterAgentResponseSchema,
-  config: ConfigResponseSchema,
-  result: UploadResultSchema,
-  opened: OpenUploadResponseSchema,
-  state: UploadStateResponseSchema,
-  chunk: ChunkResponseSchema,
-  generations: GeneracionesResponseSchema,
-  phase: RunPhaseResponseSchema,
-  bajas: ReportBajasResponseSchema,
-  status: StatusResponseSchema,
-  logs: LogsResponseSchema,
-  keys: RotateKeyResponseSchema,
-};
+const checkers = new Map<Type.TSchema, Validator>();
 
-export type AnswerKind = keyof typeof schemas;
-export type AnswerOf<Kind extends AnswerKind> = Type.Static<(typeof schemas)[Kind]>;
+function checkerOf(schema: Type.TSchema): Validator {
+  const checker = checkers.get(schema) ?? Compile(schema);
+  checkers.set(schema, checker);
+  return checker;
+}
 
-const checkers = Object.fromEntries(Object.entries(schemas).map(([kind, schema]) => [kind, Compile(schema)]));
-
-/** What an answer has to say beside its schema: the same names and counts as were sent. */
+/** What an answer has to say beside what its endpoint declares: the same names and counts as were sent. */
 export interface Expected {
-  /** Default 200. */
-  status?: number;
+  /** The one of several schemas that belongs to this request. Defaults to what the endpoint declares. */
+  schema?: Type.TSchema;
   /** Fields by name; one that the schema lets be missing may be. */
   echo?: Readonly<Record<string, unknown>>;
   /** What else makes it another's, in a few words. */
   objection?: (body: never) => string | undefined;
 }
 
-/** The body of an answer that is what it should be. Throws BackendError RESPUESTA_AJENA. */
-export function checkAnswer<Kind extends AnswerKind>(
-  kind: Kind,
+/**
+ * Returns the body of an answer that is what its endpoint declares.
+ *
+ * @throws BackendError RESPUESTA_AJENA
+ */
+export function checkAnswer<Name extends EndpointName>(
+  name: Name,
   url: string,
   { status, body }: Answer,
-  { status: wanted = 200, echo = {}, objection }: Expected,
-): AnswerOf<Kind> {
+  { schema = answerSchemaOf(endpoints[name])!, echo = {}, objection }: Expected,
+): AnswerTo<Name> {
+  const wanted = successOf(endpoints[name]);
   if (status !== wanted) throw foreignAnswer(url, status, `se esperaba ${wanted}`);
-  const checker = checkers[kind]!;
+  const checker = checkerOf(schema);
   if (!checker.Check(body)) throw foreignAnswer(url, status, describeFault(checker.Errors(body)));
   const answered = body as Record<string, unknown>;
   for (const [name, value] of Object.entries(echo)) {
@@ -71,10 +49,10 @@ export function checkAnswer<Kind extends AnswerKind>(
   }
   const reason = objection?.(body as never);
   if (reason !== undefined) throw foreignAnswer(url, status, reason);
-  return body as AnswerOf<Kind>;
+  return body as AnswerTo<Name>;
 }
 
-/** Throws BackendError RESPUESTA_AJENA unless the answer is a framed download. */
+/** @throws BackendError RESPUESTA_AJENA unless the answer is a framed download. */
 export function checkFramed(url: string, { status, headers }: Omit<Answer, 'body'>): void {
   const type = headers.get('content-type') ?? '';
   const plain = type.toLowerCase().replace(/\s/g, '').split(';');
@@ -84,8 +62,9 @@ export function checkFramed(url: string, { status, headers }: Omit<Answer, 'body
 }
 
 /**
- * Whether it says that what `etag` names has not changed. Throws BackendError RESPUESTA_AJENA for a 304 that nobody asked for, or
- * that is of something else.
+ * Returns whether it says that what `etag` names has not changed.
+ *
+ * @throws BackendError RESPUESTA_AJENA: a 304 that nobody asked for, or that is of something else.
  */
 export function isUnchanged(url: string, { status, headers }: Answer, etag: string | undefined): boolean {
   if (status !== 304) return false;

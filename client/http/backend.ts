@@ -8,7 +8,6 @@ import type {
   RegisterAgentResponse,
   ReportBajas,
   ReportBajasResponse,
-  RotateKey,
   RotateKeyResponse,
   RunPhase,
   RunPhaseResponse,
@@ -17,14 +16,15 @@ import type {
   UploadStateResponse,
 } from '../../protocol/api.ts';
 import { hashApiKey } from '../../protocol/api-key.ts';
-import { headers, mediaTypes, paths } from '../../protocol/constants.ts';
+import { headers, mediaTypes } from '../../protocol/constants.ts';
 import { agentIdOf } from '../../protocol/crypto/agent-key.ts';
 import { formatContentDigest } from '../../protocol/digest.ts';
+import { UploadResultSchema } from '../../protocol/endpoints/upload.ts';
 import type { ConfigResponse } from '../../protocol/tenant-config/config.ts';
 import { isRefusal } from '../errors/retry.ts';
 import { checkAnswer, checkFramed, isUnchanged } from './answers.ts';
 import { exchangeJson, exchangeStream } from './client.ts';
-import { type BackendOptions, QUICK_MS, Requests } from './requests.ts';
+import { type BackendOptions, Requests } from './requests.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
 export interface SealedChunk {
@@ -64,13 +64,17 @@ export class Backend {
   }
 
   async checkHealth(signal: AbortSignal): Promise<void> {
-    await this.#requests.get('health', paths.health(), { signal });
+    await this.#requests.call('checkHealth', { signal });
   }
 
-  /** Registers the public half of the agent's key pair. Throws SyncError RUTA_DESCONOCIDA: a backend that knows none. */
-  async registerAgent(clavePublica: string, signal: AbortSignal): Promise<RegisterAgentResponse> {
+  /**
+   * Registers the public half of the agent's key pair.
+   *
+   * @throws SyncError RUTA_DESCONOCIDA: a backend that knows none
+   */
+  registerAgent(clavePublica: string, signal: AbortSignal): Promise<RegisterAgentResponse> {
     const echo = { agente: agentIdOf(clavePublica) };
-    return this.#requests.post('agents', paths.agents(this.#requests.tenant), { clavePublica }, { signal, echo });
+    return this.#requests.call('registerAgent', { body: { clavePublica }, signal, echo });
   }
 
   /**
@@ -82,34 +86,32 @@ export class Backend {
     signal: AbortSignal,
     agentId?: string,
   ): Promise<{ key: KeyState; changed?: { etag: string; config: ConfigResponse } }> {
-    const { tenant } = this.#requests;
-    const path = paths.config(tenant);
     const request = {
-      timeoutMs: QUICK_MS,
       signal,
       headers: {
         ...(etag === undefined || etag === '' ? {} : { 'if-none-match': etag }),
         ...(agentId === undefined ? {} : { [headers.agent]: agentId }),
       },
     };
-    return this.#requests.ask('GET', path, request, (answer) => {
+    const { url } = this.#requests.describe('getConfig', request);
+    return this.#requests.ask('getConfig', request, (answer) => {
       const key = keyStateOf(answer.headers);
-      const url = this.#requests.base + path;
       if (isUnchanged(url, answer, etag)) return { key };
+      const echo = { tenantId: this.#requests.tenant };
       // Its tables are checked field by field by whoever is told of their faults (config/remote.ts).
-      const config = checkAnswer('config', url, answer, { echo: { tenantId: tenant } }) as ConfigResponse;
+      const config = checkAnswer('getConfig', url, answer, { echo }) as ConfigResponse;
       return { key, changed: { etag: answer.headers.get('etag') ?? '', config } };
     });
   }
 
   /** One request, all or nothing. `idempotencyKey` makes its repetition harmless. */
-  async uploadOnce(
+  uploadOnce(
     { relojAtrasado, ...upload }: UploadDescription,
     { body, digest, rows }: SealedChunk,
     { idempotencyKey, signal }: { idempotencyKey: string; signal: AbortSignal },
   ): Promise<UploadResult> {
-    const query = new URLSearchParams({ ...upload, ...(relojAtrasado === true ? { relojAtrasado: 'true' } : {}) });
-    const request = {
+    return this.#requests.call('uploadOnce', {
+      query: { ...upload, ...(relojAtrasado === true ? { relojAtrasado: 'true' } : {}) },
       headers: {
         'content-type': mediaTypes.ndjson,
         'content-encoding': 'gzip',
@@ -121,55 +123,60 @@ export class Backend {
       timeoutMs: SQL_MS,
       signal,
       isTransfer: true,
-    };
-    const echo = { tabla: upload.tabla, filas: rows, generacion: idempotencyKey };
-    return this.#requests.checked('POST', `${paths.upload(this.#requests.tenant)}?${query}`, request, 'result', {
-      echo,
-    });
+      schema: UploadResultSchema,
+      echo: { tabla: upload.tabla, filas: rows, generacion: idempotencyKey },
+    }) as Promise<UploadResult>;
   }
 
   /** `id`: 32 random hexadecimal digits, so that opening it again after a lost answer opens no second one. */
-  async openUpload(upload: UploadDescription & { id: string }, signal: AbortSignal): Promise<OpenUploadResponse> {
+  openUpload(upload: UploadDescription & { id: string }, signal: AbortSignal): Promise<OpenUploadResponse> {
     const { id, tabla, modo } = upload;
-    const options = { signal, headers: this.#requests.agent(), status: 201, echo: { id, tabla, modo } };
-    return this.#requests.post('opened', paths.uploads(this.#requests.tenant), upload, options);
-  }
-
-  /** Which chunks the backend has. Throws SyncError SUBIDA_DESCONOCIDA when it has forgotten the upload. */
-  async findUpload(id: string, signal: AbortSignal): Promise<UploadStateResponse> {
-    return this.#requests.get('state', paths.uploadById(this.#requests.tenant, id), { signal, echo: { id } });
-  }
-
-  async putChunk(id: string, chunk: SealedChunk, signal: AbortSignal): Promise<void> {
-    const request = {
-      headers: {
-        'content-type': mediaTypes.gzip,
-        [headers.contentDigest]: formatContentDigest(chunk.digest),
-      },
-      body: chunk.body,
-      timeoutMs: BODY_MS,
-      signal,
-      isTransfer: true,
-    };
-    const echo = { trozo: chunk.n, filas: chunk.rows };
-    await this.#requests.checked('PUT', paths.chunk(this.#requests.tenant, id, chunk.n), request, 'chunk', { echo });
-  }
-
-  async commitUpload(id: string, totals: Commit, signal: AbortSignal): Promise<UploadResult> {
-    const path = paths.commit(this.#requests.tenant, id);
-    const options = { signal, timeoutMs: SQL_MS, isTransfer: true, headers: this.#requests.agent() };
-    return this.#requests.post('result', path, totals, { ...options, echo: { filas: totals.filas, generacion: id } });
+    const echo = { id, tabla, modo };
+    return this.#requests.call('openUpload', { body: upload, headers: this.#requests.agent(), signal, echo });
   }
 
   /**
-   * What the marks stand on, by table, as far as the backend has it (protocol/api.ts). Throws SyncError RUTA_DESCONOCIDA: a
-   * backend that knows no generations.
+   * Returns which chunks the backend has.
+   *
+   * @throws SyncError SUBIDA_DESCONOCIDA: it has forgotten the upload
+   */
+  findUpload(id: string, signal: AbortSignal): Promise<UploadStateResponse> {
+    return this.#requests.call('findUpload', { params: { id }, signal, echo: { id } });
+  }
+
+  async putChunk(id: string, { n, body, digest, rows }: SealedChunk, signal: AbortSignal): Promise<void> {
+    await this.#requests.call('putChunk', {
+      params: { id, n: String(n) },
+      headers: { 'content-type': mediaTypes.gzip, [headers.contentDigest]: formatContentDigest(digest) },
+      body,
+      timeoutMs: BODY_MS,
+      signal,
+      isTransfer: true,
+      echo: { trozo: n, filas: rows },
+    });
+  }
+
+  commitUpload(id: string, totals: Commit, signal: AbortSignal): Promise<UploadResult> {
+    return this.#requests.call('commitUpload', {
+      params: { id },
+      body: totals,
+      headers: this.#requests.agent(),
+      timeoutMs: SQL_MS,
+      signal,
+      isTransfer: true,
+      echo: { filas: totals.filas, generacion: id },
+    });
+  }
+
+  /**
+   * Returns what the marks stand on, by table, as far as the backend has it.
+   *
+   * @throws SyncError RUTA_DESCONOCIDA: a backend that knows no generations
    */
   async checkGenerations(
     tablas: Record<string, string | null>,
     signal: AbortSignal,
   ): Promise<GeneracionesResponse['tablas']> {
-    const path = paths.generaciones(this.#requests.tenant);
     const objection = ({ tablas: answered }: GeneracionesResponse) => {
       const other = Object.entries(answered).find(([tabla, generacion]) => {
         const asked = Object.hasOwn(tablas, tabla) ? tablas[tabla] : undefined;
@@ -177,21 +184,13 @@ export class Backend {
       });
       return other && `dice otra cosa de «${other[0].slice(0, 60)}»`;
     };
-    return (
-      await this.#requests.post('generations', path, { tablas }, { signal, headers: this.#requests.agent(), objection })
-    ).tablas;
+    const request = { body: { tablas }, headers: this.#requests.agent(), signal, objection };
+    return (await this.#requests.call('checkGenerations', request)).tablas;
   }
 
   /** One attempt: the backend forgets an abandoned upload by itself in the end. */
   async abandonUpload(id: string, signal: AbortSignal): Promise<void> {
-    await exchangeJson({
-      method: 'DELETE',
-      url: this.#requests.base + paths.uploadById(this.#requests.tenant, id),
-      headers: this.#requests.credentials(),
-      timeoutMs: QUICK_MS,
-      signal,
-      ...this.#requests.way,
-    });
+    await exchangeJson(this.#requests.describe('abandonUpload', { params: { id }, signal }));
   }
 
   /**
@@ -200,21 +199,17 @@ export class Backend {
    * left; whoever asks for it reads it.
    */
   async openDownload(tabla: string, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array>> {
-    const query = new URLSearchParams({ tabla });
+    const request = this.#requests.describe('openDownload', {
+      query: { tabla },
+      headers: { accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
+      timeoutMs: SQL_MS,
+      signal,
+    });
     const giveBack = await this.#requests.semaphore.take(signal);
     try {
-      const url = `${this.#requests.base}${paths.download(this.#requests.tenant)}?${query}`;
-      const { body, ...answer } = await exchangeStream({
-        method: 'GET',
-        url,
-        headers: { ...this.#requests.credentials(), accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
-        timeoutMs: SQL_MS,
-        stallTimeoutMs: STALL_MS,
-        signal,
-        ...this.#requests.way,
-      });
+      const { body, ...answer } = await exchangeStream({ ...request, stallTimeoutMs: STALL_MS });
       try {
-        checkFramed(url, answer);
+        checkFramed(request.url, answer);
       } catch (error) {
         await body.return(undefined);
         throw error;
@@ -227,39 +222,36 @@ export class Backend {
   }
 
   /** A phase at PostgreSQL is SQL of the tenant's own, maybe not repeatable: again only where it did not begin. */
-  async runPhase(phase: RunPhase, signal: AbortSignal): Promise<RunPhaseResponse> {
-    const path = paths.phases(this.#requests.tenant);
+  runPhase(phase: RunPhase, signal: AbortSignal): Promise<RunPhaseResponse> {
     const { tabla, fase } = phase;
-    const options = { signal, timeoutMs: SQL_MS, isTransfer: true, when: isRefusal, echo: { tabla, fase } };
-    return this.#requests.post('phase', path, phase, options);
+    const options = { timeoutMs: SQL_MS, isTransfer: true, when: isRefusal, echo: { tabla, fase } };
+    return this.#requests.call('runPhase', { body: phase, signal, ...options });
   }
 
   /**
    * Tells of bajas that are held back at SQL Server, and asks whether an administrator has decided of this very set. Repeating it
-   * does no harm. Throws SyncError RUTA_DESCONOCIDA: a backend that knows no bajas retenidas.
+   * does no harm.
+   *
+   * @throws SyncError RUTA_DESCONOCIDA: a backend that knows no bajas retenidas
    */
-  async reportBajas(report: ReportBajas, signal: AbortSignal): Promise<ReportBajasResponse> {
-    return this.#requests.post('bajas', paths.bajas(this.#requests.tenant), report, {
-      signal,
-      headers: this.#requests.agent(),
-    });
+  reportBajas(report: ReportBajas, signal: AbortSignal): Promise<ReportBajasResponse> {
+    return this.#requests.call('reportBajas', { body: report, headers: this.#requests.agent(), signal });
   }
 
-  async fetchStatus(signal: AbortSignal): Promise<StatusResponse> {
-    return this.#requests.get('status', paths.status(this.#requests.tenant), { signal });
+  fetchStatus(signal: AbortSignal): Promise<StatusResponse> {
+    return this.#requests.call('getStatus', { signal });
   }
 
   /** Each entry has an id of its own, so that a lost answer makes none of them twice. */
-  async sendLogs(logs: LogEntry[], signal: AbortSignal): Promise<LogsResponse> {
+  sendLogs(logs: LogEntry[], signal: AbortSignal): Promise<LogsResponse> {
     const objection = ({ logsInsertados }: LogsResponse) =>
       logsInsertados > logs.length ? `dice ${logsInsertados} registros y se enviaron ${logs.length}` : undefined;
-    return this.#requests.post('logs', paths.logs(this.#requests.tenant), { logs }, { signal, objection });
+    return this.#requests.call('storeLogs', { body: { logs }, signal, objection });
   }
 
   /** Puts `next`, of which only the hash is sent, in the place of this backend's key. Repeating it does no harm. */
-  async rotateKey(next: string, signal: AbortSignal): Promise<RotateKeyResponse> {
-    const body: RotateKey = { huella: hashApiKey(next).toString('base64') };
-    return this.#requests.post('keys', paths.keys(this.#requests.tenant), body, { signal });
+  rotateKey(next: string, signal: AbortSignal): Promise<RotateKeyResponse> {
+    return this.#requests.call('rotateKey', { body: { huella: hashApiKey(next).toString('base64') }, signal });
   }
 }
 

@@ -1,8 +1,16 @@
 import { API_PREFIX, headers, mediaTypes } from '../../protocol/constants.ts';
+import {
+  type AnswerTo,
+  type BodyTo,
+  type EndpointName,
+  endpoints,
+  type ParamsTo,
+  pathTo,
+} from '../../protocol/endpoints.ts';
 import { Semaphore } from '../async/semaphore.ts';
 import { type RetryOptions, type RetryPolicy, withRetries } from '../errors/retry.ts';
 import { userAgent } from '../version.ts';
-import { type AnswerKind, type AnswerOf, checkAnswer, type Expected } from './answers.ts';
+import { checkAnswer, type Expected } from './answers.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { type Answer, credentialHeaders, exchangeJson, type HttpRequest, MAX_TRANSFERS } from './client.ts';
 import type { HttpProxy } from './proxy.ts';
@@ -23,7 +31,7 @@ export interface BackendOptions {
   onRetry?: (error: unknown, attempt: number, delayMs: number) => void;
 }
 
-/** For an answer of a page. */
+/** Time limit of an answer of a page. */
 export const QUICK_MS = 60_000;
 
 /** Requests of one tenant to one backend: who asks, how often, how many at once, and whether an answer is believed. */
@@ -59,89 +67,83 @@ export class Requests {
     return credentialHeaders(this.tenant, this.#options.key, userAgent);
   }
 
-  /** GET of a page. Throws what `ask` throws. */
-  get<Kind extends AnswerKind>(
-    kind: Kind,
-    path: string,
-    { signal, ...expected }: Pick<JsonOptions, 'signal'> & Expected,
-  ): Promise<AnswerOf<Kind>> {
-    return this.checked('GET', path, { timeoutMs: QUICK_MS, signal }, kind, expected);
-  }
-
-  /** POST of a JSON body; by default in the time of a page. Throws what `ask` throws. */
-  post<Kind extends AnswerKind>(
-    kind: Kind,
-    path: string,
-    body: unknown,
-    { status, echo, objection, headers: own, ...options }: Omit<JsonOptions, 'body' | 'timeoutMs'> & PostOptions,
-  ): Promise<AnswerOf<Kind>> {
-    const request = {
-      timeoutMs: QUICK_MS,
-      ...options,
-      headers: { ...own, 'content-type': mediaTypes.json },
-      body: JSON.stringify(body),
-    };
-    const expected = {
-      ...(status === undefined ? {} : { status }),
-      ...(echo === undefined ? {} : { echo }),
-      ...(objection === undefined ? {} : { objection }),
-    };
-    return this.checked('POST', path, request, kind, expected);
-  }
-
-  /** A request whose answer is of a kind. Throws what `ask` throws. */
-  checked<Kind extends AnswerKind>(
-    method: Method,
-    path: string,
-    options: JsonOptions,
-    kind: Kind,
-    expected: Expected,
-  ): Promise<AnswerOf<Kind>> {
-    return this.ask(method, path, options, (answer) => checkAnswer(kind, this.base + path, answer, expected));
+  /**
+   * Asks an endpoint, with retries, for an answer that is what it declares and what `options` expect.
+   *
+   * @throws SyncError, BackendError, the signal's reason
+   */
+  call<Name extends EndpointName>(name: Name, options: CallOptions<Name>): Promise<AnswerTo<Name>> {
+    const { url } = this.describe(name, options);
+    return this.ask(name, options, (answer) => checkAnswer(name, url, answer, options));
   }
 
   /**
-   * One request, with its retries. `check` belongs to the attempt: an answer that is not the backend's is asked for again, as one
-   * that did not come. Throws SyncError, BackendError, the signal's reason.
+   * The same with a check of the caller's own. `check` belongs to the attempt: an answer that is not the backend's is asked for
+   * again, as one that did not come.
    */
-  ask<T>(method: Method, path: string, options: JsonOptions, check: (answer: Answer) => T): Promise<T> {
-    const { when, isTransfer = false, headers: own, ...request } = options;
+  ask<Name extends EndpointName, T>(name: Name, options: CallOptions<Name>, check: (answer: Answer) => T): Promise<T> {
+    const { when, isTransfer = false, signal } = options;
     const { retryPolicy, onRetry } = this.#options;
     const retry: RetryOptions = {
-      signal: options.signal,
+      signal,
       ...(retryPolicy === undefined ? {} : { policy: retryPolicy }),
       ...(onRetry === undefined ? {} : { onRetry }),
       ...(when === undefined ? {} : { when }),
     };
-    const exchange = () =>
-      exchangeJson({
-        ...request,
-        ...this.way,
-        method,
-        url: this.base + path,
-        headers: { ...this.credentials(), ...own },
-      });
+    const request = this.describe(name, options);
     return withRetries(async () => {
-      if (!isTransfer) return check(await exchange());
-      const giveBack = await this.semaphore.take(options.signal);
-      return check(await exchange().finally(giveBack));
+      if (!isTransfer) return check(await exchangeJson(request));
+      const giveBack = await this.semaphore.take(signal);
+      return check(await exchangeJson(request).finally(giveBack));
     }, retry);
+  }
+
+  /** Returns one attempt of a request, as its endpoint declares it. */
+  describe<Name extends EndpointName>(name: Name, options: CallOptions<Name>): HttpRequest {
+    const { params, query, headers: own, body, timeoutMs = QUICK_MS, signal } = options as AnyOptions;
+    const endpoint = endpoints[name];
+    const path = pathTo(name, { tenantId: this.tenant, ...params } as ParamsTo<Name>);
+    const search = query === undefined ? '' : `?${new URLSearchParams(query)}`;
+    return {
+      method: endpoint.method,
+      url: `${this.base}${path}${search}`,
+      headers: {
+        ...this.credentials(),
+        ...own,
+        ...(endpoint.body.kind === 'json' ? { 'content-type': mediaTypes.json } : {}),
+      },
+      ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
+      timeoutMs,
+      signal,
+      ...this.way,
+    };
   }
 }
 
-type Method = 'GET' | 'POST' | 'PUT';
+/** What a request says beside what its endpoint declares. */
+export type CallOptions<Name extends EndpointName> = Expected & ParamsOption<Name> & BodyOption<Name> & CommonOptions;
 
-type PostOptions = Expected & { timeoutMs?: number };
-
-export interface JsonOptions {
-  headers?: Record<string, string>;
-  body?: string | Uint8Array<ArrayBuffer>;
-  timeoutMs: number;
+interface CommonOptions {
+  query?: Readonly<Record<string, string>>;
+  headers?: Readonly<Record<string, string>>;
+  /** Defaults to that of a page. */
+  timeoutMs?: number;
   signal: AbortSignal;
   /** Takes one of the permits of the run; an attempt that waits for it is not timed. */
   isTransfer?: boolean;
   when?: (error: unknown) => boolean;
 }
+
+type AnyOptions = CommonOptions & { params?: object; body?: object | Uint8Array<ArrayBuffer> };
+
+/** Parameters of the path but the tenant. */
+type ParamsOption<Name extends EndpointName> = keyof Omit<ParamsTo<Name>, 'tenantId'> extends never
+  ? { params?: undefined }
+  : { params: Omit<ParamsTo<Name>, 'tenantId'> };
+
+type BodyOption<Name extends EndpointName> = [BodyTo<Name>] extends [never]
+  ? { body?: Uint8Array<ArrayBuffer> }
+  : { body: BodyTo<Name> };
 
 /** `https://host/` and `https://host/api/sync` are the same backend. Throws a TypeError for what is not an HTTP URL. */
 export function normaliseUrl(text: string): string {

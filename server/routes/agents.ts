@@ -1,20 +1,13 @@
-import { type RegisterAgentResponse, RegisterAgentSchema } from '../../protocol/api.ts';
-import { limits } from '../../protocol/constants.ts';
 import { sealForAgent } from '../../protocol/crypto/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import type { Context } from '../context.ts';
 import { registerAgent } from '../tenants/agents.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import type { Handlers } from './register.ts';
 
-/** POST /agents/:tenantId: an agent registers the public half of its key pair. */
-export const agentsRoutes: Routes = async (app, { database }) => {
-  app.post(
-    '/agents/:tenantId',
-    {
-      schema: { tags: ['agentes'], params: TenantParams, body: RegisterAgentSchema },
-      bodyLimit: limits.jsonBodyMaxBytes,
-    },
-    async (request): Promise<RegisterAgentResponse> => {
+/** An agent registers the public half of its key pair. */
+export const agentHandlers = ({ database }: Context) =>
+  ({
+    async registerAgent(request) {
       const { tenantId } = request.tenant;
       const { clavePublica } = request.body;
       assertUsable(clavePublica);
@@ -24,10 +17,9 @@ export const agentsRoutes: Routes = async (app, { database }) => {
       request.log.info({ tenant: tenantId, agente: id, autorizado }, 'agente registrado');
       return { success: true, agente: id, autorizado };
     },
-  );
-};
+  }) satisfies Partial<Handlers>;
 
-/** Throws CUERPO_INVALIDO for what is no public key, or one that would make secrets readable to everybody. */
+/** @throws SyncError CUERPO_INVALIDO: no public key, or one that would make secrets readable to everybody. */
 function assertUsable(clavePublica: string): void {
   try {
     sealForAgent(clavePublica, 'prueba', 'prueba');

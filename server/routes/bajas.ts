@@ -1,18 +1,15 @@
-import { type ReportBajasResponse, ReportBajasSchema } from '../../protocol/api.ts';
+import type { Context } from '../context.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { forgetBajas, type Place, retainBajas, shortenApproval } from '../rows/bajas.ts';
 import { listAgents } from '../tenants/agents.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
-import { agentOf, jsonBody } from './bodies.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import { agentOf } from './bodies.ts';
+import type { Handlers } from './register.ts';
 
-/** POST /bajas/:tenantId: what an agent holds back at its SQL Server, and whether an administrator has decided of it. */
-export const bajasRoutes: Routes = async (app, { config, database }) => {
-  app.post(
-    '/bajas/:tenantId',
-    { schema: { tags: ['bajas'], params: TenantParams, body: ReportBajasSchema }, ...jsonBody(config) },
-    async (request): Promise<ReportBajasResponse> => {
+/** What an agent holds back at its SQL Server, and whether an administrator has decided of it. */
+export const bajasHandlers = ({ database }: Context) =>
+  ({
+    async reportBajas(request) {
       const { tenant, body, log } = request;
       const { direccion, digest, bajas, total, muestra, altas = 0, muestraAltas = [], aplicada = false } = body;
       const tabla = findDownloadTable(tenant, body.tabla).nombre;
@@ -34,5 +31,4 @@ export const bajasRoutes: Routes = async (app, { config, database }) => {
         });
       });
     },
-  );
-};
+  }) satisfies Partial<Handlers>;

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest, preParsingAsyncHookHandler } from 'fastify';
 import fp from 'fastify-plugin';
-import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
+import { headers, mediaTypes } from '../../protocol/constants.ts';
 import { parseContentDigest } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Config } from '../config.ts';
@@ -9,11 +9,10 @@ import { readBody } from '../transfer/stages/body.ts';
 
 const { json, ndjson, jsonl, gzip } = mediaTypes;
 
-/** Options of a route with a small JSON body: how large, and how slow, it may be. */
-export function jsonBody({ TRANSFER_IDLE_MS }: Config) {
-  const preParsing: preParsingAsyncHookHandler = async (_request, _reply, payload) =>
+/** Bounds how slow a JSON body may be; a hook `preParsing`. */
+export function idleTimeout({ TRANSFER_IDLE_MS }: Config): preParsingAsyncHookHandler {
+  return async (_request, _reply, payload) =>
     Readable.from(readBody(payload as Readable, TRANSFER_IDLE_MS), { objectMode: false });
-  return { bodyLimit: limits.jsonBodyMaxBytes, preParsing };
 }
 
 /** Routes registered beside this plugin get their body as a stream, unread. */
@@ -22,23 +21,27 @@ export const streamedBodies = fp(async (app: FastifyInstance) => {
   app.addContentTypeParser([json, ndjson, jsonl, gzip], (_request, payload, done) => done(null, payload));
 });
 
-/** The body of a route below `streamedBodies`; an empty one where the request has none. */
+/** Returns the body of a route below `streamedBodies`; an empty one where the request has none. */
 export function bodyOf(request: FastifyRequest): Readable {
   return (request.body as Readable | null | undefined) ?? Readable.from([]);
 }
 
-/** Which agent asks, as it says (X-Sync-Agent). */
+/** Returns which agent asks, as it says (X-Sync-Agent). */
 export function agentOf(request: FastifyRequest): string | undefined {
   const id = request.headers[headers.agent];
   return typeof id === 'string' ? id : undefined;
 }
 
-/** The media type without its parameters. */
+/** Returns the media type without its parameters. */
 export function mediaTypeOf(request: FastifyRequest): string {
   return (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
 }
 
-/** Whether the body is gzip: by Content-Encoding, or because its media type says so. */
+/**
+ * Returns whether the body is gzip: by Content-Encoding, or because its media type says so.
+ *
+ * @throws SyncError TIPO_NO_ADMITIDO: another encoding.
+ */
 export function isGzip(request: FastifyRequest): boolean {
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
   if (encoding === 'gzip' || encoding === 'x-gzip') return true;
@@ -48,7 +51,11 @@ export function isGzip(request: FastifyRequest): boolean {
   return mediaTypeOf(request) === gzip;
 }
 
-/** The SHA-256 that Content-Digest states (base64), if it is there. Throws CUERPO_INVALIDO when it holds none. */
+/**
+ * Returns the SHA-256 that Content-Digest states (base64), if it is there.
+ *
+ * @throws SyncError CUERPO_INVALIDO: it states none.
+ */
 export function digestOfRequest(request: FastifyRequest): string | undefined {
   const field = request.headers[headers.contentDigest];
   if (field === undefined) return undefined;

@@ -9,51 +9,51 @@ import { findFormerKeys } from '../rows/former-keys.ts';
 import { listAgents } from '../tenants/agents.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../tenants/connections.ts';
 import { passwordPlace } from '../tenants/passwords.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import type { Handlers } from './register.ts';
 
 /** In the password's place, as in the specification's example, for whoever is not told it. */
 const HIDDEN = 'encrypted';
 
-/** GET /config/:tenantId: what the agent works by. The ETag is of the content, so an unchanged one costs a 304. */
-export const configRoutes: Routes = async (app, context) => {
-  app.get('/config/:tenantId', { schema: { tags: ['config'], params: TenantParams } }, async (request, reply) => {
-    const { tenant } = request;
-    const recipient = await findRecipient(context, request);
-    const place = {
-      id: tenant.id,
-      tenantId: tenant.tenantId,
-      sqlServerHost: tenant.sqlServerHost,
-      sqlServerPort: tenant.sqlServerPort,
-      sqlServerDatabase: tenant.sqlServerDatabase,
-      sqlServerUser: tenant.sqlServerUser,
-    };
-    const former = await context.database.withTenantConnection(tenant.tenantId, (connection) =>
-      findFormerKeys(connection, tenant.tenantId, uploadTablesOf(tenant.configuracionTablas)),
-    );
-    const content = {
-      configuracionTablas: tenant.configuracionTablas as ConfigResponse['configuracionTablas'],
-      version: tenant.version,
-      ultimaModificacion: tenant.ultimaModificacion.toISOString(),
-      // Left out where there are none: then the answer is the specification's.
-      ...(former.length === 0 ? {} : { clavesAnteriores: former }),
-    };
-    const etag = etagOf([place, content], recipient, storedSecrets(context, request));
-    reply.header('etag', etag).header('cache-control', 'no-cache');
-    const { end, renew } = request.apiKey;
-    if (end !== null) reply.header(headers.apiKeyExpires, end.toISOString());
-    if (renew) reply.header(headers.apiKeyRenew, 'true');
-    const known = (request.headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-    if (known.includes(etag) || known.includes('*')) return reply.code(304).send();
-    // In the order of the specification.
-    return {
-      success: true,
-      ...place,
-      ...passwordsFor(recipient, context, request),
-      ...content,
-    } satisfies ConfigResponse;
-  });
-};
+/** What the agent works by. The ETag is of the content, so an unchanged one costs a 304. */
+export const configHandlers = (context: Context) =>
+  ({
+    async getConfig(request, reply) {
+      const { tenant } = request;
+      const recipient = await findRecipient(context, request);
+      const place = {
+        id: tenant.id,
+        tenantId: tenant.tenantId,
+        sqlServerHost: tenant.sqlServerHost,
+        sqlServerPort: tenant.sqlServerPort,
+        sqlServerDatabase: tenant.sqlServerDatabase,
+        sqlServerUser: tenant.sqlServerUser,
+      };
+      const former = await context.database.withTenantConnection(tenant.tenantId, (connection) =>
+        findFormerKeys(connection, tenant.tenantId, uploadTablesOf(tenant.configuracionTablas)),
+      );
+      const content = {
+        configuracionTablas: tenant.configuracionTablas as ConfigResponse['configuracionTablas'],
+        version: tenant.version,
+        ultimaModificacion: tenant.ultimaModificacion.toISOString(),
+        // Left out where there are none: then the answer is the specification's.
+        ...(former.length === 0 ? {} : { clavesAnteriores: former }),
+      };
+      const etag = etagOf([place, content], recipient, storedSecrets(context, request));
+      reply.header('etag', etag).header('cache-control', 'no-cache');
+      const { end, renew } = request.apiKey;
+      if (end !== null) reply.header(headers.apiKeyExpires, end.toISOString());
+      if (renew) reply.header(headers.apiKeyRenew, 'true');
+      const known = (request.headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+      if (known.includes(etag) || known.includes('*')) return reply.code(304).send();
+      // In the order of the specification.
+      return {
+        success: true,
+        ...place,
+        ...passwordsFor(recipient, context, request),
+        ...content,
+      } satisfies ConfigResponse;
+    },
+  }) satisfies Partial<Handlers>;
 
 /**
  * Of all that is answered and of whom it is for: sealed for one agent, an answer is of no use to another. Not of the version

@@ -1,16 +1,13 @@
 import type { Socket } from 'node:net';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
-import { Type } from '@fastify/type-provider-typebox';
-import { limits, mediaTypes } from '../../protocol/constants.ts';
+import { mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import type { Context } from '../context.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
 import { chooseFormat, openDownload } from '../transfer/download.ts';
 import { countUnsent } from '../transfer/unsent.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
-
-const DownloadQuery = Type.Object({ tabla: Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength }) });
+import type { Handlers } from './register.ts';
 
 const mediaTypeOf = {
   envelope: `${mediaTypes.json}; charset=utf-8`,
@@ -19,14 +16,12 @@ const mediaTypeOf = {
 } as const;
 
 /**
- * GET /download/:tenantId?tabla=: rows for SQL Server. What fails before the first rows is a problem answer; what fails
- * after is a connection that breaks, never a body that ends well.
+ * Rows for SQL Server. What fails before the first rows is a problem answer; what fails after is a connection that breaks, never a
+ * body that ends well.
  */
-export const downloadRoutes: Routes = async (app, context) => {
-  app.get(
-    '/download/:tenantId',
-    { schema: { tags: ['bajada'], params: TenantParams, querystring: DownloadQuery } },
-    async (request, reply) => {
+export const downloadHandlers = (context: Context) =>
+  ({
+    async openDownload(request, reply) {
       const format = chooseFormat(request.headers.accept);
       const table = findDownloadTable(request.tenant, request.query.tabla);
       const gone = new AbortController();
@@ -56,8 +51,7 @@ export const downloadRoutes: Routes = async (app, context) => {
       }
       return reply.send(body);
     },
-  );
-};
+  }) satisfies Partial<Handlers>;
 
 /** What is read before it is compressed, so that PostgreSQL works on while that is done. */
 const READ_AHEAD_BYTES = 1024 * 1024;

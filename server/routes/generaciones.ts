@@ -1,17 +1,14 @@
-import { type GeneracionesResponse, GeneracionesSchema } from '../../protocol/api.ts';
+import type { Context } from '../context.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { checkGenerations } from '../rows/commits.ts';
 import { readTables, tipoCampoOf } from '../tenants/configurations.ts';
-import { agentOf, jsonBody } from './bodies.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import { agentOf } from './bodies.ts';
+import type { Handlers } from './register.ts';
 
-/** POST /generaciones/:tenantId: whether an agent's marks stand on what the database has. Once a run, before its tables. */
-export const generacionesRoutes: Routes = async (app, { config, database }) => {
-  app.post(
-    '/generaciones/:tenantId',
-    { schema: { tags: ['subida'], params: TenantParams, body: GeneracionesSchema }, ...jsonBody(config) },
-    async (request): Promise<GeneracionesResponse> => {
+/** Whether an agent's marks stand on what the database has. Once a run, before its tables. */
+export const generacionesHandlers = ({ database }: Context) =>
+  ({
+    async checkGenerations(request) {
       const { tenant, body } = request;
       const configured = (readTables(tenant).tablasSubida ?? []).map(
         (tabla) => [tabla.nombre, { tipoCampo: tipoCampoOf(tabla) }] as const,
@@ -23,5 +20,4 @@ export const generacionesRoutes: Routes = async (app, { config, database }) => {
       );
       return { success: true, tablas };
     },
-  );
-};
+  }) satisfies Partial<Handlers>;

@@ -1,15 +1,11 @@
-import { Type } from '@fastify/type-provider-typebox';
-import type { Routes } from './routes.ts';
+import { openApi } from '../../protocol/endpoints/openapi.ts';
+import type { Context } from '../context.ts';
+import type { Handlers } from './register.ts';
 
-/** GET /health: open; with ?profundo=1 it asks PostgreSQL and says the versions. */
-export const healthRoutes: Routes = async (app, { database }) => {
-  app.get(
-    '/health',
-    {
-      schema: { tags: ['salud'], querystring: Type.Object({ profundo: Type.Optional(Type.String()) }) },
-      logLevel: 'warn',
-    },
-    async (request) => {
+/** What is open: whether the server answers, and what its API is. */
+export const healthHandlers = ({ database }: Context) =>
+  ({
+    async checkHealth(request) {
       if (request.query.profundo !== '1') return { success: true, status: 'ok' };
       const started = performance.now();
       const postgres = await database.withTenantConnection('salud', async (connection) => {
@@ -26,5 +22,8 @@ export const healthRoutes: Routes = async (app, { database }) => {
         latenciaMs: Math.round(performance.now() - started),
       };
     },
-  );
-};
+
+    async describeApi() {
+      return openApi;
+    },
+  }) satisfies Partial<Handlers>;

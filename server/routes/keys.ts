@@ -1,15 +1,12 @@
-import { type RotateKeyResponse, RotateKeySchema } from '../../protocol/api.ts';
+import type { Context } from '../context.ts';
 import { authorOf } from '../plugins/auth.ts';
 import { rotateApiKey } from '../tenants/api-keys.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import type { Handlers } from './register.ts';
 
-/** POST /keys/:tenantId: the agent's own rotation. It brings the hash of its new key, so a lost answer costs nothing. */
-export const keysRoutes: Routes = async (app, { config, database }) => {
-  app.post(
-    '/keys/:tenantId',
-    { schema: { tags: ['claves'], params: TenantParams, body: RotateKeySchema } },
-    async (request): Promise<RotateKeyResponse> => {
+/** The agent's own rotation. It brings the hash of its new key, so a lost answer costs nothing. */
+export const keyHandlers = ({ config, database }: Context) =>
+  ({
+    async rotateKey(request) {
       const { tenant, apiKey, body } = request;
       const made = await database.withTenantConnection(tenant.tenantId, (connection) =>
         rotateApiKey(connection, {
@@ -22,5 +19,4 @@ export const keysRoutes: Routes = async (app, { config, database }) => {
       const graciaHoras = config.KEY_GRACE_HOURS;
       return { success: true, id: made.id, expira: made.expiresAt?.toISOString() ?? null, graciaHoras };
     },
-  );
-};
+  }) satisfies Partial<Handlers>;

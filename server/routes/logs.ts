@@ -1,17 +1,13 @@
-import { type LogsResponse, LogsSchema } from '../../protocol/api.ts';
+import type { Context } from '../context.ts';
 import { translateLogsError } from '../postgres/errors.ts';
 import { insertLogs } from '../tenants/logs.ts';
 import { logOwner } from '../transfer/phase.ts';
-import { jsonBody } from './bodies.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import type { Handlers } from './register.ts';
 
-/** POST /logs/:tenantId: what the agent did, one batch a run. */
-export const logsRoutes: Routes = async (app, { config, database }) => {
-  app.post(
-    '/logs/:tenantId',
-    { schema: { tags: ['logs'], params: TenantParams, body: LogsSchema }, ...jsonBody(config) },
-    async (request): Promise<LogsResponse> => {
+/** What the agent did, one batch a run. */
+export const logHandlers = ({ database }: Context) =>
+  ({
+    async storeLogs(request) {
       const { logs } = request.body;
       const logsInsertados = await database.withTenantConnection(request.tenant.tenantId, (connection) =>
         insertLogs(connection, logOwner(request.tenant), logs).catch((error: unknown) => {
@@ -20,5 +16,4 @@ export const logsRoutes: Routes = async (app, { config, database }) => {
       );
       return { success: true, logsInsertados };
     },
-  );
-};
+  }) satisfies Partial<Handlers>;

@@ -1,18 +1,14 @@
-import { type RunPhaseResponse, RunPhaseSchema } from '../../protocol/api.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import type { Context } from '../context.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
 import { logFailure, runPhase } from '../transfer/phase.ts';
-import { jsonBody } from './bodies.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import type { Handlers } from './register.ts';
 
-/** POST /phases/:tenantId: runs a download's phase that is configured at `origen`, in a transaction of its own. */
-export const phasesRoutes: Routes = async (app, context) => {
-  app.post(
-    '/phases/:tenantId',
-    { schema: { tags: ['fases'], params: TenantParams, body: RunPhaseSchema }, ...jsonBody(context.config) },
-    async (request): Promise<RunPhaseResponse> => {
+/** A download's phase that is configured at `origen`, in a transaction of its own. */
+export const phaseHandlers = (context: Context) =>
+  ({
+    async runPhase(request) {
       const { tenant } = request;
       const { tabla, fase } = request.body;
       const table = findDownloadTable(tenant, tabla);
@@ -31,5 +27,4 @@ export const phasesRoutes: Routes = async (app, context) => {
         throw error;
       }
     },
-  );
-};
+  }) satisfies Partial<Handlers>;

@@ -1,17 +1,14 @@
-import type { StatusResponse } from '../../protocol/api.ts';
+import type { Context } from '../context.ts';
 import { listBajas } from '../rows/bajas.ts';
 import { findOpenUploads } from '../rows/uploads.ts';
 import { lastByTable } from '../tenants/logs.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
+import type { Handlers } from './register.ts';
 
-/** GET /status/:tenantId: how the tenant's tables stand, as the backend sees it. For the agent's `status`. */
-export const statusRoutes: Routes = async (app, { database }) => {
-  app.get(
-    '/status/:tenantId',
-    { schema: { tags: ['logs'], params: TenantParams } },
-    async ({ tenant }): Promise<StatusResponse> =>
-      database.withTenantConnection(tenant.tenantId, async (connection) => ({
+/** How the tenant's tables stand, as the backend sees it. For the agent's `status`. */
+export const statusHandlers = ({ database }: Context) =>
+  ({
+    async getStatus({ tenant }) {
+      return database.withTenantConnection(tenant.tenantId, async (connection) => ({
         success: true,
         hora: new Date().toISOString(),
         version: tenant.version,
@@ -19,6 +16,6 @@ export const statusRoutes: Routes = async (app, { database }) => {
         tablas: await lastByTable(connection, tenant.tenantId),
         subidasAbiertas: await findOpenUploads(connection, tenant.tenantId),
         bajasRetenidas: await listBajas(connection, tenant.tenantId),
-      })),
-  );
-};
+      }));
+    },
+  }) satisfies Partial<Handlers>;

@@ -1,28 +1,17 @@
-import { Type } from '@fastify/type-provider-typebox';
-import { lecturaProperties, ModoSchema, type UploadEnvelopeResponse, type UploadResult } from '../../protocol/api.ts';
-import { headers, limits, mediaTypes } from '../../protocol/constants.ts';
+import { headers, mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
+import type { Context } from '../context.ts';
 import { findUploadTable } from '../tenants/configurations.ts';
 import { receiveOneShot } from '../transfer/upload.ts';
-import { agentOf, bodyOf, digestOfRequest, isGzip, mediaTypeOf, streamedBodies } from './bodies.ts';
-import { TenantParams } from './params.ts';
-import type { Routes } from './routes.ts';
-
-const UploadQuery = Type.Object({
-  tabla: Type.Optional(Type.String({ minLength: 1, maxLength: limits.tableNameMaxLength })),
-  modo: Type.Optional(ModoSchema),
-  ...lecturaProperties,
-});
+import { agentOf, bodyOf, digestOfRequest, isGzip, mediaTypeOf } from './bodies.ts';
+import type { Handlers } from './register.ts';
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,200}$/;
 
-/** POST /upload/:tenantId: a whole upload in one request, as the specification's envelope or as NDJSON. */
-export const uploadRoutes: Routes = async (app, context) => {
-  await app.register(streamedBodies);
-  app.post(
-    '/upload/:tenantId',
-    { schema: { tags: ['subida'], params: TenantParams, querystring: UploadQuery } },
-    async (request): Promise<UploadResult | UploadEnvelopeResponse> => {
+/** A whole upload in one request, as the specification's envelope or as NDJSON. */
+export const uploadHandlers = (context: Context) =>
+  ({
+    async uploadOnce(request) {
       const { tenant, query } = request;
       const { base, lectura, relojAtrasado } = query;
       const body = bodyOf(request);
@@ -57,5 +46,4 @@ export const uploadRoutes: Routes = async (app, context) => {
         timestamp,
       };
     },
-  );
-};
+  }) satisfies Partial<Handlers>;
