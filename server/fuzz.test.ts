@@ -6,8 +6,11 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { expect, inject, test } from 'vitest';
 import { createScratchDatabase } from '../fixtures/postgres.ts';
-import { API_PREFIX } from '../protocol/constants.ts';
 import { digestOf, formatContentDigest } from '../protocol/digest.ts';
+import { EXAMPLE_TENANT as TENANT } from '../protocol/endpoints/endpoint.ts';
+import { urlTo } from '../protocol/endpoints.ts';
+import { endpointOf, findFault } from './testing/declared-answers.ts';
+import { type ExampleRequest, exampleRequests } from './testing/example-requests.ts';
 import { runServer, startServerProcess } from './testing/run-cli.ts';
 
 /**
@@ -19,7 +22,6 @@ const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 2000);
 const SEED = Number(process.env.FUZZ_SEED ?? 20260101);
 const AT_ONCE = 64;
 const POOL = 20;
-const TENANT = 'acme-001';
 const UPLOADS = ['1', '2', '3'].map((digit) => digit.repeat(32));
 const TABLES = {
   tablasSubida: [
@@ -36,70 +38,14 @@ const TABLES = {
   ],
 };
 
-interface Request {
-  method: string;
-  path: string;
-  headers: Record<string, string>;
-  body: Buffer;
-}
+type Request = Pick<ExampleRequest, 'method' | 'path' | 'headers' | 'body'>;
 
-const ROWS = Buffer.from('{"id":1,"nombre":"Ana ñ","saldo":12.50}\n{"id":2,"activo":false}\n\n{"codigo":"x|y"}\n');
-const LOGS = {
-  direccion: 'upload',
-  tabla: 'clientes',
-  estado: 'exitoso',
-  mensaje: 'listo',
-  fechaInicio: '2024-01-01T00:00:00Z',
-};
-const asJson = (value: unknown) => Buffer.from(JSON.stringify(value));
-const json = { 'content-type': 'application/json' };
-const ndjson = { 'content-type': 'application/x-ndjson' };
-
-function right(method: string, path: string, headers: Record<string, string> = {}, body = Buffer.alloc(0)): Request {
-  return { method, path: API_PREFIX + path, headers, body };
-}
-
-function chunk(id: string): Request {
-  const body = gzipSync(ROWS);
-  const headers = { 'content-type': 'application/gzip', 'content-digest': formatContentDigest(digestOf(body)) };
-  return right('PUT', `/uploads/${TENANT}/${id}/chunks/1`, headers, body);
-}
-
+/** The examples of every endpoint that is declared; a chunk of each upload that is open. */
 const requests = fc.constantFrom<Request>(
-  right('GET', '/health?profundo=1'),
-  right('GET', `/config/${TENANT}`),
-  right('POST', `/upload/${TENANT}?tabla=clientes`, ndjson, ROWS),
-  right('POST', `/upload/${TENANT}?tabla=lineas&modo=completo`, ndjson, Buffer.from('{"serie":"a","numero":1}')),
-  right(
-    'POST',
-    `/upload/${TENANT}?tabla=clientes`,
-    { ...ndjson, 'content-encoding': 'gzip', 'idempotency-key': 'k' },
-    gzipSync(ROWS),
-  ),
-  right(
-    'POST',
-    `/upload/${TENANT}`,
-    json,
-    asJson({ tabla: 'clientes', data: [{ id: 1, a: [{ b: null }] }], timestamp: 'x' }),
-  ),
-  right('POST', `/uploads/${TENANT}`, json, asJson({ tabla: 'clientes', modo: 'incremental', id: UPLOADS[0] })),
-  right('POST', `/uploads/${TENANT}`, json, asJson({ tabla: 'clientes', modo: 'completo' })),
-  ...UPLOADS.map(chunk),
-  right('GET', `/uploads/${TENANT}/${UPLOADS[0]}`),
-  right(
-    'POST',
-    `/uploads/${TENANT}/${UPLOADS[1]}/commit`,
-    json,
-    asJson({ trozos: 1, filas: 3, digest: digestOf(ROWS) }),
-  ),
-  right('DELETE', `/uploads/${TENANT}/${UPLOADS[2]}`),
-  right('GET', `/download/${TENANT}?tabla=clientes`, {
-    accept: 'application/x-ndjson; marco=1',
-    'accept-encoding': 'gzip',
-  }),
-  right('GET', `/download/${TENANT}?tabla=consulta`),
-  right('POST', `/phases/${TENANT}`, json, asJson({ tabla: 'consulta', fase: 'pre_process' })),
-  right('POST', `/logs/${TENANT}`, json, asJson({ logs: [LOGS] })),
+  ...exampleRequests,
+  ...exampleRequests
+    .filter(({ name }) => name === 'putChunk')
+    .map((chunk) => ({ ...chunk, path: chunk.path.replace(/[0-9a-f]{32}/, UPLOADS[2]!) })),
 );
 
 const odd = fc.constantFrom(
@@ -246,6 +192,9 @@ const CUT = -1;
 interface Answer {
   status: number;
   text: string;
+  /** Where the answer was read by a client. */
+  type?: string;
+  isCompressed?: boolean;
 }
 
 /** The answer, or undefined where the server cut the connection, as it may. */
@@ -263,7 +212,9 @@ function sendByClient(
     };
     const request = httpRequest(url, options, async (response) => {
       const parts = await response.toArray().catch(() => []);
-      resolve({ status: response.statusCode!, text: Buffer.concat(parts as Buffer[]).toString() });
+      const { 'content-type': type = '', 'content-encoding': encoding } = response.headers;
+      const text = Buffer.concat(parts as Buffer[]).toString();
+      resolve({ status: response.statusCode!, text, type, isCompressed: encoding !== undefined });
     });
     request.setTimeout(30_000, () => request.destroy(new Error('no answer within 30 s')));
     request.on('error', (error) =>
@@ -271,6 +222,13 @@ function sendByClient(
     );
     request.end(body);
   });
+}
+
+/** What makes the answer another than its endpoint declares. An answer that broke off, or none to a HEAD, is none. */
+function findFaultOf({ method, path }: Request, { status, type, text, isCompressed }: Answer): string | undefined {
+  const endpoint = endpointOf(method, path);
+  if (endpoint === undefined || type === undefined) return undefined;
+  return findFault(endpoint, { status, type, text: isCompressed === true ? undefined : text });
 }
 
 /** The bytes as they are, lengths and line ends too. */
@@ -325,12 +283,12 @@ test('mutated requests leave the server up, without an internal error, a lost co
   let sent = 0;
   try {
     for (const id of UPLOADS) {
-      const opened = right(
-        'POST',
-        `/uploads/${TENANT}`,
-        { ...json, ...credentials },
-        asJson({ tabla: 'clientes', modo: 'incremental', id }),
-      );
+      const opened: Request = {
+        method: 'POST',
+        path: urlTo('openUpload', { tenantId: TENANT }),
+        headers: { 'content-type': 'application/json', ...credentials },
+        body: Buffer.from(JSON.stringify({ tabla: 'clientes', modo: 'incremental', id })),
+      };
       expect((await sendByClient(url, agent, opened))?.status).toBe(201);
     }
     const queue = fc.sample(hostile, { seed: SEED, numRuns: REQUESTS });
@@ -346,11 +304,12 @@ test('mutated requests leave the server up, without an internal error, a lost co
         if (answer.status >= 400 && answer.text !== '') {
           expect(answer.text, JSON.stringify([next, answer.status])).toContain('"success":false');
         }
+        expect(findFaultOf(request, answer), JSON.stringify([next, answer.text])).toBeUndefined();
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
-    const health = await sendByClient(url, agent, right('GET', '/health?profundo=1'));
-    expect(health?.status).toBe(200);
+    const health = exampleRequests.find(({ name }) => name === 'checkHealth')!;
+    expect((await sendByClient(url, agent, health))?.status).toBe(200);
     expect(child.exitCode).toBeNull();
     expect(log()).not.toMatch(/error interno/);
     const busy = async () =>

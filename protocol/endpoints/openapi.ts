@@ -78,7 +78,8 @@ function describeBody(body: Exclude<Body, { kind: 'none' }>, { examples }: Endpo
 }
 
 function describeAnswer(answer: Answer): Json {
-  const described = { description: 'Hecho.', headers: describeHeaders(answer.headers) };
+  const noted = describeHeaders(answer.headers);
+  const described = { description: 'Hecho.', ...(Object.keys(noted).length === 0 ? {} : { headers: noted }) };
   if (answer.kind === 'none') return described;
   const content = answer.kind === 'stream' ? answer.content : { [mediaTypes.json]: answer.schema };
   return { ...described, content: describeContent(content) };

@@ -7,6 +7,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { createApiKey } from '../tenants/api-keys.ts';
 import { createConfiguration } from '../tenants/configurations.ts';
+import { watchAnswers } from './declared-answers.ts';
 
 /** A server that listens, on a database of its own, with one tenant and its key. */
 export interface TestServer {
@@ -26,6 +27,7 @@ export interface TestServer {
   backUp(): Promise<() => Promise<void>>;
   /** fetch below /api/sync as the tenant (or another), JSON bodies serialised. */
   call(path: string, init?: CallInit): Promise<Response>;
+  /** Throws where it has answered what its endpoints do not declare. */
   close(): Promise<void>;
 }
 
@@ -52,16 +54,19 @@ export async function startTestServer(
     return () => copyDatabase(postgresUrl, scratch.name, copy, scratch.name);
   };
   let app: FastifyInstance | undefined;
+  let undeclared: ReadonlySet<string> = new Set();
   const close = async () => {
     await app?.close();
     await sql.end();
     await runOnce(postgresUrl, ...copies.map((copy) => `DROP DATABASE IF EXISTS "${copy}" WITH (FORCE)`));
     await scratch.drop();
+    if (undeclared.size > 0) throw new Error(`answers that no endpoint declares:\n${[...undeclared].join('\n')}`);
   };
   try {
     await migrate(scratch.url);
     const config = { ...loadConfig({ DATABASE_URL: scratch.url, LOG_LEVEL: 'silent' }), ...settings };
     app = await buildApp(config);
+    undeclared = watchAnswers(app.server);
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
     const setTables = async (next: object, tenant = 'acme-001') => {
       await sql.query('UPDATE sync_configurations SET "configuracionTablas" = $2 WHERE "tenantId" = $1', [
