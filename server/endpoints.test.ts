@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { API_PREFIX, headers, limits } from '../protocol/constants.ts';
-import { openApi } from '../protocol/endpoints/openapi.ts';
 import { endpointNames, endpoints } from '../protocol/endpoints.ts';
+import { openApi } from '../protocol/openapi.ts';
 import { findFault } from './testing/declared-answers.ts';
 import { type ExampleRequest, exampleRequests } from './testing/example-requests.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';

@@ -1,4 +1,4 @@
-import { openApi } from '../../protocol/endpoints/openapi.ts';
+import { openApi } from '../../protocol/openapi.ts';
 import type { Context } from '../context.ts';
 import type { Handlers } from './register.ts';
 
