@@ -15,7 +15,7 @@ export const exitCodes = {
   interrumpido: 130,
 } as const;
 
-/** The same for an operator: `docs/operacion.md` says what to do about each. */
+/** The same for an operator. */
 export const exitMeanings: Record<keyof typeof exitCodes, string> = {
   exitoso: 'todo bien',
   error: 'falló alguna tabla, o algo inesperado',
@@ -28,6 +28,21 @@ export const exitMeanings: Record<keyof typeof exitCodes, string> = {
   antiguo: 'este agente es demasiado antiguo para el backend, o para los archivos de su carpeta',
   bajasRetenidas: 'todo bien, pero hay bajas retenidas: filas que faltan en el origen y esperan al administrador',
   interrumpido: 'interrumpido antes de terminar',
+};
+
+/** What the manual tells an operator to do about each. */
+export const exitActions: Record<keyof typeof exitCodes, string> = {
+  exitoso: 'nada',
+  error: 'mire `logs\\sync-error.log`',
+  parcial: 'mire `logs\\sync-error.log`; las que fallaron se intentan en la próxima ejecución',
+  configuracion: 'ejecute `test` a mano: nombra lo que falta',
+  backend: 'compruebe la red; se reintenta en la próxima ejecución',
+  sqlserver: 'compruebe que SQL Server esté en marcha',
+  credenciales: 'pida otra clave y repita `init`, o corrija el usuario',
+  ocupado: 'nada; si se repite siempre, una ejecución tarda más que el intervalo',
+  antiguo: 'instale la versión que dice el registro, o una posterior; véase «Actualizar»',
+  bajasRetenidas: 'véase «Bajas retenidas»',
+  interrumpido: 'nada: la próxima ejecución sigue desde la última marca confirmada',
 };
 
 export type ExitReason = keyof typeof exitCodes;
