@@ -139,12 +139,11 @@ function read(text: string, name: SqlTypeName, first: string | undefined, second
     if (first !== undefined) throw refuse(`${name.toUpperCase()} no lleva paréntesis`);
     return { name };
   }
-  if (second !== undefined && parameters !== 'precision and scale')
-    throw refuse(`${name.toUpperCase()} lleva un solo número`);
   if (parameters === 'precision and scale') {
     const precision = first === undefined ? 18 : within(first, 1, 38, 'la precisión');
     return { name, precision, scale: second === undefined ? 0 : within(second, 0, precision, 'la escala') };
   }
+  if (second !== undefined) throw refuse(`${name.toUpperCase()} lleva un solo número`);
   if (parameters === 'scale') return { name, scale: first === undefined ? 7 : within(first, 0, 7, 'la escala') };
   if (parameters === 'bits') {
     return { name: first !== undefined && within(first, 1, 53, 'la precisión') <= 24 ? 'real' : 'float' };

@@ -24,6 +24,8 @@ interface Token {
 const TOKENS =
   /(?<space>\s+|--[^\n]*)|(?<comment>\/\*)|(?<text>[Nn]?'(?:[^']|'')*')|(?<quoted>\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*")|(?<variable>@@?[\w@#$]+)|(?<name>[\p{L}_#][\p{L}\p{N}_@#$]*)|(?<number>\d[\w.]*)|(?<sign>>=|<=|<>|!=|!<|!>|.)/gsuy;
 
+const KINDS = ['quoted', 'variable', 'name', 'sign'] as const;
+
 /** Undefined where quotes or comments do not end. */
 function tokenize(sql: string): Token[] | undefined {
   const tokens: Token[] = [];
@@ -31,7 +33,7 @@ function tokenize(sql: string): Token[] | undefined {
     TOKENS.lastIndex = at;
     const match = TOKENS.exec(sql);
     if (match === null) return undefined;
-    const { space, comment, quoted, variable, name, sign } = match.groups!;
+    const { space, comment, sign } = match.groups!;
     const [text] = match;
     if (comment !== undefined) {
       const end = endOfComment(sql, at);
@@ -39,16 +41,7 @@ function tokenize(sql: string): Token[] | undefined {
       at = end;
       continue;
     }
-    const kind =
-      quoted !== undefined
-        ? 'quoted'
-        : variable !== undefined
-          ? 'variable'
-          : name !== undefined
-            ? 'name'
-            : sign !== undefined
-              ? 'sign'
-              : 'other';
+    const kind = KINDS.find((each) => match.groups![each] !== undefined) ?? 'other';
     if (sign !== undefined && /['"[]/.test(sign)) return undefined;
     if (space === undefined) tokens.push({ text, key: text.toLowerCase(), kind, start: at, end: at + text.length });
     at += text.length;
@@ -99,12 +92,26 @@ export function withUndatedRows(query: string): { sql: string; columns: string[]
   const tokens = tokenize(query);
   if (tokens === undefined) return undefined;
   if (tokens.some(({ key }, index) => key === MARK && isNullTest(tokens, index))) return { sql: query, columns: [] };
+  if (tokens.some(({ key, kind }) => kind === 'name' && key === 'except')) return undefined;
+  const found = findComparisons(tokens);
+  if (found === undefined) return undefined;
+  let sql = '';
+  let at = 0;
+  for (const { first, last, column } of found) {
+    const [start, end] = [tokens[first]!.start, tokens[last]!.end];
+    sql += `${query.slice(at, start)}(${query.slice(start, end)} OR ${column} IS NULL)`;
+    at = end;
+  }
+  return { sql: sql + query.slice(at), columns: [...new Set(found.map(({ column }) => column))] };
+}
+
+/** The comparisons with the mark, all of which select rows; undefined where the mark is anywhere else. */
+function findComparisons(tokens: readonly Token[]): Comparison[] | undefined {
   const found: Comparison[] = [];
   /** One for each parenthesis that is open: whether conditions in it select rows. */
   const open: boolean[] = [];
   let cases = 0;
   for (const [index, { key, kind }] of tokens.entries()) {
-    if (kind === 'name' && key === 'except') return undefined;
     if (kind === 'name' && key === 'case') cases++;
     if (kind === 'name' && key === 'end' && cases > 0) cases--;
     if (key === '(') open.push(selectsRows(tokens, index));
@@ -114,14 +121,7 @@ export function withUndatedRows(query: string): { sql: string; columns: string[]
     if (comparison === undefined || open.slice(0, open.length - comparison.around).includes(false)) return undefined;
     found.push(comparison);
   }
-  let sql = '';
-  let at = 0;
-  for (const { first, last, column } of found) {
-    const [start, end] = [tokens[first]!.start, tokens[last]!.end];
-    sql += `${query.slice(at, start)}(${query.slice(start, end)} OR ${column} IS NULL)`;
-    at = end;
-  }
-  return { sql: sql + query.slice(at), columns: [...new Set(found.map(({ column }) => column))] };
+  return found;
 }
 
 /**

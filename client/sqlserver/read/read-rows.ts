@@ -71,10 +71,8 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
       const columns = metadata as ColumnMetadata[];
       for (const column of columns) column.colName = spellings.get(column.colName.toLowerCase()) ?? column.colName;
       assertUsableNames(columns.map(({ colName }) => colName));
-      const unknown = wantsTranscoder ? findUnknownColumn(columns) : undefined;
-      if (unknown !== undefined) session.notify(slowReading(unknown));
-      if (wantsTranscoder && unknown === undefined) transcoder = new RowTranscoder(columns, { blockBytes });
-      else events = new EventCollector(columns, blockBytes);
+      if (wantsTranscoder) transcoder = makeTranscoder(session, columns, blockBytes);
+      if (transcoder === undefined) events = new EventCollector(columns, blockBytes);
     }),
   );
   request.on('row', (cells: readonly { value: unknown }[]) =>
@@ -118,11 +116,7 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
         });
       }
       if (failure !== undefined) throw failure;
-      if (ended) {
-        const error = await end;
-        if (error !== undefined) throw error;
-        if (transcoder === undefined && events === undefined) throw noResult();
-      }
+      if (ended) assertAnswered(await end, transcoder ?? events);
       const block = (transcoder ?? events)?.take();
       if (!ended) {
         watch.release();
@@ -177,6 +171,20 @@ class EventCollector {
     this.#bytes = 0;
     return { bytes, rows, replacedCharacters: this.#encoder.takeReplaced() };
   }
+}
+
+/** Throws what SQL Server answered with, or RESULTADO_AUSENTE. */
+function assertAnswered(error: unknown, collector: RowTranscoder | EventCollector | undefined): void {
+  if (error !== undefined) throw error;
+  if (collector === undefined) throw noResult();
+}
+
+/** Undefined, and said, where a column is of a type that the transcoder does not know. */
+function makeTranscoder(session: Session, columns: ColumnMetadata[], blockBytes: number): RowTranscoder | undefined {
+  const unknown = findUnknownColumn(columns);
+  if (unknown === undefined) return new RowTranscoder(columns, { blockBytes });
+  session.notify(slowReading(unknown));
+  return undefined;
 }
 
 function noResult(): SqlServerError {

@@ -107,26 +107,31 @@ export class RowTranscoder {
     while (true) {
       if (!this.#inRow) {
         if (position >= end || io.at >= this.#blockBytes) return position;
-        const type = input[position];
-        if (type === ROW) {
-          this.#hasNullBits = false;
-          position += 1;
-        } else if (type === NBCROW) {
-          const bits = this.#nullBits;
-          this.#inNullBits = end - position - 1 < bits.length;
-          if (this.#inNullBits) return position;
-          for (let i = 0; i < bits.length; i++) bits[i] = input[position + 1 + i]!;
-          this.#hasNullBits = true;
-          position += 1 + bits.length;
-        } else {
-          return position;
-        }
+        const begun = this.#readRowStart(input, position);
+        if (begun === position) return position;
+        position = begun;
         this.#beginRow();
       }
       position = this.#columns(position);
       if (this.#column < this.#writers.length) return position;
       this.#endRow();
     }
+  }
+
+  /** Reads the token of a row and its null bits, and answers the position behind them; `position` where they are not there. */
+  #readRowStart(input: Buffer, position: number): number {
+    const type = input[position];
+    if (type === ROW) {
+      this.#hasNullBits = false;
+      return position + 1;
+    }
+    if (type !== NBCROW) return position;
+    const bits = this.#nullBits;
+    this.#inNullBits = input.length - position - 1 < bits.length;
+    if (this.#inNullBits) return position;
+    for (let i = 0; i < bits.length; i++) bits[i] = input[position + 1 + i]!;
+    this.#hasNullBits = true;
+    return position + 1 + bits.length;
   }
 
   #beginRow(): void {
@@ -156,7 +161,7 @@ export class RowTranscoder {
       let at = before;
       for (let i = 0; i < key.length; i++) out[at++] = key[i]!;
       io.at = at;
-      if (this.#hasNullBits && (this.#nullBits[column >> 3]! & (1 << (column & 7))) !== 0) {
+      if (this.#isNull(column)) {
         writeNull(io);
         continue;
       }
@@ -171,12 +176,19 @@ export class RowTranscoder {
         if (io.long.active) break;
       }
     }
-    if (io.overflowed && this.#tooLong === undefined) {
-      this.#tooLong = { rowNumber: this.#rowNumber, column: this.#names[column] };
-      this.#rows = 0;
-    }
+    if (io.overflowed) this.#noteTooLong(column);
     this.#column = column;
     return position;
+  }
+
+  #isNull(column: number): boolean {
+    return this.#hasNullBits && (this.#nullBits[column >> 3]! & (1 << (column & 7))) !== 0;
+  }
+
+  #noteTooLong(column: number): void {
+    if (this.#tooLong !== undefined) return;
+    this.#tooLong = { rowNumber: this.#rowNumber, column: this.#names[column] };
+    this.#rows = 0;
   }
 
   #endRow(): void {

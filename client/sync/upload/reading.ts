@@ -73,7 +73,7 @@ export function planReading(tabla: TablaSubida, mark: Mark | undefined, { now, a
   const isWorthAWord = relojAtrasado || (back !== undefined && back.by > longest(TOLD_FROM, overlapOf(tabla)));
   const clock = {
     relojAtrasado,
-    ...(isWorthAWord ? { retroceso: back === undefined ? null : Number(back.by / TICKS_PER_SECOND) } : {}),
+    ...(isWorthAWord ? { retroceso: secondsOf(back) } : {}),
   };
   if (tabla.incremental !== true) {
     return { ultimaSync: boundMark(tabla, undefined, now), entera: true, marca: { local, utc }, ...clock };
@@ -85,9 +85,7 @@ export function planReading(tabla: TablaSubida, mark: Mark | undefined, { now, a
   const isMixed = revuelto !== undefined && oldest !== undefined && ticksOf(oldest) <= ticksOf(revuelto);
   const marca = isMixed
     ? (from ?? { local: BEFORE_EVERYTHING, utc: BEFORE_EVERYTHING })
-    : oldest === undefined
-      ? { local, utc }
-      : earlierOf({ local, utc }, momentOf(oldest, now));
+    : beforeOpenTransactions({ local, utc }, oldest);
   const held = ticksOf(marca.local) < ticksOf(local) - overlapOf(tabla);
   return {
     ultimaSync: boundMark(tabla, entera ? undefined : from, now),
@@ -116,6 +114,16 @@ function mixedUntil(
   // An hour for the seasons, too; a day where nobody knows what time has passed.
   const latest = formatTicks(ticksOf(reading.local) + HOUR + (back?.passed ?? 24n * HOUR));
   return mark?.revuelto !== undefined && mark.revuelto > latest && mark.revuelto > now.local ? mark.revuelto : latest;
+}
+
+/** Null: nobody knows. */
+function secondsOf(back: WentBack | undefined): number | null {
+  return back === undefined ? null : Number(back.by / TICKS_PER_SECOND);
+}
+
+/** The earlier of now and the beginning of the oldest open transaction, where there is one. */
+function beforeOpenTransactions(now: ServerClock, oldest: string | undefined): ServerClock {
+  return oldest === undefined ? now : earlierOf(now, momentOf(oldest, now));
 }
 
 /** When a transaction began, on both clocks. */
