@@ -2,7 +2,7 @@ import { assertValidConfig } from '../client/config/remote.ts';
 import { endsRun } from '../client/errors/describe-error.ts';
 import { Backend } from '../client/http/backend.ts';
 import { BackendError } from '../client/http/client.ts';
-import { Journal } from '../client/state/outbox.ts';
+import { Outbox } from '../client/state/outbox.ts';
 import { PhaseFailure, recordFailure, recordPhase } from '../client/sync/phases.ts';
 import { UploadBuffer } from '../client/sync/upload/buffer.ts';
 import { compressChunks, type RawChunk } from '../client/sync/upload/chunks.ts';
@@ -67,7 +67,7 @@ export async function simulateRun(url: string, tenant: Tenant): Promise<Outcome>
     count(final, codeOf(error));
     outcome.failed = true;
   };
-  const records = { journal: await Journal.open(tenant.folder, new Secrets()), log: silentLog };
+  const records = { outbox: await Outbox.open(tenant.folder, new Secrets()), log: silentLog };
   try {
     const { changed } = await backend.fetchConfig(tenant.etag, signal);
     if (changed !== undefined) {
@@ -87,7 +87,7 @@ export async function simulateRun(url: string, tenant: Tenant): Promise<Outcome>
         if (endsRun(error.cause)) break;
       }
     }
-    await records.journal.ship(backend, signal);
+    await records.outbox.ship(backend, signal);
   } catch (error) {
     fail(error);
   }

@@ -28,9 +28,9 @@ export class Semaphore {
   async #wait(signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     using _ = addAbortListener(signal, () => {
-      const place = this.#waiting.indexOf(resolve);
+      const index = this.#waiting.indexOf(resolve);
       // A permit may have come just before: then it is taken.
-      if (place >= 0) this.#waiting.splice(place, 1);
+      if (index >= 0) this.#waiting.splice(index, 1);
       reject(signal.reason);
     });
     this.#waiting.push(resolve);

@@ -69,7 +69,7 @@ export async function checkName(host: string, signal: AbortSignal): Promise<Find
   }
 }
 
-/** Marks are taken from SQL Server's clock alone: a clock that is wrong misleads people, and TLS. */
+/** Watermarks are taken from SQL Server's clock alone: a clock that is wrong misleads people, and TLS. */
 const CLOCK_MS = 60_000;
 
 /** `theirs` and `ours` in ms since 1970, read in the same instant. */

@@ -23,7 +23,7 @@ import { readHistory } from '../state/history.ts';
 import { countPending } from '../state/outbox.ts';
 import { findRunning } from '../state/run-lock.ts';
 import { describeSpool } from '../state/spool/spool.ts';
-import { readMarks } from '../state/watermarks.ts';
+import { readWatermarks } from '../state/watermarks.ts';
 import { findLogFiles } from '../ui/log-rotation.ts';
 import { Secrets } from '../ui/secrets.ts';
 import { count, localTime, localTimestamp, megabytes } from '../ui/words.ts';
@@ -153,8 +153,8 @@ async function checkHere(
     return { value: undefined, note, advice };
   });
   await list.check('Marcas', async () => {
-    const marks = await readMarks(folder);
-    if (marks !== 'damaged') return { value: undefined, note: `${marks.size} tablas en last-sync.json` };
+    const watermarks = await readWatermarks(folder);
+    if (watermarks !== 'damaged') return { value: undefined, note: `${watermarks.size} tablas en last-sync.json` };
     const advice = 'La próxima ejecución lo aparta y sube todo desde el principio.';
     return { value: undefined, note: 'last-sync.json está dañado', advice };
   });

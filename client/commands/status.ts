@@ -13,7 +13,7 @@ import { type History, readHistory, type TableRun } from '../state/history.ts';
 import { countPending } from '../state/outbox.ts';
 import { findRunning } from '../state/run-lock.ts';
 import { describeSpool, type SpoolState } from '../state/spool/spool.ts';
-import { type Mark, readMarks } from '../state/watermarks.ts';
+import { readWatermarks, type Watermark } from '../state/watermarks.ts';
 import { count, localTime, megabytes, table } from '../ui/words.ts';
 import { version } from '../version.ts';
 import { connectBackend } from './agent.ts';
@@ -73,7 +73,7 @@ export async function runStatus({ folder, json, print, signal }: StatusOptions):
 async function findStatus(folder: string, signal: AbortSignal): Promise<Status> {
   const local = await readLocalConfig(folder, await readConfigPassword(folder));
   const history = await readHistory(folder);
-  const marks = await readMarks(folder);
+  const watermarks = await readWatermarks(folder);
   const config = local.remote?.config;
   const backend = await connectBackend(local, { policy: interactivePolicy });
   return {
@@ -85,7 +85,7 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
     programacion: await findSchedule(signal),
     ejecuciones: history.ejecuciones,
     conexiones: config === undefined ? [] : describeConnections(local, config),
-    tablas: joinTables(config?.configuracionTablas ?? {}, history, marks === 'damaged' ? new Map() : marks),
+    tablas: joinTables(config?.configuracionTablas ?? {}, history, watermarks === 'damaged' ? new Map() : watermarks),
     spool: await describeSpool(folder, local.spoolKey ?? ''),
     registrosPorEnviar: await countPending(folder),
     versionConfiguracion: config?.version ?? null,
@@ -115,7 +115,7 @@ function describeConnections(local: LocalConfig, config: ConfigResponse): Status
 function joinTables(
   { tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas,
   { tablas }: History,
-  marks: ReadonlyMap<string, Mark>,
+  watermarks: ReadonlyMap<string, Watermark>,
 ): TableStatus[] {
   const statusOf = (
     direccion: Direccion,
@@ -123,7 +123,7 @@ function joinTables(
   ): TableStatus => {
     const known = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla);
     const { ultima = null, exitosa = null } = known ?? {};
-    const marca = direccion === 'upload' ? (marks.get(tabla)?.local ?? null) : null;
+    const marca = direccion === 'upload' ? (watermarks.get(tabla)?.local ?? null) : null;
     return { direccion, tabla, conexion, ultima, exitosa, marca };
   };
   return [

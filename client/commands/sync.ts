@@ -14,11 +14,11 @@ import type { Backend } from '../http/backend.ts';
 import { Bandwidth } from '../http/bandwidth.ts';
 import { SqlServerPool } from '../sqlserver/pool.ts';
 import { type History, lastRetained, lastRows, type RunRecord, readHistory, writeHistory } from '../state/history.ts';
-import { Journal } from '../state/outbox.ts';
+import { Outbox } from '../state/outbox.ts';
 import { withLock } from '../state/run-lock.ts';
 import { Spool, type SpoolOptions } from '../state/spool/spool.ts';
 import { makeSpoolKey } from '../state/spool/spool-key.ts';
-import { Marks } from '../state/watermarks.ts';
+import { Watermarks } from '../state/watermarks.ts';
 import type { TableConnection } from '../sync/context.ts';
 import { type RunOptions, type RunSummary, runTables } from '../sync/run.ts';
 import { type Log, type LogEcho, withLog } from '../ui/log.ts';
@@ -101,11 +101,11 @@ async function runLocked(
   const { folder, progress, signal, usesSpool, requiresApproval = false, policy = retryPolicy } = options;
   const startedAt = performance.now();
   // Before anything is asked or written: they refuse a folder in which a newer agent has worked.
-  const marks = await Marks.open(folder, (aside) =>
+  const watermarks = await Watermarks.open(folder, (aside) =>
     log.warn(`last-sync.json estaba dañado: se guardó como ${aside} y se sube todo desde el principio`),
   );
-  const journal = await Journal.open(folder, secrets);
-  if (journal.torn > 0) log.warn(`logs/pendientes.ndjson: ${journal.torn} registros cortados a medias no se enviarán`);
+  const outbox = await Outbox.open(folder, secrets);
+  if (outbox.torn > 0) log.warn(`logs/pendientes.ndjson: ${outbox.torn} registros cortados a medias no se enviarán`);
   if (isReadableOnTheWay(local.url) && local.allowsHttp !== true) {
     log.warn(`${local.url} no es https: la clave y los datos viajan sin cifrar. Ejecute init con la dirección https.`);
   }
@@ -148,20 +148,20 @@ async function runLocked(
   );
   const chunkBytes = tables.trozoKb === undefined ? limits.chunkTargetBytes : tables.trozoKb * 1024;
   const context = {
-    ...{ backend, connectionOf, marks, spool, usesSpool, chunkBytes, approvedSql },
+    ...{ backend, connectionOf, watermarks, spool, usesSpool, chunkBytes, approvedSql },
     dataKey: local.dataKey,
     sensitivePins,
     learn: (change: (pins: SensitivePins) => SensitivePins) => {
       sensitivePins = change(sensitivePins);
     },
     said: new Set<string>(),
-    ...{ journal, log, progress, policy, signal },
+    ...{ outbox, log, progress, policy, signal },
     lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
     lastRetained: (direccion: Direccion, tabla: string) => lastRetained(history, direccion, tabla),
   };
   const summary = await runTables(context, tables, options).finally(() => pool.close());
   await keepPins({ folder, password }, context.sensitivePins, sensitivePins, log);
-  await shipJournal(journal, backend, log, signal);
+  await shipOutbox(outbox, backend, log, signal);
   log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   return summary;
 }
@@ -192,9 +192,9 @@ async function openSpool(options: SpoolOptions, log: Log): Promise<Spool | undef
   }
 }
 
-async function shipJournal(journal: Journal, backend: Backend, log: Log, signal: AbortSignal): Promise<void> {
+async function shipOutbox(outbox: Outbox, backend: Backend, log: Log, signal: AbortSignal): Promise<void> {
   try {
-    const { refused } = await journal.ship(backend, AbortSignal.any([signal, AbortSignal.timeout(SHIP_MS)]));
+    const { refused } = await outbox.ship(backend, AbortSignal.any([signal, AbortSignal.timeout(SHIP_MS)]));
     if (refused > 0) log.warn(`El backend no admite ${refused} registros: se descartan`);
   } catch (error) {
     log.warn(`Los registros no se pudieron enviar y quedan para la próxima ejecución: ${describeError(error).message}`);

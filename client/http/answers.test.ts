@@ -8,7 +8,7 @@ import { makeAgentKeyPair } from '../../protocol/crypto/agent-key.ts';
 import { digestOf, digestOfDigests } from '../../protocol/digest.ts';
 import { type Gateway, type GatewayAnswer, startGateway } from '../testing/gateway.ts';
 import { startWorld, type World } from '../testing/world.ts';
-import { Backend, type SealedChunk } from './backend.ts';
+import { Backend, type CompressedChunk } from './backend.ts';
 
 /** Whatever answers in the backend's place, and however well it looks: the agent believes the backend alone. */
 
@@ -68,7 +68,7 @@ const foreign: [string, GatewayAnswer][] = [
   ['a 202 that promises to do it later', { status: 202, headers: json, body: '{"success":true}' }],
 ];
 
-function chunkOf(rows: number): SealedChunk {
+function chunkOf(rows: number): CompressedChunk {
   const lines = Array.from({ length: rows }, (_, n) => `{"codigo":"${n}"}\n`).join('');
   const body = new Uint8Array(gzipSync(lines));
   return { n: 0, body, digest: digestOf(body), rows };

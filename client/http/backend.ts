@@ -27,7 +27,7 @@ import { exchangeJson, exchangeStream } from './client.ts';
 import { type BackendOptions, Requests } from './requests.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
-export interface SealedChunk {
+export interface CompressedChunk {
   /** From 0. */
   n: number;
   body: Uint8Array<ArrayBuffer>;
@@ -107,7 +107,7 @@ export class Backend {
   /** One request, all or nothing. `idempotencyKey` makes its repetition harmless. */
   uploadOnce(
     { relojAtrasado, ...upload }: UploadDescription,
-    { body, digest, rows }: SealedChunk,
+    { body, digest, rows }: CompressedChunk,
     { idempotencyKey, signal }: { idempotencyKey: string; signal: AbortSignal },
   ): Promise<UploadResult> {
     return this.#requests.call('uploadOnce', {
@@ -144,7 +144,7 @@ export class Backend {
     return this.#requests.call('findUpload', { params: { id }, signal, echo: { id } });
   }
 
-  async putChunk(id: string, { n, body, digest, rows }: SealedChunk, signal: AbortSignal): Promise<void> {
+  async putChunk(id: string, { n, body, digest, rows }: CompressedChunk, signal: AbortSignal): Promise<void> {
     await this.#requests.call('putChunk', {
       params: { id, n: String(n) },
       headers: { 'content-type': mediaTypes.gzip, [headers.contentDigest]: formatContentDigest(digest) },

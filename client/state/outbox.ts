@@ -35,7 +35,7 @@ const MAX_DETAIL = 20_000;
 
 const checker = Compile(LogEntrySchema);
 
-export class Journal {
+export class Outbox {
   readonly #folder: string;
   readonly #path: string;
   readonly #secrets: Secrets;
@@ -46,10 +46,10 @@ export class Journal {
   torn = 0;
 
   /** Throws ARCHIVO_MAS_NUEVO where a newer agent's entries wait in `folder`. */
-  static async open(folder: string, secrets: Secrets): Promise<Journal> {
-    const journal = new Journal(folder, secrets);
-    journal.torn = (await readPending(journal.#path)).torn;
-    return journal;
+  static async open(folder: string, secrets: Secrets): Promise<Outbox> {
+    const outbox = new Outbox(folder, secrets);
+    outbox.torn = (await readPending(outbox.#path)).torn;
+    return outbox;
   }
 
   private constructor(folder: string, secrets: Secrets) {

@@ -48,12 +48,12 @@ export async function withLock<T>(folder: string, use: () => Promise<T>): Promis
 
 /** Temporary files of writeFileAtomically and of this lock, whose process was killed before it renamed them. */
 async function removeStrays(folder: string): Promise<void> {
-  for (const place of [folder, join(folder, 'logs')]) {
-    const names = await readdir(place).catch(() => []);
+  for (const at of [folder, join(folder, 'logs')]) {
+    const names = await readdir(at).catch(() => []);
     for (const name of names) {
       const writer = /\.(?:(\d+)|[0-9a-f-]{36})\.tmp$/.exec(name);
       if (writer === null) continue;
-      const path = join(place, name);
+      const path = join(at, name);
       const pid = Number(writer[1] ?? 0);
       const touched = await stat(path).catch(() => undefined);
       if (touched === undefined || pid === process.pid) continue;

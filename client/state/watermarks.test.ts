@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type TablaSubida, uploadFields } from '../../protocol/tenant-config/upload-table.ts';
 import { changesOf, sampleTable } from '../../protocol/testing/sample-values.ts';
 import type { SensitiveColumns } from '../rows/field-encryption.ts';
-import { boundMark, fingerprintsOf, Marks } from './watermarks.ts';
+import { boundMark, fingerprintsOf, Watermarks } from './watermarks.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -34,7 +34,7 @@ test('later runs: the mark less the overlap, with every digit', () => {
 });
 
 test('when the clocks go back, the hour that comes twice is not passed over', () => {
-  // Mark at 02:50 summer time (UTC+2); half an hour later it is 02:20 winter time (UTC+1).
+  // Watermark at 02:50 summer time (UTC+2); half an hour later it is 02:20 winter time (UTC+1).
   const before = { local: '2024-10-27T02:50:00', utc: '2024-10-27T00:50:00' };
   const after = { local: '2024-10-27T02:20:00.0000003', utc: '2024-10-27T01:20:00' };
   expect(boundMark({ ...plain, solapeSegundos: 0 }, before, after)).toBe('2024-10-27T01:50:00.0000000');
@@ -54,9 +54,9 @@ test('zones west of UTC and with half hours', () => {
 });
 
 test('a mark is on disk when set, and is found by the next run with the same fingerprint only', async () => {
-  const marks = await Marks.open(folder, () => expect.unreachable());
+  const marks = await Watermarks.open(folder, () => expect.unreachable());
   await marks.set('v', { ...mark, huella: 'h1', ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 });
-  const again = await Marks.open(folder, () => expect.unreachable());
+  const again = await Watermarks.open(folder, () => expect.unreachable());
   expect(again.get('v', h1)).toMatchObject(mark);
   expect(again.get('v', h2)).toBeUndefined();
   expect([again.isOutdated('v', h1), again.isOutdated('v', h2), again.isOutdated('w', h1)]).toEqual([
@@ -67,15 +67,15 @@ test('a mark is on disk when set, and is found by the next run with the same fin
 });
 
 test('marks of tables that end at the same time are all on the disk, each when its own call resolves', async () => {
-  const marks = await Marks.open(folder, () => expect.unreachable());
+  const marks = await Watermarks.open(folder, () => expect.unreachable());
   const names = Array.from({ length: 20 }, (_, n) => `v${n}`);
   await Promise.all(
     names.map(async (name) => {
       await marks.set(name, { ...mark, huella: 'h1', ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 });
-      expect((await Marks.open(folder, () => expect.unreachable())).get(name, h1)).toBeDefined();
+      expect((await Watermarks.open(folder, () => expect.unreachable())).get(name, h1)).toBeDefined();
     }),
   );
-  const again = await Marks.open(folder, () => expect.unreachable());
+  const again = await Watermarks.open(folder, () => expect.unreachable());
   expect(names.filter((name) => again.get(name, h1) === undefined)).toEqual([]);
   expect(await readdir(folder)).toEqual(['last-sync.json']);
 });
@@ -84,7 +84,7 @@ test('a damaged file is put aside and everything starts afresh', async () => {
   for (const text of ['{"v":', '{"v":{"local":"ayer"}}', '[]']) {
     await writeFile(join(folder, 'last-sync.json'), text);
     const told: string[] = [];
-    const marks = await Marks.open(folder, (path) => told.push(path));
+    const marks = await Watermarks.open(folder, (path) => told.push(path));
     expect(marks.get('v', h1)).toBeUndefined();
     expect(told).toEqual([join(folder, 'last-sync.json.danado')]);
     expect(await readFile(told[0]!, 'utf8')).toBe(text);
@@ -94,8 +94,8 @@ test('a damaged file is put aside and everything starts afresh', async () => {
 
 test('the fingerprint changes with whatever makes the mark another one: query, key, type, date, clock, phase, server, port, login', () => {
   const tabla = { nombre: 'vista_productos', primaryKey: 'codigo', process: { query: 'SELECT 1' } };
-  const place = { endpoints: ['https://a'], servidor: ['sql:1433', 'ana'] };
-  const of = (more: object = {}, where: object = {}) => fingerprintsOf({ ...tabla, ...more }, { ...place, ...where });
+  const from = { endpoints: ['https://a'], servidor: ['sql:1433', 'ana'] };
+  const of = (more: object = {}, where: object = {}) => fingerprintsOf({ ...tabla, ...more }, { ...from, ...where });
   const same = [
     of(),
     of({ solapeSegundos: 5 }),
@@ -130,7 +130,7 @@ const FINGERPRINTS = [
 ];
 
 test('the fingerprints of marks on disks are what they were', () => {
-  const place = { endpoints: ['https://a', 't', 'sql', 'empresa'], servidor: ['sql:1433', 'ana'] };
+  const from = { endpoints: ['https://a', 't', 'sql', 'empresa'], servidor: ['sql:1433', 'ana'] };
   const least = { nombre: 'vista_productos', process: { query: 'SELECT 1' } };
   const most: TablaSubida = {
     ...{ nombre: 'vista_productos', conexion: 'almacen', primaryKey: ['empresa', 'codigo'], incremental: true },
@@ -141,8 +141,8 @@ test('the fingerprints of marks on disks are what they were', () => {
     process: { query: 'SELECT 1 WHERE f > @ultimaSync' },
     post_process: { enabled: true, sql: 'EXEC b' },
   };
-  expect([fingerprintsOf(least, place), fingerprintsOf(most, place)]).toEqual(FINGERPRINTS.slice(0, 2));
-  expect(fingerprintsOf(most, place, { keyId: 'k1', names: ['cuit'] } as SensitiveColumns)).toEqual(FINGERPRINTS[2]);
+  expect([fingerprintsOf(least, from), fingerprintsOf(most, from)]).toEqual(FINGERPRINTS.slice(0, 2));
+  expect(fingerprintsOf(most, from, { keyId: 'k1', names: ['cuit'] } as SensitiveColumns)).toEqual(FINGERPRINTS[2]);
 });
 
 const ofSample = changesOf(uploadFields, sampleTable(uploadFields) as TablaSubida);
@@ -154,7 +154,7 @@ test.each(ofSample)('another $name makes another mark only where its declaration
 });
 
 test('a mark with the fingerprint of an earlier agent holds where nothing differs that it knew', async () => {
-  const marks = await Marks.open(folder, () => expect.unreachable());
+  const marks = await Watermarks.open(folder, () => expect.unreachable());
   await marks.set('v', { ...mark, huella: h1.anterior, ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 });
   expect(marks.get('v', h1)).toMatchObject(mark);
   expect(marks.isOutdated('v', h1)).toBe(false);
@@ -162,7 +162,7 @@ test('a mark with the fingerprint of an earlier agent holds where nothing differ
 });
 
 test('a mark that could not be read back is not stored, and the one before stays', async () => {
-  const marks = await Marks.open(folder, () => expect.unreachable());
+  const marks = await Watermarks.open(folder, () => expect.unreachable());
   const common = { huella: 'h1', ultimaEjecucion: '2024-01-15T10:00:01Z', filas: 3 };
   await marks.set('v', { ...mark, ...common });
   for (const wrong of [
@@ -174,5 +174,5 @@ test('a mark that could not be read back is not stored, and the one before stays
     const set = marks.set('v', { ...mark, utc: wrong, ...common });
     await expect(set, wrong).rejects.toMatchObject({ code: 'RELOJ_ILEGIBLE' });
   }
-  expect((await Marks.open(folder, () => expect.unreachable())).get('v', h1)).toMatchObject(mark);
+  expect((await Watermarks.open(folder, () => expect.unreachable())).get('v', h1)).toMatchObject(mark);
 });

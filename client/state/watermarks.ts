@@ -26,7 +26,7 @@ import {
  * each autumn: rows written in the hour that comes twice would be passed over by a local mark alone.
  */
 
-const MarkSchema = Type.Object({
+const WatermarkSchema = Type.Object({
   local: Time,
   utc: Time,
   /** Of what the mark was made with (fingerprintOf): with another query it says nothing. */
@@ -42,15 +42,15 @@ const MarkSchema = Type.Object({
   /** The generation at the centre that it stands on; none of an older server's or agent's. */
   generacion: Type.Optional(Type.String()),
 });
-export type Mark = Type.Static<typeof MarkSchema>;
+export type Watermark = Type.Static<typeof WatermarkSchema>;
 
-const checker = Compile(Type.Record(Type.String(), MarkSchema));
+const checker = Compile(Type.Record(Type.String(), WatermarkSchema));
 /** The first format was the marks alone, by table; since the second they lie in `tablas`. */
 const FORMAT = 2;
 const FILE_NAME = 'last-sync.json';
 
 /** What `last-sync.json` says, by table; nothing is changed. Throws ARCHIVO_MAS_NUEVO. */
-export async function readMarks(folder: string): Promise<Map<string, Mark> | 'damaged'> {
+export async function readWatermarks(folder: string): Promise<Map<string, Watermark> | 'damaged'> {
   const path = join(folder, FILE_NAME);
   let text: string;
   try {
@@ -68,13 +68,13 @@ export async function readMarks(folder: string): Promise<Map<string, Mark> | 'da
 }
 
 /** The marks of every table, read at the start of a run, written after each acknowledged upload. */
-export class Marks {
+export class Watermarks {
   readonly #path: string;
-  readonly #marks: Map<string, Mark>;
+  readonly #marks: Map<string, Watermark>;
   /** The last writing that was begun: several at once would share a temporary file. */
   #written: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, marks: Map<string, Mark>) {
+  private constructor(path: string, marks: Map<string, Watermark>) {
     this.#path = path;
     this.#marks = marks;
   }
@@ -84,26 +84,26 @@ export class Marks {
    * `last-sync.json.danado` (and `onDamaged` told): uploading everything again is safe, guessing is not.
    * Throws ARCHIVO_MAS_NUEVO.
    */
-  static async open(folder: string, onDamaged: (path: string) => void): Promise<Marks> {
+  static async open(folder: string, onDamaged: (path: string) => void): Promise<Watermarks> {
     const path = join(folder, FILE_NAME);
-    const marks = await readMarks(folder);
-    if (marks !== 'damaged') return new Marks(path, marks);
+    const marks = await readWatermarks(folder);
+    if (marks !== 'damaged') return new Watermarks(path, marks);
     const aside = `${path}.danado`;
     await rename(path, aside);
     onDamaged(aside);
-    return new Marks(path, new Map());
+    return new Watermarks(path, new Map());
   }
 
-  /** The mark of a table, or undefined when there is none made with `huellas`. */
-  get(tabla: string, huellas: Fingerprints): Mark | undefined {
+  /** The mark of a table, or undefined when there is none made with `fingerprints`. */
+  get(tabla: string, fingerprints: Fingerprints): Watermark | undefined {
     const mark = this.#marks.get(tabla);
-    return mark !== undefined && isMadeWith(mark.huella, huellas) ? mark : undefined;
+    return mark !== undefined && isMadeWith(mark.huella, fingerprints) ? mark : undefined;
   }
 
-  /** Whether there is a mark made with something else than `huellas`. */
-  isOutdated(tabla: string, huellas: Fingerprints): boolean {
+  /** Whether there is a mark made with something else than `fingerprints`. */
+  isOutdated(tabla: string, fingerprints: Fingerprints): boolean {
     const mark = this.#marks.get(tabla);
-    return mark !== undefined && !isMadeWith(mark.huella, huellas);
+    return mark !== undefined && !isMadeWith(mark.huella, fingerprints);
   }
 
   /** The generations that marks stand on, by table; null: none. */
@@ -127,7 +127,7 @@ export class Marks {
    * Sets a mark and writes the file; it is on disk when this resolves. Throws SqlServerError RELOJ_ILEGIBLE for one that could
    * not be read back, and then nothing is changed.
    */
-  async set(tabla: string, mark: Mark): Promise<void> {
+  async set(tabla: string, mark: Watermark): Promise<void> {
     const times = [mark.local, mark.utc, mark.leido?.local, mark.leido?.utc, mark.entera, mark.revuelto];
     const wrong = times.find((time) => time !== undefined && !isReadable(time));
     if (wrong !== undefined) throw sqlServerError('RELOJ_ILEGIBLE', { hora: wrong.slice(0, 40) });
@@ -186,7 +186,7 @@ function digestOf(parts: unknown): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22);
 }
 
-/** Whether something was made with `huellas`. */
+/** Whether something was made with `fingerprints`. */
 export function isMadeWith(huella: string, { actual, anterior }: Fingerprints): boolean {
   return huella === actual || huella === anterior;
 }

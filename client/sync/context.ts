@@ -4,9 +4,9 @@ import type { SensitivePins } from '../config/sensitive-pins.ts';
 import type { RetryPolicy } from '../errors/retry.ts';
 import type { Backend } from '../http/backend.ts';
 import type { SqlServer } from '../sqlserver/sql-server.ts';
-import type { Journal } from '../state/outbox.ts';
+import type { Outbox } from '../state/outbox.ts';
 import type { Spool } from '../state/spool/spool.ts';
-import type { Marks } from '../state/watermarks.ts';
+import type { Watermarks } from '../state/watermarks.ts';
 import type { Log } from '../ui/log.ts';
 import type { Progress, ProgressState, TableProgress } from '../ui/progress.ts';
 
@@ -31,7 +31,7 @@ export interface RunContext {
    * on this machine.
    */
   connectionOf(name: string | undefined): TableConnection;
-  marks: Marks;
+  watermarks: Watermarks;
   /** Undefined: it cannot be opened. */
   spool: Spool | undefined;
   /** Whether new uploads go through it (`--sin-spool` says no); what waits in it is finished all the same. */
@@ -48,7 +48,7 @@ export interface RunContext {
   approvedSql: SqlByPlace | undefined;
   /** What has been said in this run and is not to be said again for each table. */
   said: Set<string>;
-  journal: Journal;
+  outbox: Outbox;
   log: Log;
   progress: Progress;
   /** Rows of the table's last good run, where there was one. */

@@ -5,22 +5,22 @@ import type { RunContext } from './context.ts';
 
 /**
  * Asks the backend, once a run, whether the marks of these tables stand on what it has: a table without news makes no upload
- * that would say so. Marks that stand on what it does not have (it was restored, or built anew) are forgotten, and those tables are
+ * that would say so. Watermarks that stand on what it does not have (it was restored, or built anew) are forgotten, and those tables are
  * sent from the beginning; one of an earlier agent, without generation, is given one.
  *
  * Throws what ends the run. Anything else is told: an upload says what it stands on, too, and the next run asks again.
  */
 export async function checkGenerations(context: RunContext, tablas: readonly string[]): Promise<void> {
-  const { backend, log, marks, signal } = context;
-  const stated = Object.entries(marks.generations(tablas));
+  const { backend, log, watermarks, signal } = context;
+  const stated = Object.entries(watermarks.generations(tablas));
   try {
     for (let at = 0; at < stated.length; at += limits.generationsMaxCount) {
       const some = Object.fromEntries(stated.slice(at, at + limits.generationsMaxCount));
       for (const [tabla, generacion] of Object.entries(await backend.checkGenerations(some, signal))) {
         if (generacion === null) {
           log.warn('El backend no tiene lo que ya se subió (¿se restauró?): se sube desde el principio', tabla);
-          await marks.forget(tabla);
-        } else if (some[tabla] === null) await marks.adopt(tabla, generacion);
+          await watermarks.forget(tabla);
+        } else if (some[tabla] === null) await watermarks.adopt(tabla, generacion);
       }
     }
   } catch (error) {

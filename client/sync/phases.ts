@@ -48,7 +48,7 @@ export class PhaseFailure extends Error {
   }
 }
 
-type Records = Pick<SyncContext, 'journal' | 'log'>;
+type Records = Pick<SyncContext, 'outbox' | 'log'>;
 
 /**
  * Runs a phase and records its success: a line in the local log and an entry of the specification's shape for the
@@ -57,7 +57,7 @@ type Records = Pick<SyncContext, 'journal' | 'log'>;
  * Throws PhaseFailure, for whoever decides whether it is tried again or recorded.
  */
 export async function recordPhase<T>(
-  { journal, log }: Records,
+  { outbox, log }: Records,
   place: PhasePlace,
   work: () => Promise<PhaseOutcome<T>>,
   { atBackend = false }: { atBackend?: boolean } = {},
@@ -71,17 +71,17 @@ export async function recordPhase<T>(
   }
   const { value, rows, message, metadata, estado = 'exitoso' } = outcome;
   const done = entryOf(place, startedAt, { estado, registrosAfectados: rows, mensaje: message });
-  if (!atBackend) journal.add(metadata === undefined ? done : { ...done, metadatos: metadata });
+  if (!atBackend) outbox.add(metadata === undefined ? done : { ...done, metadatos: metadata });
   log.info(`${titleOf(place)}${message} [${done.duracionMs} ms]`, place.tabla);
   return value;
 }
 
 /** Records a phase that failed for good, in the log and for the backend. */
-export function recordFailure({ journal, log }: Records, { place, startedAt, atBackend, cause }: PhaseFailure): void {
+export function recordFailure({ outbox, log }: Records, { place, startedAt, atBackend, cause }: PhaseFailure): void {
   const { text, detail, code } = describeError(cause);
   if (!atBackend || !(cause instanceof SyncError)) {
     const metadatos = { codigo: code };
-    journal.add(entryOf(place, startedAt, { estado: 'error', mensaje: text, errorDetalle: detail, metadatos }));
+    outbox.add(entryOf(place, startedAt, { estado: 'error', mensaje: text, errorDetalle: detail, metadatos }));
   }
   log.error(`${titleOf(place)}${text}`, place.tabla);
 }

@@ -57,11 +57,11 @@ export async function runTables(
   const runs: (TableRun | undefined)[] = [];
   let endedBy: ExitReason | undefined;
   const unusable = new Map<string | undefined, ExitReason>();
-  const begin = async (task: Task, place: number) => {
+  const begin = async (task: Task, index: number) => {
     const { conexion } = task.tabla;
     if (endedBy !== undefined || unusable.has(conexion)) return;
     const { run, failure } = await runTask(context, task);
-    runs[place] = run;
+    runs[index] = run;
     if (failure === undefined) return;
     const { kind } = describeError(failure.error);
     if (context.signal.aborted) endedBy = 'interrumpido';
@@ -69,9 +69,9 @@ export async function runTables(
     else if (!failure.connected) unusable.set(conexion, kind);
   };
   for (const direccion of ['upload', 'download']) {
-    const places = [...tasks.keys()].filter((place) => tasks[place]!.direccion === direccion);
+    const waiting = [...tasks.keys()].filter((index) => tasks[index]!.direccion === direccion);
     const inTurn = async () => {
-      for (let place = places.shift(); place !== undefined; place = places.shift()) await begin(tasks[place]!, place);
+      for (let index = waiting.shift(); index !== undefined; index = waiting.shift()) await begin(tasks[index]!, index);
     };
     await Promise.all(Array.from({ length: config.tablasALaVez ?? 1 }, inTurn));
   }
@@ -107,7 +107,7 @@ async function forgetOtherTables({ backend, log, spool }: RunContext, config: Co
 /** Before the first table: should the run end early, the next ones still begin there. */
 async function startAfresh(context: RunContext, tablas: readonly string[]): Promise<void> {
   for (const tabla of tablas) {
-    await context.marks.forget(tabla);
+    await context.watermarks.forget(tabla);
     await dropPending(context, tabla);
     context.log.info('Se sube desde el principio (--desde-cero)', tabla);
   }

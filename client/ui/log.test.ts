@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { LogEntry } from '../../protocol/api.ts';
 import { retryPolicy } from '../errors/retry.ts';
 import { Backend } from '../http/backend.ts';
-import { Journal } from '../state/outbox.ts';
+import { Outbox } from '../state/outbox.ts';
 import { withLog } from './log.ts';
 import { Secrets } from './secrets.ts';
 
@@ -191,13 +191,13 @@ async function startLogServer(answer: { status: number }): Promise<{ backend: Ba
 test('what the backend did not take waits in a file and goes first with the next run', async () => {
   const answer = { status: 500 };
   const { backend, batches } = await startLogServer(answer);
-  const first = await Journal.open(folder, new Secrets());
+  const first = await Outbox.open(folder, new Secrets());
   first.add(entryOf('uno'));
   await expect(first.ship(backend, signal)).rejects.toThrow('500');
   expect((await pendingLines()).map((line) => JSON.parse(line))).toMatchObject([{ formato: 1 }, { tabla: 'uno' }]);
 
   answer.status = 200;
-  const second = await Journal.open(folder, new Secrets());
+  const second = await Outbox.open(folder, new Secrets());
   second.add(entryOf('dos'));
   await second.ship(backend, signal);
   expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'dos']]);
@@ -206,7 +206,7 @@ test('what the backend did not take waits in a file and goes first with the next
 
 test('batches keep to the count that the API takes, and a broken line in the file is passed over', async () => {
   const { backend, batches } = await startLogServer({ status: 200 });
-  const journal = await Journal.open(folder, new Secrets());
+  const outbox = await Outbox.open(folder, new Secrets());
   await withLog(
     folder,
     new Secrets(),
@@ -217,19 +217,19 @@ test('batches keep to the count that the API takes, and a broken line in the fil
     join(folder, 'logs', 'pendientes.ndjson'),
     `${JSON.stringify(entryOf('vieja'))}\n{"tabla":\n{"otra":1}\n`,
   );
-  for (let index = 0; index < 1500; index++) journal.add(entryOf(`t${index}`));
-  await journal.ship(backend, signal);
+  for (let index = 0; index < 1500; index++) outbox.add(entryOf(`t${index}`));
+  await outbox.ship(backend, signal);
   expect(batches.map((batch) => batch.length)).toEqual([1000, 501]);
   expect(batches[0]![0]!.tabla).toBe('vieja');
 });
 
 test('an entry is on the disk at once, so that a run that is killed leaves it for the next', async () => {
-  const killed = await Journal.open(folder, new Secrets());
+  const killed = await Outbox.open(folder, new Secrets());
   killed.add(entryOf('uno'));
   killed.add(entryOf('dos'));
   await vi.waitFor(async () => expect(await pendingLines()).toHaveLength(3));
   const { backend, batches } = await startLogServer({ status: 200 });
-  const next = await Journal.open(folder, new Secrets());
+  const next = await Outbox.open(folder, new Secrets());
   next.add(entryOf('tres'));
   await next.ship(backend, signal);
   expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'dos', 'tres']]);
@@ -238,23 +238,23 @@ test('an entry is on the disk at once, so that a run that is killed leaves it fo
 
 test('a line cut off by a kill swallows no entry: the next begins on a line of its own, and the half line is counted', async () => {
   const path = join(folder, 'logs', 'pendientes.ndjson');
-  const killed = await Journal.open(folder, new Secrets());
+  const killed = await Outbox.open(folder, new Secrets());
   killed.add(entryOf('uno'));
   killed.add(entryOf('dos'));
   await vi.waitFor(async () => expect(await pendingLines()).toHaveLength(3));
   await truncate(path, (await stat(path)).size - 20);
   const { backend, batches } = await startLogServer({ status: 200 });
-  const next = await Journal.open(folder, new Secrets());
+  const next = await Outbox.open(folder, new Secrets());
   expect(next.torn).toBe(1);
   next.add(entryOf('tres'));
   await next.ship(backend, signal);
   expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'tres']]);
-  expect((await Journal.open(folder, new Secrets())).torn).toBe(0);
+  expect((await Outbox.open(folder, new Secrets())).torn).toBe(0);
 });
 
 test('a line of the queue that is null, or no object, ends nothing: what stands behind it is sent', async () => {
   const path = join(folder, 'logs', 'pendientes.ndjson');
-  const earlier = await Journal.open(folder, new Secrets());
+  const earlier = await Outbox.open(folder, new Secrets());
   for (const tabla of ['uno', 'dos']) earlier.add(entryOf(tabla));
   await vi.waitFor(async () => expect(await pendingLines()).toHaveLength(3));
   const [head, uno, dos] = await pendingLines();
@@ -266,7 +266,7 @@ test('a line of the queue that is null, or no object, ends nothing: what stands 
   });
   await writeFile(path, `${[head, uno, 'null', ' null\r', '5', '[]', long].join('\n')}\n`);
   const { backend, batches } = await startLogServer({ status: 200 });
-  const next = await Journal.open(folder, new Secrets());
+  const next = await Outbox.open(folder, new Secrets());
   expect(next.torn).toBe(2);
   await next.ship(backend, signal);
   expect(batches.flat().map(({ tabla }) => tabla)).toEqual(['uno', 'dos']);
@@ -308,8 +308,8 @@ test.skipIf(process.platform === 'win32')(
     ]) {
       await writeFile(join(logs, name), '', { mode: 0o644 });
     }
-    const journal = await Journal.open(folder, new Secrets());
-    journal.add(entryOf('uno'));
+    const outbox = await Outbox.open(folder, new Secrets());
+    outbox.add(entryOf('uno'));
     await withLog(
       folder,
       new Secrets(),
@@ -328,20 +328,20 @@ test.skipIf(process.platform === 'win32')(
 
 test('an entry that the backend refuses for good does not hold up the others', async () => {
   const { backend, batches } = await startLogServer({ status: 200 });
-  const journal = await Journal.open(folder, new Secrets());
+  const outbox = await Outbox.open(folder, new Secrets());
   for (let index = 0; index < 9; index++) {
-    journal.add({ ...entryOf(`t${index}`), ...(index === 5 ? { mensaje: 'veneno' } : {}) });
+    outbox.add({ ...entryOf(`t${index}`), ...(index === 5 ? { mensaje: 'veneno' } : {}) });
   }
-  expect(await journal.ship(backend, signal)).toEqual({ refused: 1 });
+  expect(await outbox.ship(backend, signal)).toEqual({ refused: 1 });
   expect(batches.flat().map(({ tabla }) => tabla)).toEqual(['t0', 't1', 't2', 't3', 't4', 't6', 't7', 't8']);
   expect(await readdir(join(folder, 'logs'))).toEqual([]);
 });
 
 test('what waits is bounded in bytes: the newest entries are kept', async () => {
   const { backend } = await startLogServer({ status: 401 });
-  const journal = await Journal.open(folder, new Secrets());
-  for (let index = 0; index < 600; index++) journal.add({ ...entryOf(`t${index}`), errorDetalle: 'x'.repeat(20_000) });
-  await expect(journal.ship(backend, signal)).rejects.toThrow();
+  const outbox = await Outbox.open(folder, new Secrets());
+  for (let index = 0; index < 600; index++) outbox.add({ ...entryOf(`t${index}`), errorDetalle: 'x'.repeat(20_000) });
+  await expect(outbox.ship(backend, signal)).rejects.toThrow();
   const path = join(folder, 'logs', 'pendientes.ndjson');
   expect((await stat(path)).size).toBeLessThanOrEqual(8 * 1024 * 1024);
   expect((await stat(path)).size).toBeGreaterThan(7 * 1024 * 1024);
@@ -352,9 +352,9 @@ test('texts are cut to what the API takes and hold no secret', async () => {
   const { backend, batches } = await startLogServer({ status: 200 });
   const secrets = new Secrets();
   secrets.add('Clave_SQL_9');
-  const journal = await Journal.open(folder, secrets);
-  journal.add({ ...entryOf('t'), mensaje: `Clave_SQL_9 ${'x'.repeat(20_000)}`, errorDetalle: 'con Clave_SQL_9' });
-  await journal.ship(backend, signal);
+  const outbox = await Outbox.open(folder, secrets);
+  outbox.add({ ...entryOf('t'), mensaje: `Clave_SQL_9 ${'x'.repeat(20_000)}`, errorDetalle: 'con Clave_SQL_9' });
+  await outbox.ship(backend, signal);
   const [entry] = batches[0]!;
   expect(entry!.mensaje!.length).toBe(10_000);
   expect(entry!.mensaje!.startsWith('*** x')).toBe(true);

@@ -1,9 +1,9 @@
 import { Condition } from '../../async/condition.ts';
-import type { SealedChunk } from '../../http/backend.ts';
+import type { CompressedChunk } from '../../http/backend.ts';
 import type { ChunkInfo } from './manifest.ts';
 
 /** A sealed chunk; `range` when it ends a range of `particion`: the key of its last row. */
-export type StoredChunk = SealedChunk & { range?: { ultima: string; sustituidos: number } };
+export type StoredChunk = CompressedChunk & { range?: { ultima: string; sustituidos: number } };
 
 /** Where the chunks of one upload wait between extraction, which adds them, and delivery, which sends them. */
 export interface ChunkStore {

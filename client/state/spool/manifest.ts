@@ -102,7 +102,7 @@ export class Manifest {
     const key = deriveEntryKey(spoolKey, id);
     const file = await open(path, 'wx', 0o600);
     try {
-      const lines = records.map((record, index) => sealRecord(key, placeOf(id, index + 1), record));
+      const lines = records.map((record, index) => sealRecord(key, associatedDataOf(id, index + 1), record));
       await file.writeFile(`${JSON.stringify({ version: FORMAT, id, agente: version })}\n${lines.join('')}`);
       await file.sync();
     } catch (error) {
@@ -126,7 +126,7 @@ export class Manifest {
 
   /** Appends records; they are on disk when this resolves. Calls may overlap, their order is kept. */
   append(...records: ManifestRecord[]): Promise<void> {
-    const lines = records.map((record) => sealRecord(this.key, placeOf(this.id, this.#lines++), record));
+    const lines = records.map((record) => sealRecord(this.key, associatedDataOf(this.id, this.#lines++), record));
     const written = this.#tail.then(async () => {
       await this.#file.appendFile(lines.join(''));
       await this.#file.datasync();
@@ -161,7 +161,7 @@ export async function readManifest(
   const key = deriveEntryKey(spoolKey, id);
   const records: ManifestRecord[] = [];
   for (const [index, line] of sealed.entries()) {
-    const plain = openBytes(key, placeOf(id, index + 1), Buffer.from(line, 'base64'));
+    const plain = openBytes(key, associatedDataOf(id, index + 1), Buffer.from(line, 'base64'));
     const record = plain && parse(Buffer.from(plain).toString('utf8'));
     if (!checker.Check(record)) return undefined;
     records.push(record);
@@ -169,11 +169,11 @@ export async function readManifest(
   return { id, key, records, validBytes, bytes: bytes.length };
 }
 
-function sealRecord(key: Buffer, place: string, record: ManifestRecord): string {
-  return `${sealBytes(key, place, Buffer.from(JSON.stringify(record))).toString('base64')}\n`;
+function sealRecord(key: Buffer, associatedData: string, record: ManifestRecord): string {
+  return `${sealBytes(key, associatedData, Buffer.from(JSON.stringify(record))).toString('base64')}\n`;
 }
 
-function placeOf(id: string, line: number): string {
+function associatedDataOf(id: string, line: number): string {
   return `${id}/manifiesto/${line}`;
 }
 

@@ -5,7 +5,7 @@ import type { AgentError } from '../../errors/agent-error.ts';
 import { namesIn, onDisk } from '../../files/disk.ts';
 import { isMissingFile, syncFolder } from '../../files/files.ts';
 import { isNewerFile } from '../../files/format.ts';
-import type { SealedChunk } from '../../http/backend.ts';
+import type { CompressedChunk } from '../../http/backend.ts';
 import { Manifest, type ManifestRecord, readManifest, type UploadHead } from './manifest.ts';
 import { chunkBytesIn, type Room, SpooledUpload, writeChunk } from './spooled-upload.ts';
 
@@ -144,7 +144,7 @@ export class Spool {
    */
   async keep(
     head: UploadHead,
-    chunk: SealedChunk,
+    chunk: CompressedChunk,
     { clave, sustituidos }: { clave: string; sustituidos: number },
   ): Promise<SpooledUpload> {
     const path = this.#pathOf(head.tabla);

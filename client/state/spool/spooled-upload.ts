@@ -4,7 +4,7 @@ import { openBytes, sealBytes } from '../../../protocol/crypto/sealed.ts';
 import { Condition } from '../../async/condition.ts';
 import { namesIn, onDisk, writeDurably } from '../../files/disk.ts';
 import { isMissingFile, syncFolder } from '../../files/files.ts';
-import type { SealedChunk } from '../../http/backend.ts';
+import type { CompressedChunk } from '../../http/backend.ts';
 import type { ChunkStore, StoredChunk } from './chunk-store.ts';
 import type { ChunkInfo, Manifest, ManifestRecord, UploadHead } from './manifest.ts';
 
@@ -121,7 +121,7 @@ export class SpooledUpload implements ChunkStore {
   }
 
   async add({ n, digest, rows: filas, body, range }: StoredChunk, signal: AbortSignal): Promise<void> {
-    const sealed = sealBytes(this.#manifest.key, this.#placeOf(n), body);
+    const sealed = sealBytes(this.#manifest.key, this.#associatedDataOf(n), body);
     await this.#takeRoom(sealed.length, signal);
     this.#kept.add(n);
     await onDisk(this.#path, async () => {
@@ -150,7 +150,7 @@ export class SpooledUpload implements ChunkStore {
 
   async read(n: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
     try {
-      return openBytes(this.#manifest.key, this.#placeOf(n), await readFile(this.#fileOf(n)));
+      return openBytes(this.#manifest.key, this.#associatedDataOf(n), await readFile(this.#fileOf(n)));
     } catch (cause) {
       if (isMissingFile(cause)) return undefined;
       throw cause;
@@ -232,14 +232,14 @@ export class SpooledUpload implements ChunkStore {
     return join(this.#path, chunkFile(n));
   }
 
-  #placeOf(n: number): string {
-    return placeOf(this.#manifest.id, n);
+  #associatedDataOf(n: number): string {
+    return associatedDataOf(this.#manifest.id, n);
   }
 }
 
 /** Writes a chunk of the upload whose manifest that is; it is on the disk when this resolves. Answers its size there. */
-export async function writeChunk(path: string, { id, key }: Manifest, { n, body }: SealedChunk): Promise<number> {
-  const sealed = sealBytes(key, placeOf(id, n), body);
+export async function writeChunk(path: string, { id, key }: Manifest, { n, body }: CompressedChunk): Promise<number> {
+  const sealed = sealBytes(key, associatedDataOf(id, n), body);
   await writeDurably(join(path, chunkFile(n)), sealed);
   return sealed.length;
 }
@@ -253,7 +253,7 @@ export async function chunkBytesIn(path: string): Promise<number> {
   return bytes;
 }
 
-function placeOf(id: string, n: number): string {
+function associatedDataOf(id: string, n: number): string {
   return `${id}/trozo/${n}`;
 }
 

@@ -1,5 +1,5 @@
 import { Condition } from '../../async/condition.ts';
-import type { SealedChunk } from '../../http/backend.ts';
+import type { CompressedChunk } from '../../http/backend.ts';
 import { type ChunkStore, MemoryChunks, type StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { Spool } from '../../state/spool/spool.ts';
@@ -40,7 +40,7 @@ export class UploadBuffer {
   }
 
   /** The only chunk, once all is read and there is no other. */
-  get only(): SealedChunk | undefined {
+  get only(): CompressedChunk | undefined {
     return this.#store === undefined ? this.#first : undefined;
   }
 
@@ -79,7 +79,7 @@ export class UploadBuffer {
   }
 
   /** Keeps an only chunk for a later run, should the answer to its one request be lost. */
-  async keep(chunk: SealedChunk, clave: string): Promise<void> {
+  async keep(chunk: CompressedChunk, clave: string): Promise<void> {
     this.#store = await this.#spool?.keep(this.head, chunk, { clave, sustituidos: this.replaced });
   }
 }

@@ -57,27 +57,27 @@ export async function confirm(
  * later. So it leaves the mark as it was, or leaves none.
  */
 async function moveMark(
-  { context: { marks }, tabla: { incremental, nombre }, huellas }: UploadJob,
+  { context: { watermarks }, tabla: { incremental, nombre }, fingerprints }: UploadJob,
   { base, entera, leido, lectura, reloj, revuelto }: UploadHead,
   sent: SentUpload | undefined,
 ): Promise<void> {
   const filas = sent?.rows ?? 0;
-  const mark = marks.get(nombre, huellas);
+  const mark = watermarks.get(nombre, fingerprints);
   // Where nothing was sent the centre stayed as it was.
   const generacion = sent === undefined ? base : sent.result.generacion;
   const ultimaEjecucion = new Date().toISOString();
   const common = {
-    huella: huellas.actual,
+    huella: fingerprints.actual,
     ultimaEjecucion,
     filas,
     ...(generacion === undefined ? {} : { generacion }),
   };
   if (incremental === true && entera === true && filas === 0) {
-    if (mark !== undefined) await marks.set(nombre, { ...mark, ...common });
+    if (mark !== undefined) await watermarks.set(nombre, { ...mark, ...common });
     return;
   }
   const whole = entera === true ? lectura : mark?.entera;
-  await marks.set(nombre, {
+  await watermarks.set(nombre, {
     ...reloj,
     ...(leido === undefined ? {} : { leido }),
     ...(revuelto === undefined ? {} : { revuelto }),

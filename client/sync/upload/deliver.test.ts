@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { startTestServer, type TestServer } from '../../../server/testing/start-test-server.ts';
-import { Backend, type SealedChunk } from '../../http/backend.ts';
+import { Backend, type CompressedChunk } from '../../http/backend.ts';
 import type { StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import { UploadBuffer } from './buffer.ts';
@@ -138,7 +138,7 @@ test('two chunks are on their way at a time, never more', async () => {
   let inFlight = 0;
   let most = 0;
   class Counting extends Backend {
-    override async putChunk(id: string, chunk: SealedChunk, inner: AbortSignal): Promise<void> {
+    override async putChunk(id: string, chunk: CompressedChunk, inner: AbortSignal): Promise<void> {
       most = Math.max(most, ++inFlight);
       await super.putChunk(id, chunk, inner);
       inFlight--;

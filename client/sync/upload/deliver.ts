@@ -4,7 +4,7 @@ import { digestOfDigests } from '../../../protocol/digest.ts';
 import { SyncError } from '../../../protocol/errors.ts';
 import { runTogether } from '../../async/run-together.ts';
 import { AgentError, agentError } from '../../errors/agent-error.ts';
-import type { Backend, SealedChunk } from '../../http/backend.ts';
+import type { Backend, CompressedChunk } from '../../http/backend.ts';
 import type { ChunkStore } from '../../state/spool/chunk-store.ts';
 import { CHUNKS_IN_FLIGHT, type UploadBuffer } from './buffer.ts';
 import { compressNothing } from './chunks.ts';
@@ -95,7 +95,7 @@ export class Delivery {
     return this.#sendWhole(chunk, name, signal);
   }
 
-  async #sendWhole(chunk: SealedChunk, idempotencyKey: string, signal: AbortSignal): Promise<SentUpload> {
+  async #sendWhole(chunk: CompressedChunk, idempotencyKey: string, signal: AbortSignal): Promise<SentUpload> {
     this.#events.onCommit();
     const told = toldOf(this.#buffer.kind);
     const result = await this.#backend.uploadOnce(told, chunk, { idempotencyKey, signal });
@@ -178,7 +178,7 @@ function newName(): string {
   return randomUUID().replaceAll('-', '');
 }
 
-async function readChunk(store: ChunkStore, n: number): Promise<SealedChunk> {
+async function readChunk(store: ChunkStore, n: number): Promise<CompressedChunk> {
   const body = await store.read(n);
   if (body === undefined) throw agentError('TROZO_PERDIDO', { trozo: n });
   const { digest, filas: rows } = store.info(n);

@@ -7,5 +7,5 @@ export interface UploadJob {
   context: SyncContext;
   tabla: TablaSubida;
   /** Of the configuration and the connection that rows are read with now. */
-  huellas: Fingerprints;
+  fingerprints: Fingerprints;
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
-import type { Mark } from '../../state/watermarks.ts';
+import type { Watermark } from '../../state/watermarks.ts';
 import { type PendingUpload, planUpload } from './plan.ts';
 
 /** Each way an upload may go about it, from what the spool holds and where the mark stands. */
@@ -11,7 +11,7 @@ const tabla: TablaSubida = {
   process: { query: 'SELECT * FROM v' },
   particion: { columna: 'n', filas: 10 },
 };
-const huellas = { actual: '2:now', anterior: 'before' };
+const fingerprints = { actual: '2:now', anterior: 'before' };
 const clockAt = (time: string) => ({ local: time, utc: time });
 const BEGUN = '2026-01-01T10:00:00';
 const NEXT = '2026-01-01T11:00:00';
@@ -19,11 +19,11 @@ const head: UploadHead = {
   ...{ tabla: 'v', modo: 'completo', huella: '2:now', ultimaSync: null, particion: 'n' },
   ...{ desde: clockAt(BEGUN), reloj: clockAt(NEXT) },
 };
-const markAt = (time: string): Mark => ({ ...clockAt(time), huella: '2:now', ultimaEjecucion: 'x', filas: 1 });
+const markAt = (time: string): Watermark => ({ ...clockAt(time), huella: '2:now', ultimaEjecucion: 'x', filas: 1 });
 const whole: PendingUpload = { head, complete: true, lastKey: undefined };
 const broken: PendingUpload = { head, complete: false, lastKey: '[20]' };
-const plan = (pending: PendingUpload | undefined, mark: Mark | undefined, of = tabla) =>
-  planUpload(of, huellas, { pending, mark });
+const plan = (pending: PendingUpload | undefined, mark: Watermark | undefined, of = tabla) =>
+  planUpload(of, fingerprints, { pending, mark });
 const reasonOf = (...given: Parameters<typeof plan>) => {
   const made = plan(...given);
   return made.kind === 'fresh' ? made.useless?.reason : made.kind;

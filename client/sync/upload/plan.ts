@@ -1,6 +1,6 @@
 import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
-import { type Fingerprints, isMadeWith, type Mark } from '../../state/watermarks.ts';
+import { type Fingerprints, isMadeWith, type Watermark } from '../../state/watermarks.ts';
 import { modoOf } from './reading.ts';
 
 /** What a decision looks at of what an earlier run left in the spool. */
@@ -18,13 +18,13 @@ export type UploadPlan<Pending extends PendingUpload = SpooledUpload> =
 /** Decides from what the spool holds of a table and from its mark (both undefined where there is none). */
 export function planUpload<Pending extends PendingUpload>(
   tabla: TablaSubida,
-  huellas: Fingerprints,
-  { pending, mark }: { pending: Pending | undefined; mark: Mark | undefined },
+  fingerprints: Fingerprints,
+  { pending, mark }: { pending: Pending | undefined; mark: Watermark | undefined },
 ): UploadPlan<Pending> {
   if (pending === undefined) return { kind: 'fresh' };
   const useless = (reason: string) => ({ kind: 'fresh', useless: { pending, reason } }) as const;
   const { head, complete, lastKey } = pending;
-  if (!isMadeWith(head.huella, huellas) || head.modo !== modoOf(tabla, head.entera === true)) {
+  if (!isMadeWith(head.huella, fingerprints) || head.modo !== modoOf(tabla, head.entera === true)) {
     return useless('la configuración cambió');
   }
   // Somebody removed or moved the mark since; or this very upload set it, and its end was lost.

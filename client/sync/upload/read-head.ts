@@ -12,16 +12,16 @@ import { modoOf, planReading, type ReadingPlan } from './reading.ts';
  * `newest`: when the rows were read that made an earlier attempt a reading too old.
  */
 export async function readHead(
-  { context, tabla, huellas }: UploadJob,
+  { context, tabla, fingerprints }: UploadJob,
   db: SqlServer,
   newest: string | undefined,
 ): Promise<UploadHead> {
-  const { log, marks, signal } = context;
+  const { log, watermarks, signal } = context;
   const { nombre } = tabla;
-  if (marks.isOutdated(nombre, huellas)) {
+  if (watermarks.isOutdated(nombre, fingerprints)) {
     log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', nombre);
   }
-  const mark = marks.get(nombre, huellas);
+  const mark = watermarks.get(nombre, fingerprints);
   // In this order: reading.ts says why.
   const leido = await readClocks(db, signal);
   const oldest = tabla.incremental === true ? await findWriter(context, db) : undefined;
@@ -39,7 +39,7 @@ export async function readHead(
   return {
     tabla: nombre,
     modo: modoOf(tabla, entera),
-    huella: huellas.actual,
+    huella: fingerprints.actual,
     ...{ reloj: marca, leido, ultimaSync },
     desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
     ...(tabla.incremental === true && entera ? { entera } : {}),

@@ -7,7 +7,7 @@ import {
   type ServerClock,
   ticksOf,
 } from '../../sqlserver/session/clock.ts';
-import type { Mark } from '../../state/watermarks.ts';
+import type { Watermark } from '../../state/watermarks.ts';
 import { planReading } from './reading.ts';
 
 /** Where a table is read from, in simulated time: nothing is passed over, whatever clock and transactions do. */
@@ -65,7 +65,7 @@ class Source {
   }
 }
 
-function run(source: Source, mark: Mark | undefined): { mark: Mark; retroceso: number | null | undefined } {
+function run(source: Source, mark: Watermark | undefined): { mark: Watermark; retroceso: number | null | undefined } {
   const now: ClockReading = { ...source.clock(), agente: source.agent() };
   const begins = [...source.open].map(({ begin }) => begin).sort();
   const plan = planReading({ ...tabla, reloj: source.reloj }, mark, { now, after: source.agent(), oldest: begins[0] });
@@ -102,7 +102,7 @@ test.each(Array.from({ length: 100 }, (_, seed) => seed))(
     const random = randomOf(seed);
     const between = (from: number, to: number) => from + random() * (to - from);
     const source = new Source(seed % 2 === 0 ? 'local' : 'utc', seed % 4 < 2);
-    let mark: Mark | undefined;
+    let mark: Watermark | undefined;
     for (let round = 0; round < 30; round++) {
       // One step at most between two runs: one that is undone before anybody looks is not seen.
       const stepAt = random() < 0.3 ? Math.floor(between(0, 12)) : -1;

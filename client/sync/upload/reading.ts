@@ -16,7 +16,7 @@ import {
   type WentBack,
   wentBack,
 } from '../../sqlserver/session/clock.ts';
-import { boundMark, type Mark } from '../../state/watermarks.ts';
+import { boundMark, type Watermark } from '../../state/watermarks.ts';
 
 /**
  * From where a table is read, and where its mark will stand.
@@ -65,7 +65,11 @@ export interface Seen {
   oldest: string | undefined;
 }
 
-export function planReading(tabla: TablaSubida, mark: Mark | undefined, { now, after, oldest }: Seen): ReadingPlan {
+export function planReading(
+  tabla: TablaSubida,
+  mark: Watermark | undefined,
+  { now, after, oldest }: Seen,
+): ReadingPlan {
   const { local, utc } = now;
   const reading = mark?.leido ?? mark;
   const back = reading === undefined ? { by: 0n, reach: 0n, passed: 0n } : wentBack(reading, now, after);
@@ -104,7 +108,7 @@ export function planReading(tabla: TablaSubida, mark: Mark | undefined, { now, a
  */
 function mixedUntil(
   now: ServerClock,
-  mark: Mark | undefined,
+  mark: Watermark | undefined,
   reading: ServerClock | undefined,
   back: WentBack | undefined,
 ): string | undefined {
@@ -132,7 +136,7 @@ function momentOf(oldest: string, now: ServerClock): ServerClock {
   return { local: formatTicks(begin), utc: formatTicks(begin - offsetOf(now)) };
 }
 
-function isDue({ completoCada }: TablaSubida, mark: Mark | undefined, utc: string): boolean {
+function isDue({ completoCada }: TablaSubida, mark: Watermark | undefined, utc: string): boolean {
   if (completoCada === undefined) return false;
   if (mark?.entera === undefined) return true;
   const age = ticksOf(utc) - ticksOf(mark.entera);

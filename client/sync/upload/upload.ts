@@ -38,7 +38,7 @@ export async function uploadTable(
   context: SyncContext,
   tabla: TablaSubida,
 ): Promise<{ filas: number; leidas?: number }> {
-  const { log, marks, policy, progress, signal } = context;
+  const { log, watermarks, policy, progress, signal } = context;
   const known: KnownFromBefore = { usesSpool: context.usesSpool, newest: undefined, resumed: undefined };
   const attempt = async () => {
     try {
@@ -46,7 +46,7 @@ export async function uploadTable(
     } catch (error) {
       const cause = causeOf(error);
       if (isSpoolUnusable(cause)) known.usesSpool = false;
-      if (isCode(cause, 'GENERACION_DESCONOCIDA')) await marks.forget(tabla.nombre);
+      if (isCode(cause, 'GENERACION_DESCONOCIDA')) await watermarks.forget(tabla.nombre);
       if (isCode(cause, 'LECTURA_ANTIGUA')) known.newest = cause.place.lectura;
       throw error;
     }
@@ -76,8 +76,8 @@ interface KnownFromBefore {
 
 /** One attempt: plan, pre_process, extraction and delivery side by side, commit, mark, post_process. */
 async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: KnownFromBefore): Promise<number> {
-  const huellas = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
-  const job: UploadJob = { context, tabla, huellas };
+  const fingerprints = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
+  const job: UploadJob = { context, tabla, fingerprints };
   const plan = await choosePlan(job);
   const pending = plan.kind === 'fresh' ? undefined : plan.pending;
   // What a later attempt finds is of this run.
@@ -103,9 +103,9 @@ async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: Known
   }
 }
 
-async function choosePlan({ context, tabla, huellas }: UploadJob): Promise<UploadPlan> {
+async function choosePlan({ context, tabla, fingerprints }: UploadJob): Promise<UploadPlan> {
   const pending = await findPending(context, tabla.nombre);
-  const plan = planUpload(tabla, huellas, { pending, mark: context.marks.get(tabla.nombre, huellas) });
+  const plan = planUpload(tabla, fingerprints, { pending, mark: context.watermarks.get(tabla.nombre, fingerprints) });
   if (plan.kind === 'fresh' && plan.useless !== undefined) {
     await dropUseless(context, plan.useless.pending, plan.useless.reason);
   }

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 
 /** What the install folders beside this file were made with. */
 export const oldInstall = {
-  /** Marks and spool belong to an address, so theirs cannot be that of a test's server. */
+  /** Watermarks and spool belong to an address, so theirs cannot be that of a test's server. */
   url: 'http://backend.example',
   tenant: 'acme-001',
   password: 'Contraseña de la primera versión',
