@@ -98,7 +98,7 @@ export function parseSqlType(text: string): SqlTypeSpec {
   if (!isSqlTypeName(name)) throw new Error(`«${text}»: el tipo ${word.toUpperCase()} no se admite`);
   const first = match[2]?.toLowerCase();
   const second = match[3];
-  return read(text, name, first, second);
+  return read({ text, name, first, second });
 }
 
 /** Whether `name`, in lower case, is that of a type that a schema may name; synonyms are not. */
@@ -127,27 +127,29 @@ export function formatSqlType({ name, length, precision, scale, dimensions }: Sq
   return word;
 }
 
-function read(text: string, name: SqlTypeName, first: string | undefined, second: string | undefined): SqlTypeSpec {
+/** The numbers between a type's parentheses, as far as they are there. */
+interface Given {
+  text: string;
+  name: SqlTypeName;
+  first: string | undefined;
+  second: string | undefined;
+}
+
+function read({ text, name, first, second }: Given): SqlTypeSpec {
   const parameters: Parameters = declarations[name].parameters;
   const refuse = (rule: string) => new Error(`«${text}»: ${rule}`);
-  const within = (digits: string, low: number, high: number, what: string): number => {
-    const value = Number(digits);
-    if (!(value >= low && value <= high)) throw refuse(`${what} debe estar entre ${low} y ${high}`);
-    return value;
-  };
+  const within = makeBound(refuse);
   if (parameters === 'none') {
     if (first !== undefined) throw refuse(`${name.toUpperCase()} no lleva paréntesis`);
     return { name };
   }
   if (parameters === 'precision and scale') {
-    const precision = first === undefined ? 18 : within(first, 1, 38, 'la precisión');
-    return { name, precision, scale: second === undefined ? 0 : within(second, 0, precision, 'la escala') };
+    const precision = within(first ?? '18', 1, 38, 'la precisión');
+    return { name, precision, scale: within(second ?? '0', 0, precision, 'la escala') };
   }
   if (second !== undefined) throw refuse(`${name.toUpperCase()} lleva un solo número`);
-  if (parameters === 'scale') return { name, scale: first === undefined ? 7 : within(first, 0, 7, 'la escala') };
-  if (parameters === 'bits') {
-    return { name: first !== undefined && within(first, 1, 53, 'la precisión') <= 24 ? 'real' : 'float' };
-  }
+  if (parameters === 'scale') return { name, scale: within(first ?? '7', 0, 7, 'la escala') };
+  if (parameters === 'bits') return { name: within(first ?? '53', 1, 53, 'la precisión') <= 24 ? 'real' : 'float' };
   if ('maxDimensions' in parameters) {
     const { maxDimensions } = parameters;
     if (first === undefined) throw refuse(`${name.toUpperCase()} lleva sus dimensiones: ${name.toUpperCase()}(1536)`);
@@ -157,7 +159,16 @@ function read(text: string, name: SqlTypeName, first: string | undefined, second
     if (!parameters.max) throw refuse(`${name.toUpperCase()} no admite MAX`);
     return { name, length: 'max' };
   }
-  return { name, length: first === undefined ? 1 : within(first, 1, parameters.maxLength, 'la longitud') };
+  return { name, length: within(first ?? '1', 1, parameters.maxLength, 'la longitud') };
+}
+
+/** Makes what reads a number that has to lie between two others. */
+function makeBound(refuse: (rule: string) => Error) {
+  return (digits: string, low: number, high: number, what: string): number => {
+    const value = Number(digits);
+    if (!(value >= low && value <= high)) throw refuse(`${what} debe estar entre ${low} y ${high}`);
+    return value;
+  };
 }
 
 function findJsonFault(text: string): string | undefined {
