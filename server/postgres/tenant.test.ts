@@ -106,7 +106,7 @@ const HARMLESS = [
   /^pg_(is_wal_replay_paused|lock_status|prepared_xact|xact_|xact_status|notification_queue_usage|get_aios|get_loaded_modules)/,
   /^pg_((database|tablespace|relation|table|indexes|total_relation)_size|partition_(tree|ancestors)|(safe_snapshot_)?blocking_pids|isolation_test_session_is_blocked)$/,
   /^(nextval|setval|currval|lastval|currtid2?|pg_sequence_last_value|pg_get_sequence_data|brin_|gin_clean|pg_(clear|restore)_(relation|attribute)_stats)/,
-  /^(pg_(cancel|terminate)_backend|pg_extension_config_dump|pg_nextoid|pg_import_system_collations|pg_stop_making_pinned_objects|binary_upgrade_.*)$/,
+  /^(pg_(cancel|terminate)_backend|pg_(read_file|rotate_logfile)_old|pg_extension_config_dump|pg_nextoid|pg_import_system_collations|pg_stop_making_pinned_objects|binary_upgrade_.*)$/,
   /^pg_(create|drop|copy)_.*replication_slot$|^pg_(logical_slot_|replication_slot_advance|sync_replication_slots|ls_|log_standby)/,
   /^(query|cursor)_to_xml|^ts_(stat|rewrite)$|^txid_status$|^plpgsql_/,
 ];
