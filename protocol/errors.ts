@@ -1,3 +1,4 @@
+import { defined } from './defined.ts';
 /**
  * The errors of the API: one table. A code is stable; its status, whether the same request may succeed later, and what
  * the operator should do are data. Sent as `application/problem+json` (RFC 9457) with `success: false` and `mensaje`,
@@ -290,7 +291,7 @@ export class SyncError extends Error {
       success: false,
       mensaje: `${this.detail} ${action}`,
       ...this.place,
-      ...(this.retryAfter === undefined ? {} : { reintentarEn: this.retryAfter }),
+      ...defined({ reintentarEn: this.retryAfter }),
     };
   }
 }

@@ -3,6 +3,7 @@ import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
+import { defined } from '../protocol/defined.ts';
 import type { Config } from './config.ts';
 import type { Context } from './context.ts';
 import { agentVersion } from './plugins/agent-version.ts';
@@ -35,7 +36,7 @@ const HEADERS_MS = 15_000;
  */
 export async function buildApp(config: Config, destination?: DestinationStream): Promise<FastifyInstance> {
   const app = fastify({
-    logger: { level: config.LOG_LEVEL, ...(destination === undefined ? {} : { stream: destination }) },
+    logger: { level: config.LOG_LEVEL, ...defined({ stream: destination }) },
     logController: new LogController({ disableRequestLogging: true }),
     // Never all of X-Forwarded-For: its first address is whatever the client wrote there.
     trustProxy: config.TRUST_PROXY && ((_address, hop) => hop < config.TRUST_PROXY_HOPS),

@@ -1,3 +1,4 @@
+import { defined } from '../../protocol/defined.ts';
 import { primaryKeyOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../protocol/tenant-config/ultima-sync.ts';
 import { assertNoneOf, encryptLine, sensitiveColumnsOf } from '../rows/field-encryption.ts';
@@ -41,7 +42,7 @@ export async function checkUpload(
   const ranges = particion === undefined ? '' : `; se lee por rangos de ${particion.columna}`;
   const encrypted = sensitive === undefined ? '' : `; salen cifradas ${sensitive.names.join(', ')}`;
   const advice = await describeUndated(db, tabla, parameters, signal);
-  return { value: undefined, note: `${note}${key}${ranges}${encrypted}`, ...(advice === undefined ? {} : { advice }) };
+  return { value: undefined, note: `${note}${key}${ranges}${encrypted}`, ...defined({ advice }) };
 }
 
 async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal) {

@@ -1,4 +1,5 @@
 import { agentIdOf } from '../../protocol/crypto/agent-key.ts';
+import { defined } from '../../protocol/defined.ts';
 import type { LocalConfig } from '../config/local.ts';
 import { findProxySettings } from '../config/proxy.ts';
 import { agentError } from '../errors/agent-error.ts';
@@ -26,11 +27,9 @@ export async function connectBackend(
     url,
     tenant,
     key,
-    ...(ca === undefined ? {} : { ca }),
+    ...defined({ ca }),
     ...(agentKey === undefined ? {} : { agent: agentIdOf(agentKey.publica) }),
-    ...(proxy === undefined ? {} : { proxy }),
-    ...(bandwidth === undefined ? {} : { bandwidth }),
-    ...(policy === undefined ? {} : { retryPolicy: policy }),
+    ...defined({ proxy, bandwidth, retryPolicy: policy }),
     onRetry: (error, attempt, delayMs) =>
       onRetry?.(`${describeError(error).message} Intento ${attempt}; otro en ${(delayMs / 1000).toFixed(1)} s`),
   });

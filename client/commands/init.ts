@@ -1,3 +1,4 @@
+import { defined } from '../../protocol/defined.ts';
 import { agentIdIn, registerAgentKey } from '../config/agent-key.ts';
 import { describeEndpoint } from '../config/approval.ts';
 import { keepAside, type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
@@ -41,7 +42,7 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
   const { tenant, key } = given;
   const url = parseBackendUrl(given.url);
   const trust = {
-    ...(given.ca === undefined ? {} : { ca: given.ca }),
+    ...defined({ ca: given.ca }),
     ...(given.allowsHttp ? { allowsHttp: true } : {}),
     ...(given.requiresApproval ? { requiresApproval: true } : {}),
   };
@@ -111,10 +112,6 @@ async function readEarlier(folder: string, password: string): Promise<LocalConfi
 function keptOf({ agentKey, approvedSql, conexiones, dataKey, ...earlier }: LocalConfig): Partial<LocalConfig> {
   const { sensitivePins = earlier.remote && approvedPins(earlier.remote.config.configuracionTablas) } = earlier;
   return {
-    ...(sensitivePins === undefined ? {} : { sensitivePins }),
-    ...(conexiones === undefined ? {} : { conexiones }),
-    ...(dataKey === undefined ? {} : { dataKey }),
-    ...(agentKey === undefined ? {} : { agentKey }),
-    ...(approvedSql === undefined ? {} : { approvedSql }),
+    ...defined({ sensitivePins, conexiones, dataKey, agentKey, approvedSql }),
   };
 }

@@ -1,3 +1,4 @@
+import { defined } from '../../protocol/defined.ts';
 import type { RunRecord } from '../state/history.ts';
 import type { RunSummary } from '../sync/run.ts';
 import type { Secrets } from '../ui/secrets.ts';
@@ -7,7 +8,7 @@ export function recordOf(startedAt: Date, summary: RunSummary, secrets: Secrets)
   const { reason: resultado, code: codigo, done: bien, failed: conError, skipped: sinEmpezar } = summary;
   const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
   const tablas = summary.tablas.map((table) => ({ ...table, mensaje: table.mensaje && secrets.scrub(table.mensaje) }));
-  return { ...times, resultado, ...(codigo === undefined ? {} : { codigo }), bien, conError, sinEmpezar, tablas };
+  return { ...times, resultado, ...defined({ codigo }), bien, conError, sinEmpezar, tablas };
 }
 
 /** The last line of a run in the log. */

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { limits } from '../../protocol/constants.ts';
+import { defined } from '../../protocol/defined.ts';
 import type { Direccion } from '../../protocol/tenant-config/config.ts';
 import { describeServer } from '../../protocol/tenant-config/sql-server-name.ts';
 import { assertConnectionApproved } from '../config/approval.ts';
@@ -129,7 +130,7 @@ async function runLocked(
   const key = await renewKey({ folder, password }, current, { log, secrets, signal });
   const backend = await connectBackend(
     { ...current.local, key },
-    { policy, onRetry: log.warn, ...(bandwidth === undefined ? {} : { bandwidth }) },
+    { policy, onRetry: log.warn, ...defined({ bandwidth }) },
   );
   const pool = new SqlServerPool();
   const connectionOf = (name: string | undefined): TableConnection => {

@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
+import { defined } from '../../protocol/defined.ts';
 import { agentError } from '../errors/agent-error.ts';
 
 /** The only place that reads the environment and the place of the program. */
@@ -48,10 +49,7 @@ export function takeProxyVariables(): NonNullable<typeof proxyVariables> {
   };
   const [https, http, all, none] = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY'].map(take);
   proxyVariables ??= {
-    ...(https === undefined ? {} : { https }),
-    ...(http === undefined ? {} : { http }),
-    ...(all === undefined ? {} : { all }),
-    ...(none === undefined ? {} : { none }),
+    ...defined({ https, http, all, none }),
   };
   return proxyVariables;
 }

@@ -1,4 +1,5 @@
 import { isSealedForAgent, openAsAgent, passwordPlaceOf } from '../../protocol/crypto/agent-key.ts';
+import { defined } from '../../protocol/defined.ts';
 import type { Conexion, ConfigResponse } from '../../protocol/tenant-config/config.ts';
 import { findConfigProblems } from '../../protocol/tenant-config/config-problems.ts';
 import { findConnectionProblems } from '../../protocol/tenant-config/connection-problems.ts';
@@ -96,8 +97,7 @@ export function sqlServerSettings(
     password: own.password ?? openPassword(local, config.tenantId, found),
     encrypt: own.encrypt,
     trustServerCertificate: own.trustServerCertificate,
-    ...(own.ca === undefined ? {} : { ca: own.ca }),
-    ...(own.certificateName === undefined ? {} : { certificateName: own.certificateName }),
+    ...defined({ ca: own.ca, certificateName: own.certificateName }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { defined } from '../../protocol/defined.ts';
 import type { ConfigResponse, ConfiguracionTablas } from '../../protocol/tenant-config/config.ts';
 import { approvedPins, assertPinned, guardedNames, Origins, settlePins, withoutOrigins } from './sensitive-pins.ts';
 
@@ -8,7 +9,7 @@ const configOf = (configuracionTablas: ConfiguracionTablas) => ({ configuracionT
 const subida = (nombre: string, camposSensibles?: string[], query = 'SELECT * FROM t') => ({
   nombre,
   process: { query },
-  ...(camposSensibles === undefined ? {} : { camposSensibles }),
+  ...defined({ camposSensibles }),
 });
 const tables: ConfiguracionTablas = {
   tablasSubida: [subida('clientes', ['CUIT'])],

@@ -2,6 +2,7 @@ import { addAbortListener } from 'node:events';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { headers as headerNames, mediaTypes } from '../../protocol/constants.ts';
+import { defined } from '../../protocol/defined.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { readProblem } from '../../protocol/problem.ts';
 import { AgentError, type MessageValues } from '../errors/agent-error.ts';
@@ -208,7 +209,7 @@ async function send(request: HttpRequest & { stallTimeoutMs?: number }, ...signa
       // The key must not follow a redirection to somewhere else.
       redirect: 'manual',
       // Said here, so that no variable of the environment (NODE_TLS_REJECT_UNAUTHORIZED) turns it off.
-      tls: { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) },
+      tls: { rejectUnauthorized: true, ...defined({ ca }) },
       signal,
     });
   } catch (cause) {
@@ -287,7 +288,7 @@ function failureOf(request: HttpRequest, response: Response, text: string): Erro
   return backendError(
     RETRYABLE_STATUS.has(status) || status >= 500 ? 'SERVICIO_CAIDO' : 'RESPUESTA_AJENA',
     { url: request.url, estado: status, texto: excerpt(text) },
-    { status, ...(after === undefined ? {} : { retryAfter: after }) },
+    { status, ...defined({ retryAfter: after }) },
   );
 }
 

@@ -1,4 +1,5 @@
 import { API_PREFIX, headers, mediaTypes } from '../../protocol/constants.ts';
+import { defined } from '../../protocol/defined.ts';
 import {
   type AnswerTo,
   type BodyTo,
@@ -50,9 +51,7 @@ export class Requests {
     this.base = `${normaliseUrl(options.url)}${API_PREFIX}`;
     const { ca, proxy, bandwidth } = options;
     this.way = {
-      ...(ca === undefined ? {} : { ca }),
-      ...(proxy === undefined ? {} : { proxy }),
-      ...(bandwidth === undefined ? {} : { bandwidth }),
+      ...defined({ ca, proxy, bandwidth }),
     };
   }
 
@@ -86,9 +85,7 @@ export class Requests {
     const { retryPolicy, onRetry } = this.#options;
     const retry: RetryOptions = {
       signal,
-      ...(retryPolicy === undefined ? {} : { policy: retryPolicy }),
-      ...(onRetry === undefined ? {} : { onRetry }),
-      ...(when === undefined ? {} : { when }),
+      ...defined({ policy: retryPolicy, onRetry, when }),
     };
     const request = this.describe(name, options);
     return withRetries(async () => {

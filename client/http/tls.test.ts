@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { makeCertificate } from '../../fixtures/certificate.ts';
+import { defined } from '../../protocol/defined.ts';
 import { exchangeJson, exchangeStream } from './client.ts';
 
 /** Whom the agent believes to be the backend: real TLS on this machine. */
@@ -29,7 +30,7 @@ const ask = (host: string, ca?: string) =>
     method: 'GET',
     url: `https://${host}:${port}/`,
     timeoutMs: 10_000,
-    ...(ca === undefined ? {} : { ca }),
+    ...defined({ ca }),
     signal: new AbortController().signal,
   });
 

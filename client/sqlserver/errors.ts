@@ -1,4 +1,5 @@
 import { ConnectionError, RequestError } from 'tedious';
+import { defined } from '../../protocol/defined.ts';
 import { AgentError, type MessageValues } from '../errors/agent-error.ts';
 import type { sqlServerMessages } from '../errors/messages/sqlserver.ts';
 
@@ -127,7 +128,7 @@ function fromServer(first: RequestError, number: number, place: string, cause: u
 
 function fromLogin(number: number | undefined, text: string, place: string, cause: unknown): SqlServerError {
   const code = (number === undefined ? undefined : codes.get(number)) ?? 'CREDENCIALES';
-  return sqlServerError(code, { lugar: place, texto: text }, { ...(number === undefined ? {} : { number }), cause });
+  return sqlServerError(code, { lugar: place, texto: text }, { ...defined({ number }), cause });
 }
 
 /** As a sentence that ends. */

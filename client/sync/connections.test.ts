@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { defined } from '../../protocol/defined.ts';
 import { runApprove } from '../commands/approve.ts';
 import { setConnection } from '../commands/connection.ts';
 import { runInit } from '../commands/init.ts';
@@ -43,12 +44,12 @@ beforeEach(async () => {
 const subida = (nombre: string, conexion?: string) => ({
   nombre,
   tipoCampo: nombre,
-  ...(conexion === undefined ? {} : { conexion }),
+  ...defined({ conexion }),
   process: { query: `SELECT codigo FROM cosas WHERE '${nombre}' <> ''` },
 });
 const bajada = (nombre: string, conexion?: string) => ({
   nombre,
-  ...(conexion === undefined ? {} : { conexion }),
+  ...defined({ conexion }),
   primaryKey: 'codigo',
   schema: { columns: [{ name: 'codigo', type: 'VARCHAR(20)', nullable: false }] },
   process: { query: 'parametros_maestros.tipo_campo=cuenta' },

@@ -1,4 +1,5 @@
 import type { LogEntry } from '../../protocol/api.ts';
+import { defined } from '../../protocol/defined.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import {
   type Direccion,
@@ -151,7 +152,7 @@ export async function runPhaseAtSqlServer(
   const { sql, parameters } = prepare(configured.sql);
   context.progress.waiting(() => `${fase} en SQL Server`);
   await recordPhase(context, { direccion, tabla: tabla.nombre, fase, ejecutadoEn: side }, async () => {
-    const options = { signal: context.signal, ...(parameters === undefined ? {} : { parameters }) };
+    const options = { signal: context.signal, ...defined({ parameters }) };
     // Not in a transaction of ours: not every batch may run in one, and procedures commit as they like.
     const { rowsAffected } = await db.execute(sql, options).catch((error: unknown) => {
       throw notToBeRepeated(error);

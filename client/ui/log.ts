@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
+import { defined } from '../../protocol/defined.ts';
 import { visibleEntry, visibleLine } from '../../protocol/visible.ts';
 import { endsAmidLine, makePrivateFolder } from '../files/files.ts';
 import { type LogName, logFileName, pruneLog, ROTATION } from './log-rotation.ts';
@@ -52,7 +53,7 @@ export async function withLog<T>(
         files?.combined.write(`${line}\n`);
         if (level >= 50) files?.errors.write(`${line}\n`);
         const name = level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info';
-        echo(line, name, { hora: time!, texto, ...(tabla === undefined ? {} : { tabla }) });
+        echo(line, name, { hora: time!, texto, ...defined({ tabla }) });
       },
     },
   );

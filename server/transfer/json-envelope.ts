@@ -1,4 +1,5 @@
 import { jsonParser, type Token } from 'stream-json/core/parser.js';
+import { defined } from '../../protocol/defined.ts';
 import { SyncError } from '../../protocol/errors.ts';
 
 /** What the envelope says beside its rows, once it has been read to its end. */
@@ -205,5 +206,5 @@ class EnvelopeReader {
 }
 
 function invalid(what: string, campo?: string, cause?: unknown): SyncError {
-  return new SyncError('CUERPO_INVALIDO', `El cuerpo ${what}.`, { ...(campo === undefined ? {} : { campo }), cause });
+  return new SyncError('CUERPO_INVALIDO', `El cuerpo ${what}.`, { ...defined({ campo }), cause });
 }

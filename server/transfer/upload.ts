@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ChunkResponse, Commit, Modo, UploadResult } from '../../protocol/api.ts';
+import { defined } from '../../protocol/defined.ts';
 import { digestOfDigests } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
@@ -246,7 +247,7 @@ async function copyBody(
   } catch (error) {
     // Until every stage has ended, the digest's among them: damage on the way is the reason, not what it led to.
     await lines.return(undefined).catch(() => {});
-    const place = { ...(tabla === undefined ? {} : { tabla }), ...(trozo === undefined ? {} : { trozo }) };
+    const place = defined({ tabla, trozo });
     throw placed(verdict.differs ? differentDigest(error) : translateCopyError(error, place), place);
   }
   return copy.rowCount;
@@ -259,7 +260,7 @@ function placed(error: unknown, place: { tabla?: string; trozo?: number }): unkn
   return new SyncError(code, detail, {
     ...place,
     ...error.place,
-    ...(retryAfter === undefined ? {} : { retryAfter }),
+    ...defined({ retryAfter }),
     cause,
   });
 }
@@ -316,10 +317,9 @@ async function applyReceived(
     registrosSinCambios: claves - insertados - actualizados,
     registrosDesactivados: desactivados,
     clavesRepetidas: filas - claves,
-    ...(generacion === undefined ? {} : { generacion }),
+    ...defined({ generacion }),
     bajasRetenidas: retencion?.estado === 'pendiente' ? retencion.bajas : 0,
-    ...(retencion === undefined ? {} : { retencion }),
-    ...(parecidas === undefined ? {} : { clavesParecidas: parecidas }),
+    ...defined({ retencion, clavesParecidas: parecidas }),
     timestamp: new Date().toISOString(),
   };
   const entry = logEntry('upload', tabla.nombre, 'process', started, {
@@ -330,7 +330,7 @@ async function applyReceived(
       ...describeRetention(tenant, retencion),
       ...describeAlike(parecidas),
     ].join('; '),
-    metadatos: { ...result, modo, ...(aprobadasPor === undefined ? {} : { aprobadasPor }) },
+    metadatos: { ...result, modo, ...defined({ aprobadasPor }) },
   });
   const estado = (result.bajasRetenidas ?? 0) > 0 ? 'parcial' : 'exitoso';
   await insertLogs(connection, logOwner(configuration), [{ ...entry, estado }]);

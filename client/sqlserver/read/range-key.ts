@@ -1,3 +1,4 @@
+import { defined } from '../../../protocol/defined.ts';
 import { isSqlTypeName } from '../../../protocol/rows/sql-types.ts';
 import { SqlServerError, sqlServerError } from '../errors.ts';
 import type { Queryable } from '../session/queryable.ts';
@@ -130,7 +131,7 @@ function explain(error: SqlServerError): SqlServerError {
   return sqlServerError(
     'PARTICION_CONSULTA',
     { regla: rule, texto: error.message },
-    { number: error.number!, ...(error.line === undefined ? {} : { line: error.line }), cause: error },
+    { number: error.number!, ...defined({ line: error.line }), cause: error },
   );
 }
 

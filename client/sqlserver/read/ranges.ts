@@ -1,3 +1,4 @@
+import { defined } from '../../../protocol/defined.ts';
 import { replaceUnstorable } from '../../../protocol/rows/values.ts';
 import { type SqlServerError, sqlServerError } from '../errors.ts';
 import type { SqlParameter } from '../session/request.ts';
@@ -56,7 +57,7 @@ export async function* readRanges(
   const spelling = names.findLast((name) => name.toLowerCase() === key.name.toLowerCase()) ?? key.name;
   const column = `q.${quoteName(key.name)}`;
   const head = `SELECT TOP (${filas}) WITH TIES * FROM ${wrapQuery(query)} AS q`;
-  const options = { names, signal, ...(blockBytes === undefined ? {} : { blockBytes }) };
+  const options = { names, signal, ...defined({ blockBytes }) };
   let ultima = after;
   for (let rows = filas; rows >= filas; ) {
     rows = 0;

@@ -8,6 +8,7 @@ import {
 } from '../../../fixtures/sqlserver/browser.ts';
 import { type RunningSqlServer, startSqlServer } from '../../../fixtures/sqlserver/server.ts';
 import { createEngine } from '../../../fixtures/sqlserver/tsql/engine.ts';
+import { defined } from '../../../protocol/defined.ts';
 import { type SqlServer, SqlServerError, type SqlServerSettings, withSqlServer } from '../sql-server.ts';
 import { findInstancePort } from './instance.ts';
 
@@ -35,7 +36,7 @@ afterEach(async () => {
 });
 
 async function startBrowser(instances: Instance[], answers?: (request: number) => boolean): Promise<RunningBrowser> {
-  browser = await startSqlBrowser({ host, instances, ...(answers === undefined ? {} : { answers }) });
+  browser = await startSqlBrowser({ host, instances, ...defined({ answers }) });
   return browser;
 }
 

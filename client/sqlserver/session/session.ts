@@ -1,5 +1,6 @@
 import { addAbortListener } from 'node:events';
 import { Connection } from 'tedious';
+import { defined } from '../../../protocol/defined.ts';
 import {
   describeServer,
   type Login,
@@ -250,7 +251,7 @@ function makeConnection(
       encrypt: settings.encrypt ?? true,
       trustServerCertificate: settings.trustServerCertificate ?? false,
       ...(settings.ca === undefined ? {} : { cryptoCredentialsDetails: { ca: settings.ca } }),
-      ...(settings.certificateName === undefined ? {} : { serverName: settings.certificateName }),
+      ...defined({ serverName: settings.certificateName }),
       connectTimeout: timeoutMs,
       // It would bound a whole bulk load, and no read that stalls: StallWatch does that.
       requestTimeout: 0,

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { defined } from '../../../protocol/defined.ts';
 import { digestOf } from '../../../protocol/digest.ts';
 import type { StoredChunk } from './chunk-store.ts';
 import type { UploadHead } from './manifest.ts';
@@ -50,7 +51,7 @@ async function openSpool(maxBytes = 1e9, withKey = key): Promise<Spool> {
 
 function chunkOf(n: number, size = 1000, range?: StoredChunk['range']): StoredChunk {
   const body = Buffer.alloc(size, `Proveedor ${n} `);
-  return { n, body, digest: digestOf(body), rows: n + 1, ...(range === undefined ? {} : { range }) };
+  return { n, body, digest: digestOf(body), rows: n + 1, ...defined({ range }) };
 }
 
 async function entryFolder(): Promise<string> {

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { limits } from '../../../protocol/constants.ts';
+import { defined } from '../../../protocol/defined.ts';
 import { digestOf } from '../../../protocol/digest.ts';
 import type { RangeEnd } from '../../sqlserver/read/ranges.ts';
 import type { NdjsonBlock } from '../../sqlserver/sql-server.ts';
@@ -95,5 +96,5 @@ export function compressNothing(): Promise<StoredChunk> {
 
 async function compress({ bytes, rows, range }: RawChunk, n: number): Promise<StoredChunk> {
   const body = await gzipAsync(bytes, { level: GZIP_LEVEL, chunkSize: 256 * 1024 });
-  return { n, body, digest: digestOf(body), rows, ...(range === undefined ? {} : { range }) };
+  return { n, body, digest: digestOf(body), rows, ...defined({ range }) };
 }

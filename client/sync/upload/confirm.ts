@@ -1,3 +1,4 @@
+import { defined } from '../../../protocol/defined.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { PhaseOutcome } from '../phases.ts';
@@ -40,8 +41,7 @@ export async function confirm(
     ...(replaced > 0 ? { caracteresSustituidos: replaced } : {}),
     ...(bajasRetenidas > 0 ? { bajasRetenidas } : {}),
     ...(relojAtrasado === true ? { relojAtrasado } : {}),
-    ...(retroceso === undefined ? {} : { relojAtrasadoSegundos: retroceso }),
-    ...(retenida === undefined ? {} : { transaccionAbiertaDesde: retenida }),
+    ...defined({ relojAtrasadoSegundos: retroceso, transaccionAbiertaDesde: retenida }),
   };
   return {
     value: filas,
@@ -70,7 +70,7 @@ async function moveMark(
     huella: fingerprints.actual,
     ultimaEjecucion,
     filas,
-    ...(generacion === undefined ? {} : { generacion }),
+    ...defined({ generacion }),
   };
   if (incremental === true && entera === true && filas === 0) {
     if (mark !== undefined) await watermarks.set(nombre, { ...mark, ...common });
@@ -79,9 +79,7 @@ async function moveMark(
   const whole = entera === true ? lectura : mark?.entera;
   await watermarks.set(nombre, {
     ...reloj,
-    ...(leido === undefined ? {} : { leido }),
-    ...(revuelto === undefined ? {} : { revuelto }),
-    ...(whole === undefined ? {} : { entera: whole }),
+    ...defined({ leido, revuelto, entera: whole }),
     ...common,
   });
 }

@@ -1,3 +1,4 @@
+import { defined } from '../../../protocol/defined.ts';
 import { primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
 import { guardedNames, isKnownQuery, withKnownQuery } from '../../config/sensitive-pins.ts';
@@ -92,7 +93,7 @@ async function* readTable(
   const { filas } = particion;
   yield* readRanges(db, query, {
     ...{ parameters, names, blockBytes, signal, key, filas },
-    ...(after === undefined ? {} : { after }),
+    ...defined({ after }),
   });
 }
 

@@ -1,4 +1,5 @@
 import { addAbortListener } from 'node:events';
+import { defined } from '../../../protocol/defined.ts';
 import type { Backend, UploadDescription } from '../../http/backend.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 
@@ -24,10 +25,10 @@ export function asBegunBefore({ relojAtrasado, ...head }: UploadHead): UploadKin
 export function toldOf({ tabla, modo, base, lectura, relojAtrasado }: UploadKind): UploadDescription {
   return {
     ...{ tabla, modo },
-    ...(base === undefined ? {} : { base }),
+    ...defined({ base }),
     // SQL Server tells its UTC clock without a zone.
     ...(lectura === undefined ? {} : { lectura: `${lectura}Z` }),
-    ...(relojAtrasado === undefined ? {} : { relojAtrasado }),
+    ...defined({ relojAtrasado }),
   };
 }
 

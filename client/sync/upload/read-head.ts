@@ -1,3 +1,4 @@
+import { defined } from '../../../protocol/defined.ts';
 import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { isEarlier, readAgentClock, readClocks } from '../../sqlserver/session/clock.ts';
 import { findOldestWriter, RIGHT_TO_SEE } from '../../sqlserver/session/open-transactions.ts';
@@ -43,12 +44,10 @@ export async function readHead(
     ...{ reloj: marca, leido, ultimaSync },
     desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
     ...(tabla.incremental === true && entera ? { entera } : {}),
-    ...(mark?.generacion === undefined ? {} : { base: mark.generacion }),
+    ...defined({ base: mark?.generacion }),
     lectura: leido.utc,
     ...(plan.relojAtrasado || isOlder ? { relojAtrasado: true } : {}),
-    ...(revuelto === undefined ? {} : { revuelto }),
-    ...(retroceso === undefined ? {} : { retroceso }),
-    ...(retenida === undefined ? {} : { retenida }),
+    ...defined({ revuelto, retroceso, retenida }),
     particion: tabla.particion?.columna ?? null,
   };
 }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { defined } from '../../../protocol/defined.ts';
 import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import {
   type AgentClock,
@@ -72,7 +73,7 @@ function run(source: Source, mark: Watermark | undefined): { mark: Watermark; re
   for (const row of source.rows) row.read ||= plan.ultimaSync === null || row.stamp > plan.ultimaSync;
   const more = {
     ...(plan.entera ? { entera: now.utc } : {}),
-    ...(plan.revuelto === undefined ? {} : { revuelto: plan.revuelto }),
+    ...defined({ revuelto: plan.revuelto }),
   };
   return {
     mark: { ...plan.marca, leido: now, ...more, huella: 'h', ultimaEjecucion: 'x', filas: 1 },
