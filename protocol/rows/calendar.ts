@@ -25,6 +25,16 @@ export function daysFromDate(year: number, month: number, day: number): number {
   return era * 146_097 + dayOfEra - 306;
 }
 
+/** Days from 1 March to 1 January. */
+const MARCH_TO_JANUARY = 306;
+/** Of each day of a year that begins in March: its month and day, as dateFromDays packs them. */
+const monthsAndDays = Uint16Array.from({ length: 366 }, (_, dayOfYear) => {
+  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
+  const day = dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1;
+  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
+  return (month << 5) | day;
+});
+
 /**
  * The date of `days`, 0 to LAST_DAY, in one integer, for a reader of many rows allocates nothing for a value: the day in the
  * lowest 5 bits, the month in 4, the year in the rest (dayOf, monthOf, yearOf).
@@ -36,11 +46,8 @@ export function dateFromDays(days: number): number {
   const leapDays = ((dayOfEra / 1460) | 0) - ((dayOfEra / 36_524) | 0) + ((dayOfEra / 146_096) | 0);
   const yearOfEra = ((dayOfEra - leapDays) / 365) | 0;
   const dayOfYear = dayOfEra - (yearOfEra * 365 + ((yearOfEra / 4) | 0) - ((yearOfEra / 100) | 0));
-  const shiftedMonth = ((5 * dayOfYear + 2) / 153) | 0;
-  const day = dayOfYear - (((153 * shiftedMonth + 2) / 5) | 0) + 1;
-  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
-  return (year << 9) | (month << 5) | day;
+  const year = yearOfEra + era * 400 + (dayOfYear >= MARCH_TO_JANUARY ? 1 : 0);
+  return (year << 9) | monthsAndDays[dayOfYear]!;
 }
 
 export function yearOf(date: number): number {

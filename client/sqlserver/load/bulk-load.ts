@@ -3,7 +3,7 @@ import { formatSqlType } from '../../../protocol/rows/sql-types.ts';
 import { type SqlServerError, sqlServerError } from '../errors.ts';
 import type { Session } from '../session/session.ts';
 import { type BulkColumn, quoteTable } from '../tables/ddl.ts';
-import type { Cell } from '../tds/codec.ts';
+import type { Cell } from '../tds/row-scanner.ts';
 import { familyOf, loadType } from '../types/sql-types.ts';
 import { exactType } from '../types/tedious-type.ts';
 import { columnCodec } from './column-codec.ts';

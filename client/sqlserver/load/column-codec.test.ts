@@ -3,7 +3,7 @@ import WritableTrackingBuffer from 'tedious/lib/tracking-buffer/writable-trackin
 import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
 import { SqlServerError, sqlServerError } from '../errors.ts';
-import type { Cell } from '../tds/codec.ts';
+import type { Cell } from '../tds/row-scanner.ts';
 import { exactType } from '../types/tedious-type.ts';
 import { columnCodec } from './column-codec.ts';
 

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { limits } from '../../../protocol/constants.ts';
 import { sqlServerError } from '../errors.ts';
-import type { Cell, Codec } from '../tds/codec.ts';
+import type { Codec } from '../tds/codec.ts';
+import type { Cell } from '../tds/row-scanner.ts';
 import { RowSource, type Rows } from './row-source.ts';
 
 async function* pieces(...parts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {

@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import { limits } from '../../../protocol/constants.ts';
 import type { SqlServerError } from '../errors.ts';
-import { type Cell, type Codec, MAX_OVERHEAD, NULL, writeNil } from '../tds/codec.ts';
+import { type Codec, MAX_OVERHEAD, writeNil } from '../tds/codec.ts';
+import { type Cell, NULL, RowScanner, UnfitCell, type WantedKey } from '../tds/row-scanner.ts';
 import { RowWriter } from '../tds/row-writer.ts';
 import { UnfitValue } from '../tds/unfit.ts';
 import { NOT_NULLABLE } from '../types/tedious-type.ts';
-import { RowScanner, UnfitCell, type WantedKey } from './scanner.ts';
 
 /** A column of the load. */
 export interface SourceColumn extends WantedKey {

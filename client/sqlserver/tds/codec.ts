@@ -1,21 +1,8 @@
 import type { Collation } from 'tedious/lib/collation.js';
 
+import type { TokenKind } from './row-scanner.ts';
 import type { Out, RowWriter } from './row-writer.ts';
 import { UnfitValue } from './unfit.ts';
-
-/** A value of a row: numbers as the text they were written as, nested JSON as its text. */
-export type Cell = string | boolean | null;
-
-/** What a JSON value is. ASCII and TEXT are strings without a backslash, the first without a byte beyond ASCII. */
-export const NULL = 0;
-export const FALSE = 1;
-export const TRUE = 2;
-export const NUMBER = 3;
-export const ASCII = 4;
-export const TEXT = 5;
-export const ESCAPED = 6;
-export const NESTED = 7;
-export type TokenKind = number;
 
 /** How one type goes into a bulk load. A value takes at most MAX_OVERHEAD bytes more than twice its JSON. */
 export interface Codec {

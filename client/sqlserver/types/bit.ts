@@ -1,6 +1,7 @@
-import { bytes, type Encode, FALSE, TRUE } from '../tds/codec.ts';
+import { bytes, type Encode } from '../tds/codec.ts';
 import { makeFixed, makeNullable } from '../tds/layouts.ts';
 import type { RowIo } from '../tds/row-io.ts';
+import { FALSE, TRUE } from '../tds/row-scanner.ts';
 import type { Out } from '../tds/row-writer.ts';
 import { UnfitValue } from '../tds/unfit.ts';
 import { noneOfThese, type SqlTypeDescriptor, writeLiteral } from './descriptor.ts';

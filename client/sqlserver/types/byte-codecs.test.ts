@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseSqlType } from '../../../protocol/rows/sql-types.ts';
-import { RowScanner } from '../load/scanner.ts';
 import type { Codec } from '../tds/codec.ts';
+import { RowScanner } from '../tds/row-scanner.ts';
 import { RowWriter } from '../tds/row-writer.ts';
 import { UnfitValue } from '../tds/unfit.ts';
 import { codecOf } from './sql-types.ts';

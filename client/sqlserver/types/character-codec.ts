@@ -1,6 +1,7 @@
 import { makeUnfitFinder, makeUnitTest } from '../tds/code-pages.ts';
-import { ASCII, type Codec, type Encode, lengthPrefix, NUMBER, TEXT } from '../tds/codec.ts';
+import { type Codec, type Encode, lengthPrefix } from '../tds/codec.ts';
 import { MAX_LENGTH } from '../tds/layouts.ts';
+import { ASCII, NUMBER, TEXT } from '../tds/row-scanner.ts';
 import { UnfitValue } from '../tds/unfit.ts';
 
 const noCollation = Buffer.alloc(5);

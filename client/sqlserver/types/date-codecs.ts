@@ -1,5 +1,6 @@
 import { DAYS_TO_1900 } from '../../../protocol/rows/calendar.ts';
-import { ASCII, bytes, type Codec, type Encode, textOnly } from '../tds/codec.ts';
+import { bytes, type Codec, type Encode, textOnly } from '../tds/codec.ts';
+import { ASCII } from '../tds/row-scanner.ts';
 import type { Out } from '../tds/row-writer.ts';
 import { LossyValue, UnfitValue } from '../tds/unfit.ts';
 import { timeBytes } from './date-writers.ts';

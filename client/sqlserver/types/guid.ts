@@ -1,7 +1,8 @@
 import { writeHex } from '../tds/bytes.ts';
-import { ASCII, bytes, type Encode, textOnly } from '../tds/codec.ts';
+import { bytes, type Encode, textOnly } from '../tds/codec.ts';
 import { makeNullable } from '../tds/layouts.ts';
 import type { RowIo } from '../tds/row-io.ts';
+import { ASCII } from '../tds/row-scanner.ts';
 import type { Out } from '../tds/row-writer.ts';
 import { UnfitValue } from '../tds/unfit.ts';
 import { noneOfThese, plainKey, quote, type SqlTypeDescriptor } from './descriptor.ts';

@@ -1,4 +1,4 @@
-import { ASCII, NUMBER, type TokenKind } from '../tds/codec.ts';
+import { ASCII, NUMBER, type TokenKind } from '../tds/row-scanner.ts';
 
 /**
  * Numbers of up to 15 digits, which a double holds exactly, from the bytes of their JSON without a string between: what a

@@ -1,7 +1,8 @@
 import type { DataType } from 'tedious/lib/data-type.js';
 import { formatSqlType, type SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import type { SqlServerError } from '../errors.ts';
-import { type Cell, type Codec, writeNil } from '../tds/codec.ts';
+import { type Codec, writeNil } from '../tds/codec.ts';
+import type { Cell } from '../tds/row-scanner.ts';
 import { UnfitValue } from '../tds/unfit.ts';
 import { codecOf } from './sql-types.ts';
 

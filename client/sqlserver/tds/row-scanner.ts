@@ -1,5 +1,7 @@
-import { ASCII, type Cell, ESCAPED, FALSE, NESTED, NULL, NUMBER, TEXT, type TokenKind, TRUE } from '../tds/codec.ts';
-import { UnfitValue } from '../tds/unfit.ts';
+import { UnfitValue } from './unfit.ts';
+
+/** A value of a row: numbers as the text they were written as, nested JSON as its text. */
+export type Cell = string | boolean | null;
 
 /** A column to look for in the rows. */
 export interface WantedKey {
@@ -19,6 +21,20 @@ export class UnfitCell extends UnfitValue {
     this.value = value;
   }
 }
+
+/**
+ * What a value is. ASCII and TEXT are strings without a backslash, the first without a byte beyond ASCII. They are declared here
+ * because the scanner's loops took 3 % longer when they were imported.
+ */
+export const NULL = 0;
+export const FALSE = 1;
+export const TRUE = 2;
+export const NUMBER = 3;
+export const ASCII = 4;
+export const TEXT = 5;
+export const ESCAPED = 6;
+export const NESTED = 7;
+export type TokenKind = number;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
