@@ -1,5 +1,5 @@
 import type Type from 'typebox';
-import type { RegisterAgentResponseSchema, RotateKeyResponseSchema, RotateKeySchema } from './endpoints/agents.ts';
+import type { RegisterAgentResponseSchema, RotateKeyResponseSchema } from './endpoints/agents.ts';
 import type {
   BajasRetenidasSchema,
   EstadoBajasSchema,
@@ -10,7 +10,7 @@ import type { RunPhaseResponseSchema, RunPhaseSchema } from './endpoints/downloa
 import type { ModoSchema } from './endpoints/fields.ts';
 import type { GeneracionesResponseSchema } from './endpoints/generaciones.ts';
 import type { LogEntrySchema, LogsResponseSchema, StatusResponseSchema } from './endpoints/logs.ts';
-import type { RetencionSchema, UploadEnvelopeResponseSchema, UploadResultSchema } from './endpoints/upload.ts';
+import type { RetencionSchema, UploadResultSchema } from './endpoints/upload.ts';
 import type {
   ChunkResponseSchema,
   CommitSchema,
@@ -30,14 +30,12 @@ export type Modo = Type.Static<typeof ModoSchema>;
 export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
 export type Commit = Type.Static<typeof CommitSchema>;
 export type RunPhase = Type.Static<typeof RunPhaseSchema>;
-export type RotateKey = Type.Static<typeof RotateKeySchema>;
 export type ReportBajas = Type.Static<typeof ReportBajasSchema>;
 export type LogEntry = Type.Static<typeof LogEntrySchema>;
 export type OpenUploadResponse = Type.Static<typeof OpenUploadResponseSchema>;
 export type ChunkResponse = Type.Static<typeof ChunkResponseSchema>;
 export type UploadStateResponse = Type.Static<typeof UploadStateResponseSchema>;
 export type UploadResult = Type.Static<typeof UploadResultSchema>;
-export type UploadEnvelopeResponse = Type.Static<typeof UploadEnvelopeResponseSchema>;
 export type GeneracionesResponse = Type.Static<typeof GeneracionesResponseSchema>;
 export type RunPhaseResponse = Type.Static<typeof RunPhaseResponseSchema>;
 export type RotateKeyResponse = Type.Static<typeof RotateKeyResponseSchema>;
