@@ -1,6 +1,7 @@
 import { defined } from '../../../protocol/defined.ts';
 import { primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
+import { tap } from '../../async/tap.ts';
 import { guardedNames, isKnownQuery, withKnownQuery } from '../../config/sensitive-pins.ts';
 import { encryptRows, refuseColumns, sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import { findRangeKey } from '../../sqlserver/read/range-key.ts';
@@ -106,11 +107,4 @@ function namesOf(tabla: TablaSubida): string[] {
 export function parametersOf(sql: string, ultimaSync: string | null): { parameters?: SqlParameter[] } {
   if (!mentionsMark(sql)) return {};
   return { parameters: [{ name: 'ultimaSync', type: 'datetime2', value: ultimaSync }] };
-}
-
-async function* tap<T>(source: AsyncIterable<T>, see: (item: T) => void): AsyncGenerator<T> {
-  for await (const item of source) {
-    see(item);
-    yield item;
-  }
 }

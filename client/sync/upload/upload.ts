@@ -9,6 +9,7 @@ import type { SqlServer } from '../../sqlserver/sql-server.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
 import { fingerprintsOf } from '../../state/watermarks.ts';
+import { atSqlServer } from '../at-sql-server.ts';
 import { expectedRows, type SyncContext } from '../context.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../phases.ts';
 import { UploadBuffer } from './buffer.ts';
@@ -87,11 +88,11 @@ async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: Known
       const { head } = plan.pending;
       const rows = await transfer(job, plan, bufferOf(context, head, pending));
       if (isPhaseAt(tabla.post_process, 'upload', 'origen')) {
-        await atSqlServer(job, (db) => runPhase(job, db, head, 'post_process'));
+        await atSqlServer(context, tabla, (db) => runPhase(job, db, head, 'post_process'));
       }
       return rows;
     }
-    return await atSqlServer(job, async (db) => {
+    return await atSqlServer(context, tabla, async (db) => {
       const head = pending?.head ?? (await readHead(job, db, known.newest));
       if (plan.kind === 'fresh') await runPhase(job, db, head, 'pre_process');
       const rows = await transfer(job, plan, bufferOf(context, head, pending), db);
@@ -174,13 +175,6 @@ function watch({ context, tabla }: UploadJob, { kind }: UploadPlan, buffer: Uplo
 
 function bufferOf({ spool, usesSpool }: SyncContext, head: UploadHead, pending?: SpooledUpload): UploadBuffer {
   return new UploadBuffer(head, usesSpool ? spool : undefined, pending);
-}
-
-function atSqlServer<T>({ context, tabla }: UploadJob, use: (db: SqlServer) => Promise<T>): Promise<T> {
-  const { log, progress, signal, withSqlServer } = context;
-  const onMessage = (text: string) => log.info(`SQL Server: ${text}`, tabla.nombre);
-  progress.waiting(() => 'la conexión a SQL Server');
-  return withSqlServer({ signal, onMessage }, use);
 }
 
 async function runPhase(
