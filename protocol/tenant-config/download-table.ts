@@ -6,12 +6,18 @@ import { ColumnName, ColumnNames, ConnectionName, PrimaryKey, primaryKeyOf, Stri
 
 /** Of an entry of `schema.columns`. */
 export const columnFields = {
-  name: field(ColumnName, { description: 'nombre de la columna', touches: { identity: true, sql: true } }),
+  name: field(ColumnName, {
+    english: 'column name',
+    description: 'nombre de la columna',
+    touches: { identity: true, sql: true },
+  }),
   type: field(Type.String({ minLength: 1, maxLength: 64 }), {
+    english: 'SQL type',
     description: 'su tipo en SQL Server, como `VARCHAR(20)`; véase «Los tipos del destino»',
     touches: { sql: true },
   }),
   nullable: field(Type.Optional(Type.Boolean()), {
+    english: 'may be NULL',
     description: '`false`: NOT NULL. Por omisión, `true`',
     touches: { sql: true },
   }),
@@ -21,6 +27,7 @@ export const ColumnaSchema = Type.Object(schemasOf(columnFields), Strict);
 
 const schemaFields = {
   columns: field(Type.Array(ColumnaSchema, { minItems: 1, maxItems: 1024 }), {
+    english: 'columns',
     description: 'las columnas, cada una con `name`, `type` y `nullable`',
     touches: { sql: true },
     members: columnFields,
@@ -44,16 +51,19 @@ function sqlOfSchema(schema: Esquema | undefined): string {
 /** Of a download table, in the order in which the documentation and the text that is approved list them. */
 export const downloadFields = {
   nombre: field(TableName, {
+    english: 'name',
     description: 'tabla de destino en SQL Server; se crea con `schema` si falta',
     touches: { identity: true, sql: (nombre) => `tabla ${nombre}` },
     place: 'destino',
   }),
   conexion: field(Type.Optional(ConnectionName), {
+    english: 'which connection',
     description: 'nombre de la conexión a SQL Server que usa, si no es la del tenant; véase «Varias bases de datos»',
     touches: { server: true, sql: true },
     place: 'conexión',
   }),
   primaryKey: field(Type.Optional(PrimaryKey), {
+    english: 'key columns',
     description: 'clave de la tabla que se crea y de la actualización incorporada',
     touches: {
       sql: (primaryKey) => {
@@ -64,32 +74,38 @@ export const downloadFields = {
     place: 'destino',
   }),
   schema: field(Type.Optional(EsquemaSchema), {
+    english: 'columns of the target',
     description: '`{ "columns": [ … ] }`: columnas, con `name`, `type` y `nullable`; véase «Los tipos del destino»',
     touches: { sql: sqlOfSchema },
     place: 'destino',
     members: schemaFields,
   }),
   guarda: field(Type.Optional(GuardaSchema), {
+    english: 'guard',
     description: 'como en las subidas, para las filas que la bajada quitaría del destino',
     touches: { guard: true, sql: sqlOfGuard },
     members: guardFields,
   }),
   camposSensibles: field(Type.Optional(ColumnNames), {
+    english: 'sensitive columns',
     description: 'columnas que el agente descifra al bajarlas; véase «Campos sensibles»',
     touches: { secrecy: (columns = []) => columns },
   }),
   process: field(ProcessSchema, {
+    english: 'what is read',
     description:
       '`{ "query": "…" }`: SQL que se ejecuta en PostgreSQL, o la forma corta `parametros_maestros.tipo_campo=cuenta`',
     touches: { centre: true },
     members: processFields,
   }),
   pre_process: field(Type.Optional(FaseSchema), {
+    english: 'phase before',
     description: 'fase antes de bajar; `{tabla}` es el destino. Véase «Fases»',
     touches: { sql: (fase) => sqlOfPhase(fase, 'download') },
     members: phaseFields,
   }),
   post_process: field(Type.Optional(FaseSchema), {
+    english: 'phase after',
     description:
       'fase que lleva lo bajado al destino; `{temp_table}` es la tabla temporal con lo descargado y `{tabla}` el destino. Véase «Fases»',
     touches: { sql: (fase) => sqlOfPhase(fase, 'download') },

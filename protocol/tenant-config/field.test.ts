@@ -10,19 +10,19 @@ const tabla = { nombre: 't' };
 
 test('a field that does not say what it touches does not compile', () => {
   // @ts-expect-error: nothing is said
-  const silent = field(Text, { description: 'x' });
+  const silent = field(Text, { description: 'x', english: 'x' });
   // @ts-expect-error: nothing is touched
-  const none = field(Text, { description: 'x', touches: {} });
+  const none = field(Text, { description: 'x', english: 'x', touches: {} });
   // @ts-expect-error: not an effect
-  const other = field(Text, { description: 'x', touches: { sqll: true } });
+  const other = field(Text, { description: 'x', english: 'x', touches: { sqll: true } });
   expect([silent, none, other]).toHaveLength(3);
 });
 
 const later = {
-  old: field(Text, { description: '', touches: { rows: true, sql: true } }),
-  pace: field(Text, { description: '', touches: { pace: true } }),
-  b: field(Text, { description: '', touches: { rows: true, sql: true } }),
-  a: field(Text, { description: '', touches: { rows: (value) => value?.toUpperCase(), sql: true } }),
+  old: field(Text, { description: '', english: '', touches: { rows: true, sql: true } }),
+  pace: field(Text, { description: '', english: '', touches: { pace: true } }),
+  b: field(Text, { description: '', english: '', touches: { rows: true, sql: true } }),
+  a: field(Text, { description: '', english: '', touches: { rows: (value) => value?.toUpperCase(), sql: true } }),
 } satisfies Fields;
 
 test('a later field counts for the fingerprint where it is given, by name, and a known one does not count twice', () => {
@@ -36,9 +36,9 @@ test('a later field counts for the fingerprint where it is given, by name, and a
 
 test('fields of one place are lines of one text, in the order of their declarations; secret columns are in lower case, once', () => {
   const fields = {
-    one: field(Text, { description: '', touches: { sql: (value) => `uno ${value}` }, place: 'destino' }),
-    two: field(Text, { description: '', touches: { sql: true } }),
-    three: field(Text, { description: '', touches: { sql: true }, place: 'destino' }),
+    one: field(Text, { description: '', english: '', touches: { sql: (value) => `uno ${value}` }, place: 'destino' }),
+    two: field(Text, { description: '', english: '', touches: { sql: true } }),
+    three: field(Text, { description: '', english: '', touches: { sql: true }, place: 'destino' }),
   };
   expect(sqlByPlaceOf(fields, { three: 'c', two: 'b', one: 'a' })).toEqual({ destino: 'uno a\nc', two: 'b' });
   expect(secretColumnsOf(downloadFields, { camposSensibles: ['Cuit', 'CUIT', 'alta'] })).toEqual(['alta', 'cuit']);

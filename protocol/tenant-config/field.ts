@@ -8,6 +8,8 @@ export interface Field<S extends Type.TSchema = Type.TSchema, T = Touches<never>
   readonly schema: S;
   /** Spanish, in Markdown: the cell of `docs/configuracion.md`. */
   readonly description: string;
+  /** What its name means, for `docs/GLOSSARY.md`. */
+  readonly english: string;
   readonly touches: T;
   /** Where its SQL is listed for approval, with that of other fields of the same place. Defaults to the field's name. */
   readonly place?: string;
@@ -49,6 +51,7 @@ type AtLeastOne<T> = { [K in keyof T]-?: Required<Pick<T, K>> & Partial<Omit<T, 
 
 interface Declaration<T> {
   description: string;
+  english: string;
   touches: T;
   place?: string;
   members?: Fields;

@@ -17,10 +17,12 @@ export const MUESTRA_MAX = 20;
 /** Of `guarda`. */
 export const guardFields = {
   bajas: field(Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000 })), {
+    english: 'removals',
     description: `cuántas filas tienen que faltar, más de estas, para que esperen. Por omisión, ${GUARDA_BAJAS}`,
     touches: { guard: true, sql: true },
   }),
   porciento: field(Type.Optional(Type.Number({ minimum: 0, maximum: 100 })), {
+    english: 'percent',
     description: `qué parte de la tabla, en %, tienen que ser además. Por omisión, ${GUARDA_PORCIENTO}`,
     touches: { guard: true, sql: true },
   }),

@@ -8,14 +8,17 @@ export const EjecutarEnSchema = Type.Union([Type.Literal('origen'), Type.Literal
 /** Of `pre_process` and `post_process`. */
 export const phaseFields = {
   enabled: field(Type.Optional(Type.Boolean()), {
+    english: 'on or off',
     description: '`true`: la fase se ejecuta. Por omisión, `false`',
     touches: { rows: true, sql: true },
   }),
   ejecutarEn: field(Type.Optional(EjecutarEnSchema), {
+    english: 'side to run on: `origen` (source), `destino` (target)',
     description: 'el lado en que se ejecuta, `origen` o `destino`. Por omisión, el de SQL Server',
     touches: { rows: true, sql: true },
   }),
   sql: field(Type.Optional(Type.String({ maxLength: 200_000 })), {
+    english: 'statements',
     description: 'lo que se ejecuta; obligatorio con `enabled: true`',
     touches: { rows: true, sql: true },
   }),
@@ -26,6 +29,7 @@ export const FaseSchema = Type.Object(schemasOf(phaseFields), Strict);
 /** Of `process`. */
 export const processFields = {
   query: field(Sql, {
+    english: 'query',
     description: 'la consulta; en una bajada también la forma corta `parametros_maestros.tipo_campo=cuenta`',
     touches: { rows: true, sql: true },
   }),

@@ -17,10 +17,12 @@ import {
 /** Of `particion`. */
 export const particionFields = {
   columna: field(ColumnName, {
+    english: 'column',
     description: 'columna de un índice único, sin NULL, por la que se ordenan los rangos',
     touches: { sql: true, reading: true },
   }),
   filas: field(Type.Integer({ minimum: 1, maximum: 100_000_000 }), {
+    english: 'rows of each range',
     description: 'filas de cada rango',
     touches: { sql: true, reading: true },
   }),
@@ -29,77 +31,93 @@ export const particionFields = {
 /** Of an upload table, in the order in which the documentation lists them. */
 export const uploadFields = {
   nombre: field(TableName, {
+    english: 'name',
     description: 'nombre de la tabla o vista; identifica la tabla en los logs y en `--tabla`',
     touches: { identity: true },
   }),
   conexion: field(Type.Optional(ConnectionName), {
+    english: 'which connection',
     description: 'nombre de la conexión a SQL Server que usa, si no es la del tenant; véase «Varias bases de datos»',
     touches: { server: true, sql: true },
     place: 'conexión',
   }),
   primaryKey: field(Type.Optional(PrimaryKey), {
+    english: 'key columns',
     description: 'columna o lista de columnas que forman la clave; véase «La clave de cada fila»',
     touches: { rows: (primaryKey) => primaryKeyOf(primaryKey === undefined ? {} : { primaryKey }) },
   }),
   incremental: field(Type.Optional(Type.Boolean()), {
+    english: 'only what changed',
     description:
       '`true`: solo lo que cambió desde la última vez; la consulta debe usar `@ultimaSync`. Por omisión, `false`',
     touches: { reading: true },
   }),
   campoFecha: field(Type.Optional(ColumnName), {
+    english: 'column with the date of change',
     description: 'columna con la fecha de cambio (el filtro es el de la consulta; `doctor` mira si tiene índice)',
     touches: { rows: true },
   }),
   tipoCampo: field(Type.Optional(Type.String({ minLength: 1, maxLength: 100 })), {
+    english: 'kind of record (`tipo_campo`)',
     description:
       '`tipo_campo` de sus filas en `parametros_maestros`. Por omisión se deduce del nombre: `vista_proveedores` → `proveedor`',
     touches: { rows: (tipoCampo, { nombre }) => tipoCampo ?? deriveTipoCampo(nombre) },
   }),
   desactivarAusentes: field(Type.Optional(Type.Boolean()), {
+    english: 'deactivate rows that are gone',
     description:
       '`true`, solo con `incremental: false` o con `completoCada`: las filas que ya no están en el origen pasan a `activo = false` cuando la tabla se lee entera',
     touches: { centre: true },
   }),
   guarda: field(Type.Optional(GuardaSchema), {
+    english: 'guard',
     description:
       '`{ "bajas": 500, "porciento": 20 }`: cuántas filas, y qué parte de la tabla, tienen que faltar para que esperen a que alguien lo apruebe; véase «Bajas retenidas» en `operacion.md`. Los dos límites se han de superar, y la tabla ha de tener 100 filas. Un origen vacío espera siempre',
     touches: { centre: true, guard: true },
     members: guardFields,
   }),
   clavesRepetidas: field(Type.Optional(Type.Union([Type.Literal('error'), Type.Literal('ultima')])), {
+    english: 'repeated keys: `error`, or `ultima` (the last one counts)',
     description:
       'qué pasa si dos filas de una misma subida tienen la misma clave: `error` (por omisión; no se aplica nada) o `ultima` (queda la última y se cuentan las demás)',
     touches: { centre: true },
   }),
   reloj: field(Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('utc')])), {
+    english: 'clock of the dates: `local`, `utc`',
     description: 'reloj de `campoFecha`: `local` (GETDATE, por omisión) o `utc`',
     touches: { rows: (reloj = 'local') => reloj },
   }),
   solapeSegundos: field(Type.Optional(Type.Integer({ minimum: 0, maximum: 604_800 })), {
+    english: 'overlap in seconds',
     description:
       'cuánto se retrasa la marca, por las transacciones que estaban abiertas durante la lectura. Por omisión, 60',
     touches: { reading: true },
   }),
   completoCada: field(Type.Optional(Duracion), {
+    english: 'how often it is read whole',
     description:
       'tablas incrementales: cada cuánto se lee la tabla entera, en horas o días (`12h`, `7d`; de `1h` a `999d`). Por omisión, nunca',
     touches: { reading: true },
   }),
   camposSensibles: field(Type.Optional(ColumnNames), {
+    english: 'sensitive columns',
     description: 'lista de columnas que salen cifradas del equipo del tenant; véase «Campos sensibles»',
     touches: { secrecy: (columns = []) => columns },
   }),
   pre_process: field(Type.Optional(FaseSchema), {
+    english: 'phase before',
     description: 'fase antes de leer; véase «Fases»',
     touches: { rows: rowsOfPhase, sql: (fase) => sqlOfPhase(fase, 'upload') },
     members: phaseFields,
   }),
   post_process: field(Type.Optional(FaseSchema), {
+    english: 'phase after',
     description: 'fase después de guardar; véase «Fases»',
     touches: { sql: (fase) => sqlOfPhase(fase, 'upload'), centre: true },
     members: phaseFields,
   }),
   process: field(ProcessSchema, {
+    english: 'what is read',
     description: '`{ "query": "SELECT …" }`: la consulta que se ejecuta en SQL Server',
     touches: {
       rows: (process, tabla) => withLater(process?.query, laterRows(processFields, process ?? {}, ['query'], tabla)),
@@ -108,6 +126,7 @@ export const uploadFields = {
     members: processFields,
   }),
   particion: field(Type.Optional(Type.Object(schemasOf(particionFields), Strict)), {
+    english: 'read in ranges',
     description:
       '`{ "columna": "id", "filas": 500000 }`: la tabla se lee por rangos de esa columna; véase «Tablas muy grandes»',
     touches: {
