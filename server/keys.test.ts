@@ -101,6 +101,8 @@ test('every refusal is the same answer for the same work: as many bytes to and f
   await server.sql.query(`UPDATE sync_api_keys SET "revokedAt" = now() WHERE "tenantId" = $1`, [revoked.tenant]);
   await server.sql.query(`UPDATE sync_api_keys SET "expiresAt" = now() WHERE "tenantId" = $1`, [expired.tenant]);
   const never = makeApiKey();
+  // Its tables are held by the process from now on, which a refusal must not tell.
+  expect((await fetchConfig(mine)).status).toBe(200);
   const cases: [string, { path: string; tenant: string; key: string }][] = [
     ['a key that never was', { ...mine, path: mine.tenant, key: never }],
     ['no key', { ...mine, path: mine.tenant, key: '' }],

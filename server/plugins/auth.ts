@@ -7,6 +7,7 @@ import type { Context } from '../context.ts';
 import { findByKey, type KeyInUse, noteUse } from '../tenants/api-keys.ts';
 import type { Author } from '../tenants/audit.ts';
 import type { Configuration } from '../tenants/configurations.ts';
+import { ParsedTables } from '../tenants/parsed-tables.ts';
 import { makeKeyProbe } from './key-probe.ts';
 
 declare module 'fastify' {
@@ -37,6 +38,7 @@ export const auth = fp(async (app: FastifyInstance, { config, database }: Contex
     timeWindow: config.LOCKOUT_SECONDS * 1000,
   });
   const known = new Set<string>();
+  const parsed = new ParsedTables();
   const isInForce = makeKeyProbe(database);
 
   async function assertNotLockedOut(request: FastifyRequest, hash: Buffer): Promise<void> {
@@ -66,7 +68,7 @@ export const auth = fp(async (app: FastifyInstance, { config, database }: Contex
     const asked = { tenant, key, agreed: inPath === tenant };
     // The address with it: a name that anybody may write takes nothing from the tenant's own share elsewhere.
     const asker = `${request.ip} ${tenant}`;
-    const found = await database.withTenantConnection(asker, (connection) => findByKey(connection, asked));
+    const found = await database.withTenantConnection(asker, (connection) => findByKey(connection, asked, parsed));
     if (found === undefined) {
       known.delete(mark);
       return refuse(request);

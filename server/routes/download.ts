@@ -5,7 +5,8 @@ import { mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
-import { chooseFormat, openDownload } from '../transfer/download.ts';
+import { openDownload } from '../transfer/download.ts';
+import { chooseFormat } from '../transfer/download-formats.ts';
 import { countUnsent } from '../transfer/unsent.ts';
 import type { Handlers } from './register.ts';
 
@@ -36,7 +37,7 @@ export const downloadHandlers = (context: Context) =>
       });
       // Gone before this was reached: there is no event to come.
       if (reply.raw.closed || reply.raw.destroyed || socket.destroyed) leave();
-      const download = await openDownload(context, request.tenant, table, format, gone.signal);
+      const download = await openDownload(context, request.tenant, { tabla: table, format, signal: gone.signal });
       const encoder = makeEncoder(request.headers['accept-encoding']);
       const rows = Readable.from(
         watchReader(download, context.config.TRANSFER_IDLE_MS, socket, () => reply.raw.destroy()),

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
 import { translateLogsError } from '../postgres/errors.ts';
 import { insertLogs } from '../tenants/logs.ts';
-import { logOwner } from '../transfer/phase.ts';
+import { logOwner } from '../transfer/log-entries.ts';
 import type { Handlers } from './register.ts';
 
 /** What the agent did, one batch a run. */

@@ -66,11 +66,12 @@ export const uploadsHandlers = (context: Context) => {
       if (digest === undefined) {
         throw new SyncError('CUERPO_INVALIDO', 'Falta Content-Digest.', { campo: 'Content-Digest', trozo: n });
       }
-      return receiveChunk(context, request.tenant, id, n, digest, bodyOf(request));
+      return receiveChunk(context, request.tenant, { uploadId: id, n, digest, body: bodyOf(request) });
     },
 
     async commitUpload(request) {
-      return commitUpload(context, request.tenant, request.params.id, request.body, agentOf(request));
+      const { id: uploadId } = request.params;
+      return commitUpload(context, request.tenant, { uploadId, totals: request.body, agente: agentOf(request) });
     },
 
     async abandonUpload(request, reply) {

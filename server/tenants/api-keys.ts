@@ -6,6 +6,7 @@ import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { commitDurably, setTimeouts } from '../postgres/tenant.ts';
 import { type Author, setAuthor } from './audit.ts';
 import { type Configuration, configurationColumns } from './configurations.ts';
+import { NO_STAMP, type ParsedTables, ROW_STAMP } from './parsed-tables.ts';
 
 /** Keys of one tenant that may be in force at a time. */
 export const KEYS_MAX = 20;
@@ -16,7 +17,10 @@ const LOCK_MS = 5000;
 /** A key is renewed when so much of its time is left, or a third of its life if that is less. */
 const RENEW_DAYS = 14;
 
-const columnList = configurationColumns.map((name) => `c."${name}"`).join(', ');
+const columnList = configurationColumns
+  .filter((name) => name !== 'configuracionTablas')
+  .map((name) => `c."${name}"`)
+  .join(', ');
 
 /** When the key ends: NULL is never. "revokedAt" may lie ahead (a revocation with a grace period). */
 const END = 'least(k."expiresAt", k."revokedAt", k."graceUntil")';
@@ -96,28 +100,39 @@ async function assertRoomForKey(connection: Connection, tenant: string): Promise
  * The tenant `tenant` and its key `key`, if the key is in force and that tenant's, and `agreed`: what else has to hold. One
  * indexed query whatever is wrong, which then finds nothing, so that neither the answer nor its time tells what it was.
  *
- * The index finds by 8 bytes of the hash; all of it is compared in constant time.
+ * The index finds by 8 bytes of the hash; all of it is compared in constant time. The tables of the configuration are sent where
+ * `parsed` does not hold those of the row as it is.
  */
 export async function findByKey(
   connection: Connection,
   { tenant, key, agreed }: { tenant: string; key: string; agreed: boolean },
+  parsed: ParsedTables,
 ): Promise<{ tenant: Configuration; key: KeyInUse; use: UseOfKey } | undefined> {
   const hash = hashApiKey(key);
-  const { rows } = await connection.query<Configuration & KeyInUse & UseOfKey & { keyId: string; hash: Buffer }>(
-    `SELECT ${columnList}, k.id AS "keyId", k.hash, ${END} AS "end", k."rotatedFrom",
+  const held = parsed.find(tenant);
+  const { rows } = await connection.query<FoundByKey>(
+    `SELECT ${columnList}, ${ROW_STAMP} AS stamp,
+            CASE WHEN ${ROW_STAMP} <> $5 THEN c."configuracionTablas"::text END AS tables,
+            k.id AS "keyId", k.hash, ${END} AS "end", k."rotatedFrom",
             k."lastUsedAt" IS NULL AS first,
             coalesce(k."lastUsedAt" <= now() - interval '1 minute', true) AS "isDue",
             coalesce(k."revokedAt" IS NULL
               AND ${END} - now() < least(make_interval(days => $3), (${END} - k."createdAt") / 3), false) AS renew
      FROM sync_api_keys k JOIN sync_configurations c ON c."tenantId" = k."tenantId"
      WHERE substr(k.hash, 1, 8) = $1 AND k."tenantId" = $2 AND $4::boolean AND ${IN_FORCE}`,
-    [hash.subarray(0, 8), tenant, RENEW_DAYS, agreed ? 't' : 'f'],
+    // Always as long: what is held of a tenant must not be told by the bytes of a refusal.
+    [hash.subarray(0, 8), tenant, RENEW_DAYS, agreed ? 't' : 'f', held?.stamp ?? NO_STAMP],
   );
   const row = rows.find((one) => timingSafeEqual(one.hash, hash));
   if (row === undefined) return undefined;
-  const { keyId: id, hash: _, end, renew, rotatedFrom, first, isDue, ...configuration } = row;
-  return { tenant: configuration, key: { id, end, renew }, use: { rotatedFrom, first, isDue } };
+  const { keyId: id, hash: _, end, renew, rotatedFrom, first, isDue, stamp, tables, ...rest } = row;
+  const configuracionTablas = tables === null ? held!.tables : parsed.parse(tenant, stamp, tables);
+  return { tenant: { ...rest, configuracionTablas }, key: { id, end, renew }, use: { rotatedFrom, first, isDue } };
 }
+
+type FoundByKey = Omit<Configuration, 'configuracionTablas'> &
+  KeyInUse &
+  UseOfKey & { keyId: string; hash: Buffer; stamp: string; tables: string | null };
 
 /** Which of these hashes (base64) are of keys in force, whoever's: one query for all. */
 export async function findHashesInForce(connection: Connection, hashes: readonly Buffer[]): Promise<Set<string>> {

@@ -1,6 +1,7 @@
 import { SyncError } from '../../protocol/errors.ts';
 import type { Conexiones, ConfiguracionTablas, TablaBajada, TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { findConfigProblems } from '../../protocol/tenant-config/config-problems.ts';
+import type { ConfigProblem } from '../../protocol/tenant-config/schema-problems.ts';
 import { deriveTipoCampo } from '../../protocol/tenant-config/tipo-campo.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
 
@@ -96,14 +97,27 @@ export function updateConfiguration(
   });
 }
 
-/** The tables of a configuration. Throws CONFIG_INVALIDA with the first fault. */
-export function readTables(configuration: Configuration): ConfiguracionTablas {
-  const [problem] = findConfigProblems(configuration.configuracionTablas);
+/** What is wrong with tables that many requests share (parsed-tables.ts, frozen): to look through a megabyte takes milliseconds. */
+const firstProblems = new WeakMap<object, ConfigProblem | undefined>();
+
+function findFirstProblem(stored: unknown): ConfigProblem | undefined {
+  if (typeof stored !== 'object' || stored === null || !Object.isFrozen(stored)) return findConfigProblems(stored)[0];
+  if (!firstProblems.has(stored)) firstProblems.set(stored, findConfigProblems(stored)[0]);
+  return firstProblems.get(stored);
+}
+
+/**
+ * Returns the tables of a configuration.
+ *
+ * @throws SyncError CONFIG_INVALIDA, with the first fault
+ */
+export function readTables({ configuracionTablas }: Configuration): ConfiguracionTablas {
+  const problem = findFirstProblem(configuracionTablas);
   if (problem !== undefined) {
     const { campo, valor, regla } = problem;
     throw new SyncError('CONFIG_INVALIDA', `El campo ${campo} («${valor}») ${regla}.`, { campo });
   }
-  return configuration.configuracionTablas as ConfiguracionTablas;
+  return configuracionTablas as ConfiguracionTablas;
 }
 
 /** The `tipo_campo` of an upload table's rows. */

@@ -1,18 +1,13 @@
-import type { LogEntry } from '../../protocol/api.ts';
-import { SyncError } from '../../protocol/errors.ts';
-import { type Direccion, type EjecutarEn, type Fase, isPhaseAt } from '../../protocol/tenant-config/config.ts';
-import type { Context } from '../context.ts';
+import { type Fase, isPhaseAt } from '../../protocol/tenant-config/config.ts';
 import { isDatabaseError, translateSqlError } from '../postgres/errors.ts';
 import { type Connection, doNotReuse } from '../postgres/pool.ts';
 import { type Statement, splitStatements } from '../postgres/statements.ts';
 import { cleanSession, commitDurably, setTenant, setTimeouts } from '../postgres/tenant.ts';
-import type { Configuration } from '../tenants/configurations.ts';
 import { insertLogs } from '../tenants/logs.ts';
+import { logEntry, logOwner, sideOf } from './log-entries.ts';
+import type { Transfer } from './transfer.ts';
 
 /** Phases of a tenant's configuration that run at PostgreSQL. */
-
-/** Which side PostgreSQL is. */
-const sideOf: Record<Direccion, EjecutarEn> = { upload: 'destino', download: 'origen' };
 
 export interface PhaseTable {
   nombre: string;
@@ -21,19 +16,16 @@ export interface PhaseTable {
 }
 
 /**
- * Runs the phase in the open transaction as the role ax_sync_tenant, which sees only the tenant's rows, and logs it in
- * the same transaction; rows that its last statement touched. Undefined when it is not configured at PostgreSQL.
+ * Runs the phase in the transfer's transaction as the role ax_sync_tenant, which sees only the tenant's rows, and logs it in the same
+ * transaction. Returns the rows that its last statement touched; undefined when it is not configured at PostgreSQL.
  *
  * Its statements are SELECT, INSERT, UPDATE, DELETE or MERGE, each given to PostgreSQL by itself. What they did to the
  * session is undone after each, and with it what the transaction had set for itself.
  *
- * Throws SQL_FALLO with PostgreSQL's own message.
+ * @throws SyncError SQL_FALLO, with PostgreSQL's own message
  */
 export async function runPhase(
-  connection: Connection,
-  { config }: Pick<Context, 'config'>,
-  configuration: Configuration,
-  direccion: Direccion,
+  { connection, context: { config }, configuration, direccion }: Transfer,
   tabla: PhaseTable,
   name: 'pre_process' | 'post_process',
 ): Promise<number | undefined> {
@@ -101,52 +93,4 @@ async function execute(connection: Connection, { sql, offset }: Statement): Prom
     }
     throw error;
   }
-}
-
-/** Logs what failed at PostgreSQL, after the rollback; a log that cannot be written is only reported. */
-export async function logFailure(
-  { database, log }: Context,
-  configuration: Configuration,
-  direccion: Direccion,
-  tabla: string,
-  started: Date,
-  error: unknown,
-): Promise<void> {
-  if (!(error instanceof SyncError) || error.code !== 'SQL_FALLO') return;
-  const fase = error.place.fase === 'pre_process' || error.place.fase === 'post_process' ? error.place.fase : 'process';
-  const entry = logEntry(direccion, tabla, fase, started, { mensaje: `Falló ${fase} en PostgreSQL` });
-  const failed = { ...entry, estado: 'error' as const, errorDetalle: error.detail.slice(0, 20_000) };
-  try {
-    await database.withTenantConnection(configuration.tenantId, (connection) =>
-      insertLogs(connection, logOwner(configuration), [failed]),
-    );
-  } catch (cause) {
-    log.warn({ err: cause, tabla }, 'no se pudo guardar el registro del error');
-  }
-}
-
-/** A successful entry for what ran at PostgreSQL from `started` until now. */
-export function logEntry(
-  direccion: Direccion,
-  tabla: string,
-  fase: 'pre_process' | 'process' | 'post_process',
-  started: Date,
-  fields: Pick<LogEntry, 'registrosAfectados' | 'mensaje' | 'metadatos'>,
-): LogEntry {
-  const ended = new Date();
-  return {
-    direccion,
-    tabla,
-    fase,
-    ejecutadoEn: sideOf[direccion],
-    estado: 'exitoso',
-    ...fields,
-    duracionMs: ended.getTime() - started.getTime(),
-    fechaInicio: started.toISOString(),
-    fechaFin: ended.toISOString(),
-  };
-}
-
-export function logOwner({ tenantId, id }: Configuration): { tenantId: string; configId: string } {
-  return { tenantId, configId: id };
 }

@@ -1,0 +1,91 @@
+import type { Modo, UploadResult } from '../../protocol/api.ts';
+import { defined } from '../../protocol/defined.ts';
+import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { translateMergeError } from '../postgres/errors.ts';
+import { commitDurably } from '../postgres/tenant.ts';
+import { deactivateAbsent } from '../rows/absent.ts';
+import { assertCurrent, type Reading } from '../rows/commits.ts';
+import { lockTipoCampo, mergeReceived } from '../rows/merge.ts';
+import { claimKeys } from '../rows/shared-keys.ts';
+import type { ReceivedRows } from '../rows/staging.ts';
+import { namesSharing, tipoCampoOf } from '../tenants/configurations.ts';
+import { insertLogs } from '../tenants/logs.ts';
+import { describeAlike, describeRetention } from './describe.ts';
+import { logEntry, logOwner } from './log-entries.ts';
+import { runPhase } from './phase.ts';
+import type { Transfer } from './transfer.ts';
+
+/** A whole upload in its staging table. */
+export interface Received {
+  rows: ReceivedRows;
+  /** How many, repeated keys among them. */
+  filas: number;
+  modo: Modo;
+  reading: Reading;
+  /** The generation that it makes; undefined: one without a name. */
+  generacion: string | undefined;
+}
+
+/**
+ * Applies an upload once its rows are in PostgreSQL, in the transfer's transaction: pre_process ▶ merge ▶ bajas ▶ log ▶
+ * post_process.
+ *
+ * @throws SyncError GENERACION_DESCONOCIDA, LECTURA_ANTIGUA, CLAVE_REPETIDA, CLAVE_DE_OTRA_TABLA, VALOR_INVALIDO, SQL_FALLO
+ */
+export async function applyReceived(
+  transfer: Transfer,
+  tabla: TablaSubida,
+  { rows: received, filas, modo, reading, generacion }: Received,
+): Promise<UploadResult> {
+  const { connection, context, configuration } = transfer;
+  const tenant = configuration.tenantId;
+  const tipoCampo = tipoCampoOf(tabla);
+  await commitDurably(connection);
+  await lockTipoCampo(connection, tenant, tipoCampo);
+  await assertCurrent(connection, tenant, tabla.nombre, reading);
+  await runPhase(transfer, tabla, 'pre_process');
+  const started = new Date();
+  const merge = async () => {
+    await claimKeys(connection, tenant, tabla, namesSharing(configuration, tabla), received);
+    return mergeReceived(connection, tenant, tabla, received);
+  };
+  const { claves, insertados, actualizados, parecidas } = await merge().catch((error: unknown) => {
+    throw translateMergeError(error, { tabla: tabla.nombre });
+  });
+  const { desactivados, retencion, aprobadasPor } =
+    tabla.desactivarAusentes === true && modo === 'completo'
+      ? await deactivateAbsent(connection, tenant, tabla, received, { filas, altas: insertados })
+      : { desactivados: 0 };
+  const result: UploadResult = {
+    success: true,
+    tabla: tabla.nombre,
+    tipoCampo,
+    filas,
+    registrosInsertados: insertados,
+    registrosActualizados: actualizados,
+    registrosSinCambios: claves - insertados - actualizados,
+    registrosDesactivados: desactivados,
+    clavesRepetidas: filas - claves,
+    ...defined({ generacion }),
+    bajasRetenidas: retencion?.estado === 'pendiente' ? retencion.bajas : 0,
+    ...defined({ retencion, clavesParecidas: parecidas }),
+    timestamp: new Date().toISOString(),
+  };
+  const entry = logEntry('upload', tabla.nombre, 'process', started, {
+    registrosAfectados: insertados + actualizados + desactivados,
+    mensaje: [
+      `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${desactivados} desactivadas`,
+      ...(aprobadasPor === undefined ? [] : [`bajas aprobadas por ${aprobadasPor}`]),
+      ...describeRetention(tenant, retencion),
+      ...describeAlike(parecidas),
+    ].join('; '),
+    metadatos: { ...result, modo, ...defined({ aprobadasPor }) },
+  });
+  const estado = (result.bajasRetenidas ?? 0) > 0 ? 'parcial' : 'exitoso';
+  await insertLogs(connection, logOwner(configuration), [{ ...entry, estado }]);
+  if (retencion?.nueva === true) {
+    context.log.warn({ tenant, tabla: tabla.nombre, ...retencion }, describeRetention(tenant, retencion)[0]!);
+  }
+  await runPhase(transfer, tabla, 'post_process');
+  return result;
+}
