@@ -1,7 +1,7 @@
 import { assertValidConfig } from '../client/config/remote.ts';
 import { endsRun } from '../client/errors/describe-error.ts';
 import { Backend } from '../client/http/backend.ts';
-import { BackendError } from '../client/http/client.ts';
+import { BackendError } from '../client/http/backend-error.ts';
 import { Outbox } from '../client/state/outbox.ts';
 import { PhaseFailure, recordFailure, recordPhase } from '../client/sync/phases.ts';
 import { UploadBuffer } from '../client/sync/upload/buffer.ts';

@@ -2,7 +2,8 @@ import type Type from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { mediaTypes } from '../../protocol/constants.ts';
 import { type AnswerTo, answerSchemaOf, type EndpointName, endpoints, successOf } from '../../protocol/endpoints.ts';
-import { type Answer, foreignAnswer } from './client.ts';
+import { foreignAnswer } from './backend-error.ts';
+import type { Answer } from './client.ts';
 
 /**
  * What each answer of the backend has to be before the agent believes it. A gateway's page with 200, an empty 204, a 304 that

@@ -3,45 +3,12 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { headers as headerNames, mediaTypes } from '../../protocol/constants.ts';
 import { defined } from '../../protocol/defined.ts';
-import { SyncError } from '../../protocol/errors.ts';
-import { readProblem } from '../../protocol/problem.ts';
-import { AgentError, type MessageValues } from '../errors/agent-error.ts';
-import type { backendMessages } from '../errors/messages/backend.ts';
+import { BackendError, backendError, foreignAnswer } from './backend-error.ts';
 import { type Bandwidth, throttled } from './bandwidth.ts';
+import { excerpt, failureOf, parseOrUndefined, reasonOf } from './failures.ts';
 import type { HttpProxy } from './proxy.ts';
 
 /** One HTTP exchange with the backend: no policy here, only what one attempt is. */
-
-/** The backend did not answer as the protocol says: unreachable, cut, a proxy's page, a time limit. */
-export class BackendError extends AgentError {
-  readonly status: number | undefined;
-  override readonly retryAfter: number | undefined;
-  constructor(code: BackendCode, values: Readonly<Record<string, string | number>>, details: BackendDetails = {}) {
-    super(code, values, details.cause, details.retryable);
-    this.name = 'BackendError';
-    this.status = details.status;
-    this.retryAfter = details.retryAfter;
-  }
-}
-
-export type BackendCode = keyof typeof backendMessages;
-
-interface BackendDetails {
-  status?: number;
-  retryAfter?: number;
-  /** In the place of what the catalogue says. */
-  retryable?: boolean;
-  cause?: unknown;
-}
-
-/** A BackendError of the catalogue with its values. */
-export function backendError<Code extends BackendCode>(
-  code: Code,
-  values: MessageValues<Code>,
-  details?: BackendDetails,
-): BackendError {
-  return new BackendError(code, values, details);
-}
 
 export interface HttpRequest {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -67,7 +34,6 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 export const MAX_TRANSFERS = 4;
 /** What the slowest line carries of one transfer: all of them share 256 kbit/s. A chunk that takes longer counts as lost. */
 const SLOWEST_BYTES_PER_SECOND = (32 * 1024) / MAX_TRANSFERS;
-const RETRYABLE_STATUS = new Set([408, 425, 429]);
 
 /** An answer that said that all went well. */
 export interface Answer {
@@ -94,14 +60,6 @@ export async function exchangeJson(request: HttpRequest): Promise<Answer> {
     if (body === undefined) throw foreignAnswer(request.url, status, excerpt(text));
     return { status, headers, body };
   });
-}
-
-/**
- * RESPUESTA_AJENA: what looks as if it had gone well, and is not the backend's word. Retryable: a gateway that answers so in its
- * place does so for a while.
- */
-export function foreignAnswer(url: string, status: number, text: string): BackendError {
-  return backendError('RESPUESTA_AJENA', { url, estado: status, texto: text }, { status, retryable: true });
 }
 
 function mediaTypeIn(headers: Headers): string {
@@ -265,78 +223,6 @@ async function readBounded(response: Response, url: string): Promise<string> {
     throw backendError('RESPUESTA_CORTADA', { url, motivo: reasonOf(cause) }, { cause });
   }
   return Buffer.concat(parts).toString('utf8');
-}
-
-function failureOf(request: HttpRequest, response: Response, text: string): Error {
-  const after = retryAfterOf(response.headers.get('retry-after'));
-  const type = response.headers.get('content-type') ?? '';
-  if (type.startsWith(mediaTypes.problem) || type.startsWith(mediaTypes.json)) {
-    const problem = readProblem(parseOrUndefined(text));
-    if (problem?.retryAfter === undefined && problem !== undefined && after !== undefined)
-      return new SyncError(problem.code, problem.detail, { ...problem.place, retryAfter: after });
-    if (problem !== undefined) return problem;
-  }
-  const { status } = response;
-  if (status === 407) {
-    return backendError('PROXY_PIDE_USUARIO', { url: request.url, proxy: request.proxy?.name ?? '' }, { status });
-  }
-  if (status === 304) return foreignAnswer(request.url, status, 'nadie preguntó si había cambiado');
-  if (status >= 300 && status < 400) {
-    const target = response.headers.get('location') ?? '(sin Location)';
-    return backendError('REDIRECCION', { url: request.url, destino: target }, { status });
-  }
-  return backendError(
-    RETRYABLE_STATUS.has(status) || status >= 500 ? 'SERVICIO_CAIDO' : 'RESPUESTA_AJENA',
-    { url: request.url, estado: status, texto: excerpt(text) },
-    { status, ...defined({ retryAfter: after }) },
-  );
-}
-
-/** Seconds of a Retry-After field (RFC 9110): a number, or a date. */
-function retryAfterOf(field: string | null): number | undefined {
-  if (field === null) return undefined;
-  if (/^\d{1,6}$/.test(field.trim())) return Number(field);
-  const at = Date.parse(field);
-  return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - Date.now()) / 1000));
-}
-
-function parseOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function excerpt(text: string): string {
-  const line = text
-    .replace(/<[^>]*>/g, ' ')
-    .replace(/\s+/g, ' ')
-    .trim();
-  if (line === '') return '(respuesta vacía)';
-  return line.length > 120 ? `${line.slice(0, 119)}…` : line;
-}
-
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  if (/\b407\b/.test(cause.message)) return 'pide usuario y contraseña, o los rechaza (407)';
-  const code = (cause as NodeJS.ErrnoException).code;
-  const known: Record<string, string> = {
-    ConnectionRefused: 'la conexión fue rechazada',
-    ECONNREFUSED: 'la conexión fue rechazada',
-    ERR_PROXY_TUNNEL: 'el proxy no deja pasar hasta ese servidor',
-    ConnectionClosed: 'la conexión se cerró',
-    ZlibError: 'lo comprimido llegó incompleto o dañado',
-    ECONNRESET: 'la conexión se cortó',
-    FailedToOpenSocket: 'no se encuentra el servidor; revise la dirección y el DNS',
-    ENOTFOUND: 'no se encuentra el servidor; revise la dirección y el DNS',
-    UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      'no conoce a quien emitió su certificado TLS; si es una autoridad propia, ejecute init con --ca archivo.pem',
-    DEPTH_ZERO_SELF_SIGNED_CERT: 'su certificado TLS es autofirmado; si es el suyo, ejecute init con --ca archivo.pem',
-    CERT_HAS_EXPIRED: 'su certificado TLS caducó',
-    ERR_TLS_CERT_ALTNAME_INVALID: 'su certificado TLS es de otro nombre',
-  };
-  return (code !== undefined ? known[code] : undefined) ?? `${cause.message}${code === undefined ? '' : ` [${code}]`}`;
 }
 
 /** The headers that say who calls. */

@@ -6,7 +6,8 @@ import { startFaultProxy } from '../../fixtures/chaos/proxy.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { type RetryPolicy, withRetries } from '../errors/retry.ts';
 import { Backend } from './backend.ts';
-import { BackendError, backendError, exchangeJson, exchangeStream } from './client.ts';
+import { BackendError, backendError } from './backend-error.ts';
+import { exchangeJson, exchangeStream } from './client.ts';
 import { normaliseUrl } from './requests.ts';
 
 const servers: Server[] = [];

@@ -71,7 +71,7 @@ test('errors of the agent are made from the catalogue alone', () => {
   );
   expect(made.map(({ path }) => path).sort()).toEqual([
     join('client', 'errors', 'agent-error.ts'),
-    join('client', 'http', 'client.ts'),
+    join('client', 'http', 'backend-error.ts'),
     join('client', 'sqlserver', 'errors.ts'),
   ]);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { limits } from '../../../protocol/constants.ts';
-import { BackendError } from '../../http/client.ts';
+import { BackendError } from '../../http/backend-error.ts';
 import { readFrame } from './frame.ts';
 
 const START = '{"$inicio":{"tabla":"cuentas","schema":{"columns":[]},"timestamp":"2024-01-15T10:30:00Z"}}\n';

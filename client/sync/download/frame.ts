@@ -1,6 +1,6 @@
 import type { DownloadEnd, DownloadStart } from '../../../protocol/api.ts';
 import { limits } from '../../../protocol/constants.ts';
-import { backendError } from '../../http/client.ts';
+import { backendError } from '../../http/backend-error.ts';
 
 /**
  * A framed download: the line `{"$inicio":…}`, one line a row, the line `{"$fin":{"filas":n}}`. A connection that a

@@ -1,7 +1,7 @@
 import { SyncError } from '../../../protocol/errors.ts';
 import { describeError, isCredentialCode } from '../../errors/describe-error.ts';
 import { isDiskError } from '../../files/disk.ts';
-import { BackendError } from '../../http/client.ts';
+import { BackendError } from '../../http/backend-error.ts';
 import { SqlServerError } from '../../sqlserver/sql-server.ts';
 import type { ChunkStore } from '../../state/spool/chunk-store.ts';
 import { SpooledUpload } from '../../state/spool/spooled-upload.ts';
