@@ -1,3 +1,4 @@
+import { coerce, lt, parse } from 'semver';
 import { AGENT_NAME } from './constants.ts';
 
 /** Versions of the agent, as its User-Agent names them: `ax-sync-client/1.2.0`. */
@@ -11,15 +12,9 @@ export function agentVersionIn(userAgent: string | undefined): string | undefine
   return /^[\w.+-]{1,40}/.exec(userAgent.slice(AGENT_NAME.length + 1))?.[0] ?? '0';
 }
 
-/**
- * Whether `version` is before `wanted` (three numbers), by the precedence of semver.org, 11: `1.2.0-beta` is before `1.2.0`.
- * What is no version is before all.
- */
+/** Whether `version` is before `wanted` (three numbers), by the precedence of semver.org, 11. What is no version is before all. */
 export function isOlder(version: string, wanted: string): boolean {
-  const [, ...numbers] = /^(\d{1,6})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?(?=$|[-+.])/.exec(version) ?? [];
-  const own = [0, 1, 2].map((place) => Number(numbers[place] ?? 0));
-  const others = wanted.split('.').map(Number);
-  const place = own.findIndex((number, index) => number !== others[index]);
-  if (place >= 0) return own[place]! < others[place]!;
-  return version.split('+', 1)[0]!.includes('-');
+  // `1.10` counts as 1.10.0.
+  const known = parse(version) ?? (/^\d/.test(version) ? coerce(version, { includePrerelease: true }) : null);
+  return known === null || lt(known, wanted);
 }

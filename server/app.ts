@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
-import type { DestinationStream } from 'pino';
 import { API_PREFIX } from '../protocol/constants.ts';
 import { defined } from '../protocol/defined.ts';
 import type { Config } from './config.ts';
@@ -34,7 +33,7 @@ const HEADERS_MS = 15_000;
  *
  * Throws when the database cannot be reached or lacks the roles. `destination` takes the log instead of stdout.
  */
-export async function buildApp(config: Config, destination?: DestinationStream): Promise<FastifyInstance> {
+export async function buildApp(config: Config, destination?: { write(entry: string): void }): Promise<FastifyInstance> {
   const app = fastify({
     logger: { level: config.LOG_LEVEL, ...defined({ stream: destination }) },
     logController: new LogController({ disableRequestLogging: true }),

@@ -9,7 +9,7 @@ beforeEach(() => {
   handedOver = 0;
 });
 const session: Process = {
-  ...{ signal: new AbortController().signal, print: () => {}, printJson: () => {} },
+  ...{ signal: new AbortController().signal, streams: process, print: () => {}, printJson: () => {} },
   finish: async () => {
     handedOver++;
   },

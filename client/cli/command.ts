@@ -1,5 +1,6 @@
 import type { ArgumentTable, Command, CommandGroup, OptionTable } from '../../protocol/command-line/declaration.ts';
 import type { ExitReason } from '../errors/exit-codes.ts';
+import type { Streams } from '../ui/output.ts';
 
 /** What a command gets of the process that runs it. */
 export interface Session {
@@ -7,6 +8,8 @@ export interface Session {
   folder: string;
   /** Aborted by Ctrl-C or a scheduler. */
   signal: AbortSignal;
+  /** Where lines and progress of a run go. */
+  streams: Streams;
   print: (line: string) => void;
   printJson: (value: object) => void;
 }

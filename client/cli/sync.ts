@@ -1,4 +1,6 @@
-import { runSync } from '../commands/sync.ts';
+import type Type from 'typebox';
+import { type EndEvent, OUTPUT_FORMAT } from '../../protocol/cli-output.ts';
+import { runSync, type SyncOptions } from '../commands/sync.ts';
 import { agentError } from '../errors/agent-error.ts';
 import { allExitReasons } from '../errors/exit-codes.ts';
 import { openOutput } from '../ui/output.ts';
@@ -44,7 +46,7 @@ export const syncCommand = defineCommand({
     ['sync --json', 'Para otro programa'],
   ],
   exitCodes: allExitReasons,
-  run: (args, { folder, printJson, signal }) =>
+  run: (args, { folder, streams, printJson, signal }) =>
     runSync({
       folder,
       upload: args['download-only'] !== true,
@@ -55,11 +57,17 @@ export const syncCommand = defineCommand({
       ...(args['limite-kbps'] === undefined ? {} : { limiteKbps: parseLimite(args['limite-kbps']) }),
       desdeCero: args['desde-cero'] === true,
       ahora: args.ahora,
-      ...openOutput(args),
-      onEnd: (record) => args.json && printJson({ evento: 'fin', ...record }),
+      ...openOutput(args, streams),
+      onEnd: (record) => args.json && printJson(endOf(record)),
       signal,
     }),
 });
+
+type RunRecord = Parameters<NonNullable<SyncOptions['onEnd']>>[0];
+
+function endOf({ tablas, ...record }: RunRecord): Type.Static<typeof EndEvent> {
+  return { evento: 'fin', formato: OUTPUT_FORMAT, ...record, tablas: [...tablas] };
+}
 
 /** Throws AgentError OPCION_INVALIDA. */
 function parseLimite(kbps: number): number {

@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type Type from 'typebox';
+import { type DoctorOutput, OUTPUT_FORMAT } from '../../protocol/cli-output.ts';
 import { limits } from '../../protocol/constants.ts';
 import type { ConfiguracionTablas } from '../../protocol/tenant-config/config.ts';
 import { visible, visibleJson } from '../../protocol/visible.ts';
@@ -66,7 +68,10 @@ export async function runDoctor({ folder, json, print, signal }: DoctorOptions):
     return { value: true, note: `escrito en ${path}, sin claves ni contraseñas` };
   });
   if (json) {
-    print(visibleJson({ comprobaciones: list.outcomes, informe: written === true ? path : null }));
+    const output: Type.Static<typeof DoctorOutput> = {
+      ...{ formato: OUTPUT_FORMAT, comprobaciones: list.outcomes, informe: written === true ? path : null },
+    };
+    print(visibleJson(output));
   } else print(`${summary}.`);
   return list.count('falla') === 0 ? 'exitoso' : 'error';
 }

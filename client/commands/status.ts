@@ -1,4 +1,6 @@
+import type Type from 'typebox';
 import type { BajasRetenidas, StatusResponse } from '../../protocol/api.ts';
+import { OUTPUT_FORMAT, type StatusOutput } from '../../protocol/cli-output.ts';
 import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/tenant-config/config.ts';
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import { titleOfConnection } from '../checks/connections.ts';
@@ -9,7 +11,7 @@ import { sqlServerEndpoints } from '../config/remote.ts';
 import { describeError } from '../errors/describe-error.ts';
 import type { ExitReason } from '../errors/exit-codes.ts';
 import { interactivePolicy } from '../errors/retry.ts';
-import { type History, readHistory, type TableRun } from '../state/history.ts';
+import { type History, readHistory } from '../state/history.ts';
 import { countPending } from '../state/outbox.ts';
 import { findRunning } from '../state/run-lock.ts';
 import { describeSpool, type SpoolState } from '../state/spool/spool.ts';
@@ -26,38 +28,9 @@ export interface StatusOptions {
   signal: AbortSignal;
 }
 
-/** What `status --json` prints, in one line. Times are ISO, those of marks SQL Server's own. */
-interface Status {
-  version: string;
-  carpeta: string;
-  tenant: string;
-  url: string;
-  enMarcha: { pid: number; inicio: string } | null;
-  /** What the scheduler says of the task `AX Sync`. */
-  programacion: string[];
-  /** Newest first. */
-  ejecuciones: History['ejecuciones'];
-  /** Each SQL Server of the copy: `usuario@host:puerto/base`, and how many tables use it; `nombre` null: the one without. */
-  conexiones: { nombre: string | null; servidor: string; tablas: number }[];
-  tablas: TableStatus[];
-  spool: SpoolState;
-  registrosPorEnviar: number;
-  /** The version of the copy here. */
-  versionConfiguracion: number | null;
-  /** What the backend says; or why it does not. */
-  backend: Omit<StatusResponse, 'success'> | { error: string };
-}
-
-interface TableStatus {
-  direccion: Direccion;
-  tabla: string;
-  /** Null: the one without a name. */
-  conexion: string | null;
-  ultima: TableRun | null;
-  exitosa: TableRun | null;
-  /** Uploads: how far it has come, on SQL Server's local clock. */
-  marca: string | null;
-}
+/** What `status --json` prints, in one line. */
+type Status = Type.Static<typeof StatusOutput>;
+type TableStatus = Status['tablas'][number];
 
 /**
  * `status`: how the tables stand, here and at the backend; changes nothing, and may run beside a `sync`. A backend that
@@ -77,6 +50,7 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
   const config = local.remote?.config;
   const backend = await connectBackend(local, { policy: interactivePolicy });
   return {
+    formato: OUTPUT_FORMAT,
     version,
     carpeta: folder,
     tenant: local.tenant,

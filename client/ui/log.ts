@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 import { defined } from '../../protocol/defined.ts';
 import { visibleEntry, visibleLine } from '../../protocol/visible.ts';
@@ -24,7 +23,7 @@ export type LogLevel = 'info' | 'warn' | 'error';
 
 /** Characters of an entry: what a database says may be long, and the files are bounded. */
 const MAX_TEXT = 32_000;
-const levelNames: Record<number, string> = { 30: 'INFO ', 40: 'AVISO', 50: 'ERROR' };
+const levelNames: Record<LogLevel, string> = { info: 'INFO ', warn: 'AVISO', error: 'ERROR' };
 
 /**
  * Lends a log to `use`; what was written is on disk when it ends. `echo` gets every line too (the terminal).
@@ -41,24 +40,16 @@ export async function withLog<T>(
   const logs = join(folder, 'logs');
   const torn: string[] = [];
   const files = await openFiles(logs, torn, (reason) => tell(`No se puede escribir en ${logs}: ${reason}`));
-  const logger = pino(
-    { base: null, level: 'info', timestamp: () => `,"time":"${localTimestamp(new Date())}"` },
-    {
-      write(entry: string) {
-        const { level, time, msg, tabla } = JSON.parse(entry) as Record<string, string> & { level: number };
-        const place = tabla === undefined ? '' : visibleLine(secrets.scrub(`${tabla}: `));
-        // Of the backend or of SQL Server, in part; set in, no line of it looks like an entry.
-        const texto = cut(visibleEntry(secrets.scrub(msg!)), MAX_TEXT);
-        const line = `${time} ${levelNames[level] ?? String(level)} ${place}${texto}`;
-        files?.combined.write(`${line}\n`);
-        if (level >= 50) files?.errors.write(`${line}\n`);
-        const name = level >= 50 ? 'error' : level >= 40 ? 'warn' : 'info';
-        echo(line, name, { hora: time!, texto, ...defined({ tabla }) });
-      },
-    },
-  );
-  const write = (level: LogLevel) => (text: string, tabla?: string) =>
-    logger[level](tabla === undefined ? {} : { tabla }, text);
+  const write = (level: LogLevel) => (text: string, tabla?: string) => {
+    const hora = localTimestamp(new Date());
+    const place = tabla === undefined ? '' : visibleLine(secrets.scrub(`${tabla}: `));
+    // Of the backend or of SQL Server, in part; set in, no line of it looks like an entry.
+    const texto = cut(visibleEntry(secrets.scrub(text)), MAX_TEXT);
+    const line = `${hora} ${levelNames[level]} ${place}${texto}`;
+    files?.combined.write(`${line}\n`);
+    if (level === 'error') files?.errors.write(`${line}\n`);
+    echo(line, level, { hora, texto, ...defined({ tabla }) });
+  };
   try {
     const log: Log = { info: write('info'), warn: write('warn'), error: write('error') };
     if (torn.length > 0) log.warn(`${torn.join(' y ')} terminaba a medias: la ejecución que lo escribía se cortó`);

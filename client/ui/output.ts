@@ -1,4 +1,6 @@
 import { SingleBar } from 'cli-progress';
+import type Type from 'typebox';
+import { type LogEvent, OUTPUT_FORMAT, type ProgressEvent } from '../../protocol/cli-output.ts';
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import type { LogEcho } from './log.ts';
 import { createProgress, describeProgress, joinStates, type Progress, type ProgressState } from './progress.ts';
@@ -18,21 +20,23 @@ export interface Streams {
 const LINES_EVERY_MS = 30_000;
 const JSON_EVERY_MS = 1000;
 
-export function openOutput({ json }: { json: boolean }, streams: Streams = process): Output {
+export function openOutput({ json }: { json: boolean }, streams: Streams): Output {
   if (json) return openJson(streams);
   return streams.stdout.isTTY === true ? openTerminal(streams) : openLines(streams);
 }
 
 /** One object a line: `registro` for each line of the log, `avance` of each table once a second. The command adds `fin`. */
 function openJson({ stdout }: Streams): Output {
-  const print = (event: object) => stdout.write(`${visibleJson(event)}\n`);
+  const formato = OUTPUT_FORMAT;
+  const print = (event: Type.Static<typeof LogEvent | typeof ProgressEvent>) => stdout.write(`${visibleJson(event)}\n`);
   const show = ({ segundos, total, espera, ...state }: ProgressState) => {
     const filasPorSegundo = Math.round(state.filas / Math.max(segundos, 0.001));
     const rest = { total: total?.filas ?? null, totalExacto: total?.exacto ?? null, espera: espera ?? null };
-    print({ evento: 'avance', ...state, filasPorSegundo, ...rest });
+    print({ evento: 'avance', formato, ...state, filasPorSegundo, ...rest });
   };
   return {
-    echo: (_, nivel, { hora, tabla, texto }) => print({ evento: 'registro', hora, nivel, tabla: tabla ?? null, texto }),
+    echo: (_, nivel, { hora, tabla, texto }) =>
+      print({ evento: 'registro', formato, hora, nivel, tabla: tabla ?? null, texto }),
     progress: createProgress({ everyMs: JSON_EVERY_MS, show: (states) => states.forEach(show), clear: () => {} }),
   };
 }

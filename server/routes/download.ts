@@ -6,8 +6,8 @@ import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
 import { openDownload } from '../transfer/download.ts';
-import { chooseFormat } from '../transfer/download-formats.ts';
 import { countUnsent } from '../transfer/unsent.ts';
+import { chooseEncoding, chooseFormat } from './negotiation.ts';
 import type { Handlers } from './register.ts';
 
 const mediaTypeOf = {
@@ -114,17 +114,11 @@ function watchTaking(socket: Socket, from: number, idleMs: number, cut: () => vo
 /** Speed over size: the answer is made as it is sent. */
 const COMPRESSION_LEVEL = 1;
 
-/** The first of zstd (where this Node has it) and gzip that the client accepts; undefined for neither. */
+/** zstd where this Node has it; undefined where the client would have the answer as it is. */
 function makeEncoder(accepted: string | undefined): { name: string; stream: Transform } | undefined {
-  const names = (accepted ?? '')
-    .toLowerCase()
-    .split(',')
-    .filter((part) => !/;\s*q=0(\.0*)?\s*$/.test(part))
-    .map((part) => part.split(';')[0]!.trim());
   const { createZstdCompress } = zlib as { createZstdCompress?: () => Transform };
-  if (names.includes('zstd') && createZstdCompress !== undefined) return { name: 'zstd', stream: createZstdCompress() };
-  if (names.includes('gzip') || names.includes('*')) {
-    return { name: 'gzip', stream: zlib.createGzip({ level: COMPRESSION_LEVEL, chunkSize: 64 * 1024 }) };
-  }
-  return undefined;
+  const name = chooseEncoding(accepted, createZstdCompress === undefined ? ['gzip'] : ['zstd', 'gzip']);
+  if (name === 'zstd') return { name, stream: createZstdCompress!() };
+  if (name === undefined) return undefined;
+  return { name, stream: zlib.createGzip({ level: COMPRESSION_LEVEL, chunkSize: 64 * 1024 }) };
 }

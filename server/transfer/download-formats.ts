@@ -1,5 +1,4 @@
 import type { DownloadEnd, DownloadStart } from '../../protocol/api.ts';
-import { SyncError } from '../../protocol/errors.ts';
 
 /** The bodies that a download may have. */
 
@@ -66,22 +65,3 @@ async function* writeFramed(
  * and the body is whole only after it.
  */
 export const bodyWriters = { envelope: writeEnvelope, ndjson: writeNdjson, framed: writeFramed };
-
-/**
- * Returns where `Accept` leads, by its preferences.
- *
- * @throws SyncError NO_ACEPTABLE
- */
-export function chooseFormat(accept: string | undefined): DownloadFormat {
-  const ranges = (accept ?? '*/*').split(',').map((range) => {
-    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
-    const weight = Number(/^q=([\d.]+)$/.exec(parameters.find((parameter) => /^q=/.test(parameter)) ?? '')?.[1] ?? 1);
-    return { type, framed: parameters.includes('marco=1'), weight };
-  });
-  // Sorting is stable: of equal weights the first named wins.
-  for (const { type, framed } of ranges.filter(({ weight }) => weight > 0).sort((a, b) => b.weight - a.weight)) {
-    if (['application/json', 'application/*', '*/*'].includes(type)) return 'envelope';
-    if (['application/x-ndjson', 'application/jsonl'].includes(type)) return framed ? 'framed' : 'ndjson';
-  }
-  throw new SyncError('NO_ACEPTABLE', `No se puede responder como «${(accept ?? '').slice(0, 100)}».`);
-}
