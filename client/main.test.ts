@@ -6,10 +6,14 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
+import { runCommandLine } from './cli/run.ts';
 
-/** The command line as an operator meets it: real processes, a real HTTP server in the backend's place. */
+/**
+ * The command line as an operator meets it, a real HTTP server in the backend's place: in this process, as main.ts would, but for
+ * what only a process of its own shows.
+ */
 
-// A dozen processes start here, each of them loads the whole agent.
+// Each process that starts here loads the whole agent.
 vi.setConfig({ testTimeout: 120_000 });
 
 const main = resolve(import.meta.dirname, 'main.ts');
@@ -33,7 +37,19 @@ interface Outcome {
   output: string;
 }
 
-function run(args: string[], { password = PASSWORD }: { password?: string } = {}): Promise<Outcome> {
+/** What a process of these arguments prints and answers. */
+async function run(args: string[], { password = PASSWORD }: { password?: string } = {}): Promise<Outcome> {
+  let output = '';
+  const stream = { write: (text: string) => (output += text) } as unknown as NodeJS.WriteStream;
+  if (password === '') delete process.env.SYNC_CONFIG_PASSWORD;
+  else process.env.SYNC_CONFIG_PASSWORD = password;
+  const { signal } = new AbortController();
+  const line = args.includes('--carpeta') ? args : [...args, '--carpeta', folder];
+  return { code: await runCommandLine(line, { stdout: stream, stderr: stream }, signal), output };
+}
+
+/** The same, of a process of its own: in its folder, with its environment. */
+function runProcess(args: string[], { password = PASSWORD }: { password?: string } = {}): Promise<Outcome> {
   const { SYNC_CONFIG_PASSWORD: _, ...env } = process.env;
   const child = spawn(process.execPath, [main, ...args], {
     cwd: folder,
@@ -87,8 +103,8 @@ async function startBackend(texts: { base?: string; tabla?: string; detail?: str
 const initArgs = (url: string, key = KEY) => ['init', '--url', url, '--tenant', 'acme-corp-001', '--key', key];
 
 test('--version and --help', async () => {
-  expect(await run(['--version'])).toEqual({ code: 0, output: `${manifest.version}\n` });
-  const { code, output } = await run(['sync', '--help']);
+  expect(await runProcess(['--version'])).toEqual({ code: 0, output: `${manifest.version}\n` });
+  const { code, output } = await runProcess(['sync', '--help']);
   expect(code).toBe(0);
   expect(output).toContain('--upload-only');
   expect(output).toContain('Solo subir');
@@ -138,7 +154,7 @@ test('what the centre says reaches terminal, log and report by its code, and for
 });
 
 test('an unknown option fails and says which one was meant', async () => {
-  const wrongOption = await run(['sync', '--tablas', 'x']);
+  const wrongOption = await runProcess(['sync', '--tablas', 'x']);
   expect(wrongOption.code).toBe(3);
   expect(wrongOption.output).toContain(
     'Argumento desconocido: tablas ¿Quiso decir --tabla? [USO]\nMire ax-sync-client --help.',
@@ -273,5 +289,6 @@ test('another password, another run, a table that does not exist: each its exit 
   const unknown = await run(['sync', '--tabla', 'vista_nada']);
   expect(unknown).toMatchObject({ code: 3, output: expect.stringContaining('Las que hay: vista_proveedores') });
   await writeFile(join(folder, 'sync.lock'), JSON.stringify({ pid: process.pid }));
-  expect((await run(['sync'])).code).toBe(7);
+  // Its own is no other process.
+  expect((await runProcess(['sync'])).code).toBe(7);
 });
