@@ -6,8 +6,8 @@ import type { Bytes } from './stage.ts';
 const REST_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Passes bytes on and compares their SHA-256 with `expected` (base64). Where a later stage fails first, `verdict.differs` says
- * afterwards whether that stage was given other bytes than were sent.
+ * Passes bytes on and compares their SHA-256 with `expected` (base64). Where a later stage fails, which may have
+ * read ahead to the end, `verdict.differs` says afterwards whether it was given other bytes than were sent.
  *
  * @throws SyncError DIGEST_DISTINTO at the end of the body.
  */
@@ -30,7 +30,8 @@ export function checkDigest(expected: string | undefined, verdict: { differs: bo
     };
     try {
       for (let bytes = await next(); bytes !== undefined; bytes = await next()) yield bytes;
-      if (hash.digest('base64') !== expected) throw differentDigest();
+      verdict.differs = hash.digest('base64') !== expected;
+      if (verdict.differs) throw differentDigest();
     } finally {
       if (!over) {
         let left = REST_MAX_BYTES;
