@@ -19,7 +19,7 @@ for (const [char, letter] of ['\bb', '\tt', '\nn', '\ff', '\rr', '""', '\\\\']) 
 }
 
 /** UTF-16LE. Throws Error where the value has half a unit. */
-// biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one loop over bytes; a call for each of them costs half the speed.
+// biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one loop over the bytes of every text of a table.
 export function writeUtf16(io: PieceIo, start: number, end: number, last: boolean): number {
   const { input } = io;
   const wholeEnd = end - ((end - start) & 1);
@@ -58,7 +58,7 @@ export function writeUtf16(io: PieceIo, start: number, end: number, last: boolea
 }
 
 /** UTF-8, the encoding of collations named …_UTF8. What is ill-formed becomes U+FFFD by maximal subparts (Unicode 3.9). */
-// biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one loop over bytes; a call for each of them costs half the speed.
+// biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one loop over the bytes of every text of a table.
 export function writeUtf8(io: PieceIo, start: number, end: number, last: boolean): number {
   const { input } = io;
   let position = start;

@@ -39,7 +39,7 @@ export function characterCodec(id: number, length: number | 'max', codePage: str
 function encodeText(length: number | 'max', fits: ((unit: number) => boolean) | undefined): Encode {
   const max = length === 'max';
   const limit = max ? Number.POSITIVE_INFINITY : length;
-  // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one loop over bytes; a call for each of them costs half the speed.
+  // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one loop over the bytes of every text of a table.
   return (out, kind, json, start, end) => {
     if (kind !== ASCII && kind !== TEXT && kind !== NUMBER) return false;
     const before = out.pos;

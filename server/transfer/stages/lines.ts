@@ -21,79 +21,124 @@ const BLANK_LINES_MAX = 1_000_000;
  */
 export function cleanLines(lineMaxBytes: number) {
   return async function* (source: Bytes): AsyncGenerator<Buffer> {
+    const lines = new LineCleaner(lineMaxBytes);
     let held: Buffer = Buffer.alloc(0);
-    let first = true;
-    let line = 1;
-    let blankLines = 0;
-    let started = false;
-    let length = 0;
-
-    /** Returns one piece for each: a generator that stopped at every line of blanks would take a second a megabyte. */
-    function clean(bytes: Buffer): Buffer {
-      const kept: Buffer[] = [];
-      const quote = bytes.indexOf(COPY_QUOTE);
-      let from = 0;
-      let at = 0;
-      while (at < bytes.length) {
-        if (!started) {
-          const blanks = at;
-          while (bytes[at] === SPACE || bytes[at] === TAB) at += 1;
-          if (at > blanks && (at === bytes.length || bytes[at] === LF)) {
-            if (blanks > from) kept.push(bytes.subarray(from, blanks));
-            from = at;
-          }
-          if (at === bytes.length) break;
-          if (bytes[at] === OPENING_BRACE) started = true;
-          else if (bytes[at] !== LF) throw notAnObject(line);
-        }
-        const end = bytes.indexOf(LF, at);
-        const stop = end === -1 ? bytes.length : end;
-        if (quote >= at && quote < stop) throw notAnObject(line);
-        length += stop - at;
-        if (length > lineMaxBytes) {
-          throw new SyncError('DEMASIADO_GRANDE', `La línea ${line} pasa de ${lineMaxBytes} bytes.`, { linea: line });
-        }
-        if (end === -1) break;
-        if (!started) {
-          blankLines += 1;
-          if (blankLines > BLANK_LINES_MAX) {
-            throw new SyncError('DEMASIADO_GRANDE', `Hay más de ${BLANK_LINES_MAX} líneas vacías.`, { linea: line });
-          }
-        }
-        line += 1;
-        length = 0;
-        started = false;
-        at = end + 1;
-      }
-      if (kept.length === 0) return bytes.subarray(from);
-      kept.push(bytes.subarray(from));
-      return Buffer.concat(kept);
-    }
-
-    for await (let bytes of source) {
-      if (held.length > 0) bytes = Buffer.concat([held, bytes]);
+    for await (const piece of withoutMark(source)) {
+      let bytes = held.length > 0 ? Buffer.concat([held, piece]) : piece;
       held = Buffer.alloc(0);
-      if (first) {
-        if (bytes.length < BOM.length && BOM.subarray(0, bytes.length).equals(bytes)) {
-          held = bytes;
-          continue;
-        }
-        if (bytes.subarray(0, BOM.length).equals(BOM)) bytes = bytes.subarray(BOM.length);
-        first = false;
-      }
       if (bytes.at(-1) === CR) {
         held = bytes.subarray(-1);
         bytes = bytes.subarray(0, -1);
       }
-      for (let cr = bytes.indexOf(CR); cr !== -1; cr = bytes.indexOf(CR, cr + 1)) {
-        if (bytes[cr + 1] === LF) bytes[cr] = SPACE;
-      }
-      const cleaned = clean(bytes);
+      blankCarriageReturns(bytes);
+      const cleaned = lines.clean(bytes);
       if (cleaned.length > 0) yield cleaned;
     }
     // A CR at the very end closes the last line like a CRLF.
-    if (held.length > 0 && held[0] !== CR) yield clean(held);
+    if (held.length > 0 && held[0] !== CR) yield lines.clean(held);
   };
+}
+
+/** Drops the byte order mark that the source begins with, wherever the pieces end. */
+async function* withoutMark(source: Bytes): AsyncGenerator<Buffer> {
+  let held: Buffer | undefined = Buffer.alloc(0);
+  for await (const piece of source) {
+    if (held === undefined) {
+      yield piece;
+      continue;
+    }
+    held = Buffer.concat([held, piece]);
+    if (held.length < BOM.length && BOM.subarray(0, held.length).equals(held)) continue;
+    yield held.subarray(0, BOM.length).equals(BOM) ? held.subarray(BOM.length) : held;
+    held = undefined;
+  }
+  if (held !== undefined && held.length > 0) yield held;
+}
+
+function blankCarriageReturns(bytes: Buffer): void {
+  for (let cr = bytes.indexOf(CR); cr !== -1; cr = bytes.indexOf(CR, cr + 1)) {
+    if (bytes[cr + 1] === LF) bytes[cr] = SPACE;
+  }
+}
+
+/** The lines of a body, whatever pieces it comes in. */
+class LineCleaner {
+  readonly #maxBytes: number;
+  /** From 1. */
+  #line = 1;
+  #blankLines = 0;
+  /** Whether the line's object has begun. */
+  #started = false;
+  /** Bytes of the line so far. */
+  #length = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Returns one piece for each: a generator that stopped at every line of blanks would take a second a megabyte. */
+  clean(bytes: Buffer): Buffer {
+    const kept: Buffer[] = [];
+    const quote = bytes.indexOf(COPY_QUOTE);
+    let from = 0;
+    let at = 0;
+    while (at < bytes.length) {
+      if (!this.#started) {
+        const begin = behindBlanks(bytes, at);
+        if (begin > at && (begin === bytes.length || bytes[begin] === LF)) {
+          if (at > from) kept.push(bytes.subarray(from, at));
+          from = begin;
+        }
+        at = begin;
+        if (at === bytes.length) break;
+        this.#begin(bytes[at]!);
+      }
+      const end = bytes.indexOf(LF, at);
+      const stop = end === -1 ? bytes.length : end;
+      if (quote >= at && quote < stop) throw notAnObject(this.#line);
+      this.#extend(stop - at);
+      if (end === -1) break;
+      this.#end();
+      at = end + 1;
+    }
+    if (kept.length === 0) return bytes.subarray(from);
+    kept.push(bytes.subarray(from));
+    return Buffer.concat(kept);
+  }
+
+  #begin(byte: number): void {
+    if (byte === OPENING_BRACE) this.#started = true;
+    else if (byte !== LF) throw notAnObject(this.#line);
+  }
+
+  #extend(bytes: number): void {
+    this.#length += bytes;
+    if (this.#length > this.#maxBytes) {
+      throw tooLarge(this.#line, `La línea ${this.#line} pasa de ${this.#maxBytes} bytes.`);
+    }
+  }
+
+  #end(): void {
+    if (!this.#started) {
+      this.#blankLines += 1;
+      if (this.#blankLines > BLANK_LINES_MAX) {
+        throw tooLarge(this.#line, `Hay más de ${BLANK_LINES_MAX} líneas vacías.`);
+      }
+    }
+    this.#line += 1;
+    this.#length = 0;
+    this.#started = false;
+  }
+}
+
+function behindBlanks(bytes: Buffer, from: number): number {
+  let at = from;
+  while (bytes[at] === SPACE || bytes[at] === TAB) at += 1;
+  return at;
+}
+
+function tooLarge(line: number, detail: string): SyncError {
+  return new SyncError('DEMASIADO_GRANDE', detail, { linea: line });
 }
 
 function notAnObject(line: number): SyncError {
