@@ -83,27 +83,29 @@ class LineCleaner {
     let from = 0;
     let at = 0;
     while (at < bytes.length) {
-      if (!this.#started) {
-        const begin = behindBlanks(bytes, at);
-        if (begin > at && (begin === bytes.length || bytes[begin] === LF)) {
-          if (at > from) kept.push(bytes.subarray(from, at));
-          from = begin;
-        }
-        at = begin;
-        if (at === bytes.length) break;
-        this.#begin(bytes[at]!);
+      const begin = this.#started ? at : behindBlanks(bytes, at);
+      if (begin > at && endsLine(bytes, begin)) {
+        if (at > from) kept.push(bytes.subarray(from, at));
+        from = begin;
       }
-      const end = bytes.indexOf(LF, at);
-      const stop = end === -1 ? bytes.length : end;
-      if (quote >= at && quote < stop) throw notAnObject(this.#line);
-      this.#extend(stop - at);
-      if (end === -1) break;
-      this.#end();
-      at = end + 1;
+      if (begin === bytes.length) break;
+      at = this.#take(bytes, begin, quote);
     }
     if (kept.length === 0) return bytes.subarray(from);
     kept.push(bytes.subarray(from));
     return Buffer.concat(kept);
+  }
+
+  /** Takes what there is of one line; returns where the next one begins. `quote`: where the first quote of COPY stands. */
+  #take(bytes: Buffer, at: number, quote: number): number {
+    if (!this.#started) this.#begin(bytes[at]!);
+    const end = bytes.indexOf(LF, at);
+    const stop = end === -1 ? bytes.length : end;
+    if (quote >= at && quote < stop) throw notAnObject(this.#line);
+    this.#extend(stop - at);
+    if (end === -1) return bytes.length;
+    this.#end();
+    return end + 1;
   }
 
   #begin(byte: number): void {
@@ -135,6 +137,10 @@ function behindBlanks(bytes: Buffer, from: number): number {
   let at = from;
   while (bytes[at] === SPACE || bytes[at] === TAB) at += 1;
   return at;
+}
+
+function endsLine(bytes: Buffer, at: number): boolean {
+  return at === bytes.length || bytes[at] === LF;
 }
 
 function tooLarge(line: number, detail: string): SyncError {
