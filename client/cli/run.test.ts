@@ -42,7 +42,8 @@ async function run(command: keyof typeof checkers, folder = world.folder) {
   return { code, objects, last: objects.at(-1)! };
 }
 
-test('sync --json and status --json: done, in part, not at all, and with bajas that wait', async () => {
+test('sync --json and status --json: done, in part, not at all, and with bajas that wait', async (context) => {
+  await world.needs(context, 'WAITFOR');
   const slow = { enabled: true, sql: "WAITFOR DELAY '00:00:02'" };
   await world.setTables({ tablasSubida: [{ ...clientes, pre_process: slow }] });
   const done = await run('sync');

@@ -221,7 +221,8 @@ test('--json: one object with every check', async () => {
   expect(await readFile(informe, 'utf8')).toContain('✔ Spool');
 });
 
-test('the oldest open transaction: none, one that is long open, and a login that may not see it', async () => {
+test('the oldest open transaction: none, one that is long open, and a login that may not see it', async (context) => {
+  await world.needs(context, 'the controls of the stand-in');
   await world.setTables({ tablasSubida: [subida('vista_cambio', 'cambio')] });
   const about = async () => (await doctor()).lines.filter((line) => line.includes('Transacciones de SQL Server'));
   expect(await about()).toEqual(['✔ Transacciones de SQL Server: ninguna abierta que haya escrito']);

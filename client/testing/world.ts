@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SqlTarget } from '../../fixtures/sql.ts';
-import { openSqlServer } from '../../fixtures/sql-server.ts';
+import { type OpenSqlServer, openSqlServer } from '../../fixtures/sql-server.ts';
 import { startTestServer, type TestServer } from '../../server/testing/start-test-server.ts';
 import { runInit } from '../commands/init.ts';
 import { runSync, type SyncOptions } from '../commands/sync.ts';
@@ -24,6 +24,8 @@ export interface World {
   settings: WorldSqlServer;
   /** Of the other database there, `Almacen`. */
   almacen: WorldSqlServer;
+  /** As OpenSqlServer.needs. */
+  needs: OpenSqlServer['needs'];
   /** `configuracionTablas` from now on. */
   setTables(tables: object): Promise<void>;
   /** A batch at SQL Server, in `settings` or there. */
@@ -80,6 +82,7 @@ export async function startWorld(postgresUrl: string): Promise<World> {
       folder,
       settings,
       almacen,
+      needs: sqlServer.needs,
       setTables: (tables) => backend.setTables(tables),
       execute: async (sql, where = settings) => {
         await withSqlServer(where, { signal }, (db) => db.execute(sql));

@@ -270,9 +270,10 @@ describe('readings', () => {
   );
 });
 
-test.each(['of one chunk', 'of several chunks'])(
+test.for(['of one chunk', 'of several chunks'])(
   'read while the clock was behind, and waiting (%s): newer rows that another agent has sent since are not overwritten, and nothing is lost',
-  async (size) => {
+  async (size, context) => {
+    await world.needs(context, 'the controls of the stand-in');
     const several = size === 'of several chunks';
     if (several) {
       await configure({}, { trozoKb: 64 });

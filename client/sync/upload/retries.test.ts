@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { type FaultProxy, startFaultProxy } from '../../../fixtures/chaos/proxy.ts';
 import { SqlServerError, withSqlServer } from '../../sqlserver/sql-server.ts';
 import { startWorld, type World } from '../../testing/world.ts';
@@ -99,56 +99,63 @@ async function syncInDeadlock(): Promise<{ reason: string; log: string }> {
 
 const CROSSING = 'BEGIN TRANSACTION; UPDATE dos SET n = n + 1; UPDATE uno SET n = n + 1; COMMIT TRANSACTION';
 
-test.each(['pre_process', 'post_process'])(
-  'the victim of a deadlock (1205) in the %s of an upload is not run again, for what came before it is done; the next run does it all',
-  async (fase) => {
+describe('the victim of a deadlock at SQL Server', () => {
+  beforeEach((context) => world.needs(context, 'the controls of the stand-in'));
+
+  test.each(['pre_process', 'post_process'])(
+    'the victim of a deadlock (1205) in the %s of an upload is not run again, for what came before it is done; the next run does it all',
+    async (fase) => {
+      const sql = `UPDATE preparadas SET veces = veces + 1; ${CROSSING}`;
+      await world.setTables({ tablasSubida: [{ ...subida, [fase]: { enabled: true, sql } }] });
+      const { reason, log } = await syncInDeadlock();
+      expect(reason, log).toBe('error');
+      expect(log).toMatch(new RegExp(`ERROR vista_articulos: ${fase} .*error 1205.*\\[BLOQUEO_SIN_REPETIR\\]`));
+      expect(await world.query('SELECT veces FROM preparadas')).toEqual([{ veces: 1 }]);
+      expect((await sync()).reason).toBe('exitoso');
+      expect(await world.query('SELECT uno.n AS uno, dos.n AS dos FROM uno CROSS JOIN dos')).toEqual([
+        { uno: 101, dos: 101 },
+      ]);
+      expect(await countStored()).toBe(2000);
+    },
+  );
+
+  test("a deadlock (1205) in a download's pre_process, which is no transaction of ours, is not run again", async () => {
     const sql = `UPDATE preparadas SET veces = veces + 1; ${CROSSING}`;
-    await world.setTables({ tablasSubida: [{ ...subida, [fase]: { enabled: true, sql } }] });
+    await world.setTables({ tablasBajada: [{ ...bajada, pre_process: { enabled: true, sql } }] });
     const { reason, log } = await syncInDeadlock();
     expect(reason, log).toBe('error');
-    expect(log).toMatch(new RegExp(`ERROR vista_articulos: ${fase} .*error 1205.*\\[BLOQUEO_SIN_REPETIR\\]`));
+    expect(log).toContain('[BLOQUEO_SIN_REPETIR]');
     expect(await world.query('SELECT veces FROM preparadas')).toEqual([{ veces: 1 }]);
-    expect((await sync()).reason).toBe('exitoso');
+  });
+
+  test.each([
+    ['commits', 'UPDATE preparadas SET veces = veces + 1; COMMIT TRANSACTION; BEGIN TRANSACTION'],
+    [
+      'commits and goes on without one',
+      'COMMIT TRANSACTION; UPDATE preparadas SET veces = veces + 1; BEGIN TRANSACTION',
+    ],
+    ['rolls back', 'ROLLBACK TRANSACTION; UPDATE preparadas SET veces = veces + 1; BEGIN TRANSACTION'],
+  ])("a download's post_process that %s our transaction itself is not run again after a deadlock", async (_, sql) => {
+    const post_process = { enabled: true, sql: `${sql}; UPDATE dos SET n = n + 1; UPDATE uno SET n = n + 1` };
+    await world.setTables({ tablasBajada: [{ ...bajada, post_process }] });
+    const { reason, log } = await syncInDeadlock();
+    expect(reason, log).toBe('error');
+    expect(log).toContain('[BLOQUEO_SIN_REPETIR]');
+    expect(await world.query('SELECT veces FROM preparadas')).toEqual([{ veces: 1 }]);
+  });
+
+  test("the victim of a deadlock in a download's post_process is run again with the rows that are loaded", async () => {
+    const sql = 'UPDATE dos SET n = n + 1; UPDATE uno SET n = (SELECT COUNT(*) FROM {temp_table})';
+    await world.setTables({ tablasSubida: [subida] });
+    await sync();
+    await world.setTables({ tablasBajada: [{ ...bajada, post_process: { enabled: true, sql } }] });
+    const { reason, log } = await syncInDeadlock();
+    expect(reason, log).toBe('exitoso');
+    expect(log).toMatch(/AVISO copia: .*error 1205.* Se repite\./);
     expect(await world.query('SELECT uno.n AS uno, dos.n AS dos FROM uno CROSS JOIN dos')).toEqual([
-      { uno: 101, dos: 101 },
+      { uno: 2000, dos: 101 },
     ]);
-    expect(await countStored()).toBe(2000);
-  },
-);
-
-test("a deadlock (1205) in a download's pre_process, which is no transaction of ours, is not run again", async () => {
-  const sql = `UPDATE preparadas SET veces = veces + 1; ${CROSSING}`;
-  await world.setTables({ tablasBajada: [{ ...bajada, pre_process: { enabled: true, sql } }] });
-  const { reason, log } = await syncInDeadlock();
-  expect(reason, log).toBe('error');
-  expect(log).toContain('[BLOQUEO_SIN_REPETIR]');
-  expect(await world.query('SELECT veces FROM preparadas')).toEqual([{ veces: 1 }]);
-});
-
-test.each([
-  ['commits', 'UPDATE preparadas SET veces = veces + 1; COMMIT TRANSACTION; BEGIN TRANSACTION'],
-  ['commits and goes on without one', 'COMMIT TRANSACTION; UPDATE preparadas SET veces = veces + 1; BEGIN TRANSACTION'],
-  ['rolls back', 'ROLLBACK TRANSACTION; UPDATE preparadas SET veces = veces + 1; BEGIN TRANSACTION'],
-])("a download's post_process that %s our transaction itself is not run again after a deadlock", async (_, sql) => {
-  const post_process = { enabled: true, sql: `${sql}; UPDATE dos SET n = n + 1; UPDATE uno SET n = n + 1` };
-  await world.setTables({ tablasBajada: [{ ...bajada, post_process }] });
-  const { reason, log } = await syncInDeadlock();
-  expect(reason, log).toBe('error');
-  expect(log).toContain('[BLOQUEO_SIN_REPETIR]');
-  expect(await world.query('SELECT veces FROM preparadas')).toEqual([{ veces: 1 }]);
-});
-
-test("the victim of a deadlock in a download's post_process is run again with the rows that are loaded", async () => {
-  const sql = 'UPDATE dos SET n = n + 1; UPDATE uno SET n = (SELECT COUNT(*) FROM {temp_table})';
-  await world.setTables({ tablasSubida: [subida] });
-  await sync();
-  await world.setTables({ tablasBajada: [{ ...bajada, post_process: { enabled: true, sql } }] });
-  const { reason, log } = await syncInDeadlock();
-  expect(reason, log).toBe('exitoso');
-  expect(log).toMatch(/AVISO copia: .*error 1205.* Se repite\./);
-  expect(await world.query('SELECT uno.n AS uno, dos.n AS dos FROM uno CROSS JOIN dos')).toEqual([
-    { uno: 2000, dos: 101 },
-  ]);
+  });
 });
 
 test.each([20, 50, 80])(

@@ -15,7 +15,8 @@ beforeAll(async () => {
     INSERT INTO cosas (codigo, fecha) VALUES (@codigo, CASE @reloj WHEN 'utc' THEN SYSUTCDATETIME() ELSE SYSDATETIME() END)`);
 });
 afterAll(() => world?.close());
-beforeEach(async () => {
+beforeEach(async (context) => {
+  await world.needs(context, 'the controls of the stand-in');
   await world.execute('DELETE FROM cosas');
   await world.backend.sql.query('DELETE FROM parametros_maestros; DELETE FROM sync_logs; DELETE FROM sync_commits');
   await rm(join(world.folder, 'last-sync.json'), { force: true });
