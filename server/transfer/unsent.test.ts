@@ -26,9 +26,9 @@ test.runIf(process.platform === 'linux').each([
       expect(unsent).toBeGreaterThan(0);
       await sleep(50);
       expect(await countUnsent(socket)).toBe(unsent);
-    });
+    }, 20_000);
     peer.resume();
-    await vi.waitFor(async () => expect(await countUnsent(socket)).toBe(0));
+    await vi.waitFor(async () => expect(await countUnsent(socket)).toBe(0), 20_000);
     expect(peer.bytesRead).toBeGreaterThan(written);
   } finally {
     peer.destroy();
