@@ -1,4 +1,9 @@
-import type { ConfigResponse, TablaBajada, TablaSubida } from '../../protocol/tenant-config/config.ts';
+import {
+  type ConfigResponse,
+  cambiosOf,
+  type TablaBajada,
+  type TablaSubida,
+} from '../../protocol/tenant-config/config.ts';
 import { describeServer, parseServerName } from '../../protocol/tenant-config/sql-server-name.ts';
 import type { LocalConfig } from '../config/local.ts';
 import { connectionNames, sqlServerSettings } from '../config/remote.ts';
@@ -76,7 +81,7 @@ async function checkSqlServer(
   if (connected === true && thorough) {
     await list.check(`Versión de ${title}`, () => use((db) => checkVersion(db, signal)));
     await list.check(`Reloj de ${title}`, () => use((db) => checkServerClock(db, signal)));
-    if (subidas.some(({ incremental }) => incremental === true)) {
+    if (subidas.some((tabla) => cambiosOf(tabla) === 'marca')) {
       await list.check(`Transacciones de ${title}`, () => use((db) => checkTransactions(db, user, signal)));
     }
   }

@@ -1,5 +1,5 @@
 import { defined } from '../../protocol/defined.ts';
-import { primaryKeyOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { cambiosOf, primaryKeyOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../protocol/tenant-config/ultima-sync.ts';
 import { assertNoneOf, encryptLine, sensitiveColumnsOf } from '../rows/field-encryption.ts';
 import { findIndex, type IndexFinding } from '../sqlserver/read/indexes.ts';
@@ -56,7 +56,7 @@ export async function checkIndexes(db: SqlServer, tabla: TablaSubida, signal: Ab
   const parameters = await parametersOf(db, tabla, signal);
   const [key] = primaryKeyOf(tabla);
   const wanted = [
-    ...(tabla.incremental === true && tabla.campoFecha !== undefined
+    ...(cambiosOf(tabla) === 'marca' && tabla.campoFecha !== undefined
       ? [['campoFecha', tabla.campoFecha] as const]
       : []),
     ['clave', key ?? 'codigo'] as const,

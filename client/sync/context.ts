@@ -1,4 +1,4 @@
-import type { Direccion } from '../../protocol/tenant-config/config.ts';
+import { cambiosOf, type Direccion, type TablaSubida } from '../../protocol/tenant-config/config.ts';
 import type { SqlByPlace } from '../config/approval.ts';
 import type { SensitivePins } from '../config/sensitive-pins.ts';
 import type { RetryPolicy } from '../errors/retry.ts';
@@ -71,9 +71,9 @@ export interface SyncContext extends Omit<RunContext, 'connectionOf' | 'progress
 export function expectedRows(
   { lastRows }: Pick<RunContext, 'lastRows'>,
   direccion: Direccion,
-  tabla: { nombre: string; incremental?: boolean },
+  tabla: Pick<TablaSubida, 'nombre' | 'cambios' | 'incremental'>,
 ): ProgressState['total'] {
-  if (direccion === 'upload' && tabla.incremental === true) return undefined;
+  if (direccion === 'upload' && cambiosOf(tabla) === 'marca') return undefined;
   const filas = lastRows(direccion, tabla.nombre);
   return filas === undefined ? undefined : { filas, exacto: false };
 }

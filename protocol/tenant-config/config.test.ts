@@ -123,7 +123,37 @@ describe('findConfigProblems', () => {
     [
       'a completoCada of a table that is read whole each time',
       { tablasSubida: [{ ...upload, completoCada: '12h' }] },
-      { campo: 'configuracionTablas.tablasSubida[0].completoCada', valor: '12h', regla: /incremental/ },
+      { campo: 'configuracionTablas.tablasSubida[0].completoCada', valor: '12h', regla: /entera cada vez/ },
+    ],
+    [
+      'cambios and incremental that say two things',
+      { tablasSubida: [{ ...changes, cambios: 'huellas' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].cambios', valor: 'huellas', regla: /incremental: true/ },
+    ],
+    [
+      'bajas and desactivarAusentes that say two things',
+      { tablasSubida: [{ ...upload, bajas: 'borrar', desactivarAusentes: true }] },
+      { campo: 'configuracionTablas.tablasSubida[0].bajas', valor: 'borrar', regla: /desactivarAusentes: true/ },
+    ],
+    [
+      'bajas that a table of changes never learns of',
+      { tablasSubida: [{ ...changes, bajas: 'borrar' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].bajas', valor: 'borrar', regla: /completoCada/ },
+    ],
+    [
+      'huellas of rows whose keys may repeat',
+      { tablasSubida: [{ ...upload, cambios: 'huellas', clavesRepetidas: 'ultima' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].clavesRepetidas', valor: 'ultima', regla: /una sola fila/ },
+    ],
+    [
+      'huellas, which make bajas, of a tipo_campo that another table has too',
+      {
+        tablasSubida: [
+          { ...upload, cambios: 'huellas', tipoCampo: 'x' },
+          { ...upload, nombre: 'otra', tipoCampo: 'x' },
+        ],
+      },
+      { campo: 'configuracionTablas.tablasSubida[0].bajas', valor: 'desactivar', regla: /ponga bajas: ignorar/ },
     ],
     [
       'an incremental table that is never read whole and is to tell what is gone',

@@ -2,6 +2,7 @@ import Type from 'typebox';
 import { connectionSchemas } from './connections.ts';
 import type { ConfiguracionTablas } from './settings.ts';
 
+export { bajasOf, type Cambios, cambiosOf } from './changes.ts';
 export type { Conexion, Conexiones } from './connections.ts';
 export type { Esquema, TablaBajada } from './download-table.ts';
 export { type Direccion, type EjecutarEn, type Fase, isPhaseAt, type NombreFase } from './phases.ts';

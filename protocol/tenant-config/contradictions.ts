@@ -1,4 +1,5 @@
 import { parseSqlType } from '../rows/sql-types.ts';
+import { bajasOf, cambiosOf } from './changes.ts';
 import type { TablaBajada } from './download-table.ts';
 import { type ConfigProblem, show } from './schema-problems.ts';
 import type { ConfiguracionTablas } from './settings.ts';
@@ -76,19 +77,31 @@ function findColumnProblems({ schema }: TablaBajada, at: string): ConfigProblem[
 
 /** What is asked of the reading of one upload table. */
 function findReadingProblems(tabla: TablaSubida, at: string): ConfigProblem[] {
-  const { incremental, completoCada, desactivarAusentes, process } = tabla;
+  const { bajas, cambios, clavesRepetidas, completoCada, desactivarAusentes, incremental, process } = tabla;
+  const kind = cambiosOf(tabla);
   const problems: ConfigProblem[] = [];
-  if (incremental === true && !/@ultimaSync\b/i.test(process.query)) {
-    const regla = 'una tabla incremental debe filtrar por @ultimaSync';
-    problems.push({ campo: `${at}.process.query`, valor: show(process.query), regla });
+  const add = (campo: string, valor: string, regla: string) => problems.push({ campo: `${at}.${campo}`, valor, regla });
+  if (cambios !== undefined && incremental !== undefined && incremental !== (cambios === 'marca')) {
+    add('cambios', cambios, `contradice incremental: ${incremental}; deje solo cambios`);
   }
-  if (incremental !== true && completoCada !== undefined) {
-    const regla = 'solo vale para una tabla incremental: las demás se suben enteras cada vez';
-    problems.push({ campo: `${at}.completoCada`, valor: completoCada, regla });
+  if (kind === 'marca' && !/@ultimaSync\b/i.test(process.query)) {
+    add('process.query', show(process.query), 'una tabla incremental debe filtrar por @ultimaSync');
   }
-  if (desactivarAusentes === true && incremental === true && completoCada === undefined) {
-    const regla = 'solo vale para una tabla que se sube entera: incremental: false, o con completoCada';
-    problems.push({ campo: `${at}.desactivarAusentes`, valor: 'true', regla });
+  if (kind === 'completo' && completoCada !== undefined) {
+    add('completoCada', completoCada, 'no vale para una tabla que se sube entera cada vez');
+  }
+  if (bajas !== undefined && desactivarAusentes !== undefined && desactivarAusentes !== (bajas === 'desactivar')) {
+    add('bajas', bajas, `contradice desactivarAusentes: ${desactivarAusentes}; deje solo bajas`);
+  } else if (
+    bajasOf(tabla) !== 'ignorar' &&
+    (kind === 'marca' || kind === 'rowversion') &&
+    completoCada === undefined
+  ) {
+    const [campo, valor] = bajas === undefined ? ['desactivarAusentes', 'true'] : ['bajas', bajas];
+    add(campo, valor, `con cambios: ${kind} las bajas solo se conocen al leer la tabla entera: añada completoCada`);
+  }
+  if (kind === 'huellas' && clavesRepetidas === 'ultima') {
+    add('clavesRepetidas', clavesRepetidas, 'no vale con cambios: huellas, que necesita una sola fila por clave');
   }
   return problems;
 }
@@ -110,9 +123,15 @@ function findSharedTipos(subidas: readonly TablaSubida[], at: (index: number) =>
         'distinga), o dé a cada una el suyo';
       problems.push({ campo: `${at(index)}.tipoCampo`, valor: tipo, regla });
     }
-    if (tabla.desactivarAusentes === true) {
-      const regla = `desactivaría las filas de «${other.nombre}», que tiene el mismo tipoCampo «${tipo}»`;
-      problems.push({ campo: `${at(index)}.desactivarAusentes`, valor: 'true', regla });
+    if (bajasOf(tabla) !== 'ignorar') {
+      const [campo, valor] =
+        tabla.bajas === undefined && tabla.desactivarAusentes === true
+          ? ['desactivarAusentes', 'true']
+          : ['bajas', bajasOf(tabla)];
+      const regla =
+        `daría de baja las filas de «${other.nombre}», que tiene el mismo tipoCampo «${tipo}»` +
+        (campo === 'bajas' ? ': ponga bajas: ignorar' : '');
+      problems.push({ campo: `${at(index)}.${campo}`, valor, regla });
     }
   }
   return problems;

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { BAJAS, CAMBIOS } from './changes.ts';
 import { type FieldsTouching, field, laterRows, laterSql, rowsOf, schemasOf } from './field.ts';
 import { GuardaSchema, guardFields } from './guard.ts';
 import { FaseSchema, ProcessSchema, phaseFields, processFields, rowsOfPhase, sqlOfPhase } from './phases.ts';
@@ -46,10 +47,17 @@ export const uploadFields = {
     description: 'columna o lista de columnas que forman la clave; véase «La clave de cada fila»',
     touches: { rows: (primaryKey) => primaryKeyOf(primaryKey === undefined ? {} : { primaryKey }) },
   }),
+  cambios: field(Type.Optional(Type.Union(CAMBIOS.map((one) => Type.Literal(one)))), {
+    english:
+      'how changes are found: `completo` (everything goes), `marca` (watermark), `rowversion`, `seguimiento` (Change Tracking), `huellas` (row hashes)',
+    description:
+      'cómo se sabe qué cambió: `completo` (por omisión; sube todo), `marca` (`@ultimaSync`), `rowversion`, `seguimiento` o `huellas`; véase «Qué `cambios` elegir»',
+    touches: { reading: true },
+  }),
   incremental: field(Type.Optional(Type.Boolean()), {
     english: 'only what changed',
     description:
-      '`true`: solo lo que cambió desde la última vez; la consulta debe usar `@ultimaSync`. Por omisión, `false`',
+      'la forma anterior de `cambios`: `true` es `marca` (la consulta debe usar `@ultimaSync`) y `false`, `completo`',
     touches: { reading: true },
   }),
   campoFecha: field(Type.Optional(ColumnName), {
@@ -63,10 +71,15 @@ export const uploadFields = {
       '`tipo_campo` de sus filas en `parametros_maestros`. Por omisión se deduce del nombre: `vista_proveedores` → `proveedor`',
     touches: { rows: (tipoCampo, { nombre }) => tipoCampo ?? deriveTipoCampo(nombre) },
   }),
+  bajas: field(Type.Optional(Type.Union(BAJAS.map((one) => Type.Literal(one)))), {
+    english: 'what becomes of rows that are gone: `desactivar` (deactivate), `borrar` (delete), `ignorar` (ignore)',
+    description:
+      'qué pasa con las filas que ya no están en el origen: `desactivar` (`activo = false`; por omisión con `huellas` y `seguimiento`), `borrar` o `ignorar` (por omisión en las demás). `marca` y `rowversion` solo las conocen con `completoCada`',
+    touches: { centre: true },
+  }),
   desactivarAusentes: field(Type.Optional(Type.Boolean()), {
     english: 'deactivate rows that are gone',
-    description:
-      '`true`, solo con `incremental: false` o con `completoCada`: las filas que ya no están en el origen pasan a `activo = false` cuando la tabla se lee entera',
+    description: 'la forma anterior de `bajas`: `true` es `desactivar`',
     touches: { centre: true },
   }),
   guarda: field(Type.Optional(GuardaSchema), {
@@ -96,7 +109,7 @@ export const uploadFields = {
   completoCada: field(Type.Optional(Duracion), {
     english: 'how often it is read whole',
     description:
-      'tablas incrementales: cada cuánto se lee la tabla entera, en horas o días (`12h`, `7d`; de `1h` a `999d`). Por omisión, nunca',
+      'tablas que no son `completo`: cada cuánto se sube la tabla entera, en horas o días (`12h`, `7d`; de `1h` a `999d`). Por omisión, nunca',
     touches: { reading: true },
   }),
   camposSensibles: field(Type.Optional(ColumnNames), {

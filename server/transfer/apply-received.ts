@@ -1,6 +1,6 @@
 import type { Modo, UploadResult } from '../../protocol/api.ts';
 import { defined } from '../../protocol/defined.ts';
-import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { bajasOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { translateMergeError } from '../postgres/errors.ts';
 import { commitDurably } from '../postgres/tenant.ts';
 import { deactivateAbsent } from '../rows/absent.ts';
@@ -53,7 +53,7 @@ export async function applyReceived(
     throw translateMergeError(error, { tabla: tabla.nombre });
   });
   const { desactivados, retencion, aprobadasPor } =
-    tabla.desactivarAusentes === true && modo === 'completo'
+    bajasOf(tabla) !== 'ignorar' && modo === 'completo'
       ? await deactivateAbsent(connection, tenant, tabla, received, { filas, altas: insertados })
       : { desactivados: 0 };
   const result: UploadResult = {

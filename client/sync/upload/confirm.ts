@@ -1,4 +1,5 @@
 import { defined } from '../../../protocol/defined.ts';
+import { cambiosOf } from '../../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { PhaseOutcome } from '../phases.ts';
@@ -57,11 +58,12 @@ export async function confirm(
  * later. So it leaves the mark as it was, or leaves none.
  */
 async function moveMark(
-  { context: { watermarks }, tabla: { incremental, nombre }, fingerprints }: UploadJob,
+  { context: { watermarks }, tabla, fingerprints }: UploadJob,
   { base, entera, leido, lectura, reloj, revuelto }: UploadHead,
   sent: SentUpload | undefined,
 ): Promise<void> {
   const filas = sent?.rows ?? 0;
+  const { nombre } = tabla;
   const mark = watermarks.get(nombre, fingerprints);
   // Where nothing was sent the centre stayed as it was.
   const generacion = sent === undefined ? base : sent.result.generacion;
@@ -72,7 +74,7 @@ async function moveMark(
     filas,
     ...defined({ generacion }),
   };
-  if (incremental === true && entera === true && filas === 0) {
+  if (cambiosOf(tabla) === 'marca' && entera === true && filas === 0) {
     if (mark !== undefined) await watermarks.set(nombre, { ...mark, ...common });
     return;
   }

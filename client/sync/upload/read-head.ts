@@ -1,5 +1,5 @@
 import { defined } from '../../../protocol/defined.ts';
-import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { bajasOf, cambiosOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { isEarlier, readAgentClock, readClocks } from '../../sqlserver/session/clock.ts';
 import { findOldestWriter, RIGHT_TO_SEE } from '../../sqlserver/session/open-transactions.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
@@ -25,7 +25,7 @@ export async function readHead(
   const mark = watermarks.get(nombre, fingerprints);
   // In this order: reading.ts says why.
   const leido = await readClocks(db, signal);
-  const oldest = tabla.incremental === true ? await findWriter(context, db) : undefined;
+  const oldest = cambiosOf(tabla) === 'marca' ? await findWriter(context, db) : undefined;
   const plan = planReading(tabla, mark, { now: leido, after: readAgentClock(), oldest });
   sayPlan(context, tabla, plan, mark !== undefined);
   const { ultimaSync, entera, marca, revuelto, retroceso, retenida } = plan;
@@ -43,7 +43,7 @@ export async function readHead(
     huella: fingerprints.actual,
     ...{ reloj: marca, leido, ultimaSync },
     desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
-    ...(tabla.incremental === true && entera ? { entera } : {}),
+    ...(cambiosOf(tabla) === 'marca' && entera ? { entera } : {}),
     ...defined({ base: mark?.generacion }),
     lectura: leido.utc,
     ...(plan.relojAtrasado || isOlder ? { relojAtrasado: true } : {}),
@@ -72,14 +72,14 @@ function sayPlan({ log }: SyncContext, tabla: TablaSubida, plan: ReadingPlan, ha
   if (retroceso !== undefined) {
     const how = retroceso === null ? 'no se sabe cuánto' : `unos ${retroceso} s respecto al de este equipo`;
     log.warn(`El reloj de SQL Server se atrasó, ${how}: se lee otra vez ${from}`, nombre);
-  } else if (tabla.incremental === true && entera && hasMark) {
+  } else if (cambiosOf(tabla) === 'marca' && entera && hasMark) {
     log.info('Comparación completa (completoCada): se lee desde el principio', nombre);
   }
   if (retenida !== undefined) {
     const since = retenida.slice(0, 19).replace('T', ' ');
     log.info(`Hay una transacción abierta que escribe desde ${since}: la marca se queda ahí hasta que termine`, nombre);
   }
-  if (entera && tabla.desactivarAusentes === true && modoOf(tabla, entera) === 'incremental') {
+  if (entera && bajasOf(tabla) !== 'ignorar' && modoOf(tabla, entera) === 'incremental') {
     log.warn('No se buscan bajas: la consulta no deja añadir las filas que tengan a NULL la fecha', nombre);
   }
 }

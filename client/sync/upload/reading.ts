@@ -1,5 +1,5 @@
 import type { Modo } from '../../../protocol/api.ts';
-import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { bajasOf, cambiosOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { withUndatedRows } from '../../../protocol/tenant-config/ultima-sync.ts';
 import {
   type AgentClock,
@@ -79,7 +79,7 @@ export function planReading(
     relojAtrasado,
     ...(isWorthAWord ? { retroceso: secondsOf(back) } : {}),
   };
-  if (tabla.incremental !== true) {
+  if (cambiosOf(tabla) !== 'marca') {
     return { ultimaSync: boundMark(tabla, undefined, now), entera: true, marca: { local, utc }, ...clock };
   }
   // What nobody has asked for yet begins here.
@@ -153,16 +153,16 @@ function ticksIn(duration: string): bigint {
  * What the upload says that it is. A whole reading of an incremental table may tell the backend what is gone, and then has to
  * bring every row that is there, those without a date too.
  */
-export function modoOf({ desactivarAusentes, incremental, process }: TablaSubida, entera: boolean): Modo {
-  if (incremental !== true) return 'completo';
-  const tellsAbsent = entera && desactivarAusentes === true && withUndatedRows(process.query) !== undefined;
+export function modoOf(tabla: TablaSubida, entera: boolean): Modo {
+  if (cambiosOf(tabla) !== 'marca') return 'completo';
+  const tellsAbsent = entera && bajasOf(tabla) !== 'ignorar' && withUndatedRows(tabla.process.query) !== undefined;
   return tellsAbsent ? 'completo' : 'incremental';
 }
 
 /** The query as it is run: a reading of everything also takes the rows that have no date. */
 export function queryOf(tabla: TablaSubida, entera: boolean): string {
   const { query } = tabla.process;
-  return tabla.incremental === true && entera ? (withUndatedRows(query)?.sql ?? query) : query;
+  return cambiosOf(tabla) === 'marca' && entera ? (withUndatedRows(query)?.sql ?? query) : query;
 }
 
 const longest = (a: bigint, b: bigint) => (a > b ? a : b);

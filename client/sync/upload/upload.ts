@@ -1,5 +1,5 @@
 import { type ErrorCode, SyncError } from '../../../protocol/errors.ts';
-import { isPhaseAt, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { bajasOf, isPhaseAt, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { runTogether } from '../../async/run-together.ts';
 import { describeError } from '../../errors/describe-error.ts';
 import { withRetries } from '../../errors/retry.ts';
@@ -201,5 +201,5 @@ function isCode(error: unknown, code: ErrorCode): error is SyncError {
 function actsOnNothing(tabla: TablaSubida, { modo }: UploadHead): boolean {
   if (isPhaseAt(tabla.pre_process, 'upload', 'destino') || isPhaseAt(tabla.post_process, 'upload', 'destino'))
     return true;
-  return modo === 'completo' && tabla.desactivarAusentes === true;
+  return modo === 'completo' && bajasOf(tabla) !== 'ignorar';
 }
