@@ -12,6 +12,7 @@ import type { GeneracionesResponseSchema } from './endpoints/generaciones.ts';
 import type { LogEntrySchema, LogsResponseSchema, StatusResponseSchema } from './endpoints/logs.ts';
 import type { RetencionSchema, UploadResultSchema } from './endpoints/upload.ts';
 import type {
+  BajasSchema,
   ChunkResponseSchema,
   CommitSchema,
   OpenUploadResponseSchema,
@@ -29,6 +30,8 @@ export type { DownloadEnd, DownloadStart } from './endpoints/download.ts';
 export type Modo = Type.Static<typeof ModoSchema>;
 export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
 export type Commit = Type.Static<typeof CommitSchema>;
+/** Bajas of a commit. */
+export type Bajas = Type.Static<typeof BajasSchema>;
 export type RunPhase = Type.Static<typeof RunPhaseSchema>;
 export type ReportBajas = Type.Static<typeof ReportBajasSchema>;
 export type LogEntry = Type.Static<typeof LogEntrySchema>;

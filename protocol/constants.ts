@@ -55,6 +55,8 @@ export const limits = {
   logsMaxCount: 1000,
   /** Tables in one POST /generaciones. */
   generationsMaxCount: 1000,
+  /** Hashes of keys that are gone, in one commit. */
+  bajasMaxCount: 50_000,
   tenantMaxLength: 100,
   tableNameMaxLength: 128,
 } as const;

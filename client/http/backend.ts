@@ -106,12 +106,16 @@ export class Backend {
 
   /** One request, all or nothing. `idempotencyKey` makes its repetition harmless. */
   uploadOnce(
-    { relojAtrasado, ...upload }: UploadDescription,
+    { relojAtrasado, huellas, ...upload }: UploadDescription,
     { body, digest, rows }: CompressedChunk,
     { idempotencyKey, signal }: { idempotencyKey: string; signal: AbortSignal },
   ): Promise<UploadResult> {
     return this.#requests.call('uploadOnce', {
-      query: { ...upload, ...(relojAtrasado === true ? { relojAtrasado: 'true' } : {}) },
+      query: {
+        ...upload,
+        ...(relojAtrasado === true ? { relojAtrasado: 'true' } : {}),
+        ...(huellas === true ? { huellas: 'true' } : {}),
+      },
       headers: {
         'content-type': mediaTypes.ndjson,
         'content-encoding': 'gzip',

@@ -29,4 +29,9 @@ export const lecturaProperties = {
   lectura: Type.Optional(Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,7})?Z$' })),
   /** The sender has seen that the source's clock went back: `lectura` may be older than the newest. */
   relojAtrasado: Type.Optional(Type.Boolean()),
+  /**
+   * The upload is partial and stands on a ledger of what the centre has: `base` is required, has to be the newest generation of the
+   * table, and no row of its tipo_campo may have been changed since by anything but the table's own uploads.
+   */
+  huellas: Type.Optional(Type.Boolean()),
 };

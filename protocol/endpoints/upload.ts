@@ -33,6 +33,8 @@ export const UploadResultSchema = Type.Object({
   registrosSinCambios: Count,
   /** Rows set to `activo = false` because the source no longer has them. */
   registrosDesactivados: Count,
+  /** Rows removed because the source no longer has them (`bajas: "borrar"`). */
+  registrosBorrados: Type.Optional(Count),
   /** Lines whose key came again later in the same upload: the last one won (`clavesRepetidas: "ultima"`). */
   clavesRepetidas: Count,
   /** Bajas that wait for an administrator; 0 too where he has discarded them. Not from servers of an earlier version. */

@@ -115,7 +115,28 @@ export const putChunk = {
   ],
 } as const satisfies Endpoint;
 
-export const CommitSchema = Type.Object({ trozos: Count, filas: Count, digest: Sha256 });
+/** Bytes of a hash of a key. */
+export const HASH_BYTES = 8;
+
+/** Keys that the source no longer has, each as hashtextextended(codigo, semilla). */
+export const BajasSchema = Type.Object({
+  /** A bigint. */
+  semilla: Type.String({ pattern: '^(0|-?[1-9][0-9]{0,18})$' }),
+  /** Base64 of the hashes, big-endian, in ascending order of their bytes. */
+  huellas: Type.String({
+    pattern: '^[A-Za-z0-9+/]*={0,2}$',
+    maxLength: Math.ceil((limits.bajasMaxCount * HASH_BYTES) / 3) * 4,
+  }),
+  /** Rows that the reading had in all, those that are not sent among them. */
+  leidas: Count,
+});
+
+export const CommitSchema = Type.Object({
+  trozos: Count,
+  filas: Count,
+  digest: Sha256,
+  bajas: Type.Optional(BajasSchema),
+});
 
 export const commitUpload = {
   method: 'POST',
@@ -134,6 +155,7 @@ export const commitUpload = {
       'TABLA_DESCONOCIDA',
       'SUBIDA_DESCONOCIDA',
       'TOTALES_DISTINTOS',
+      'GENERACION_DESCONOCIDA',
       'LECTURA_ANTIGUA',
     ] as const),
     ...(['CLAVE_REPETIDA', 'CLAVE_DE_OTRA_TABLA', 'VALOR_INVALIDO', 'SQL_FALLO'] as const),
