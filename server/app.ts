@@ -18,7 +18,6 @@ import { assertRevoked } from './postgres/revoked.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { makeHandlers } from './routes/handlers.ts';
 import { registerEndpoints } from './routes/register.ts';
-import { listFormerKeys } from './rows/former-keys.ts';
 import { findAuditGaps } from './tenants/audit.ts';
 import { readMasterKeys } from './tenants/master-keys.ts';
 
@@ -64,10 +63,6 @@ export async function buildApp(config: Config, destination?: { write(entry: stri
     const gaps = await database.withConnection(findAuditGaps);
     if (gaps.length > 0)
       app.log.error({ tablas: gaps }, 'la auditoría no está completa: hay disparadores desactivados');
-    const former = await database.withConnection(listFormerKeys);
-    if (former.length > 0) {
-      app.log.warn({ tablas: former }, 'estas tablas conservan su clave de antes (codigo): config set --claves-nuevas');
-    }
     await sealPasswords(context, app.log);
     await app.register(sockets, context);
     await app.register(problems);

@@ -56,7 +56,7 @@ test.each(commands.map((path) => ({ name: path.join(' '), path })))(
 test.each([
   ['keys list', ' ¿Quiso decir key?'],
   ['key list --tenan x', ' ¿Quiso decir --tenant?'],
-  ['config set --tenant x --claves-nueva', ' ¿Quiso decir --claves-nuevas?'],
+  ['config set --tenant x --conexione', ' ¿Quiso decir --conexiones?'],
   // It was answered «audit».
   ['init', ''],
   ['migrate --fuerza', ''],

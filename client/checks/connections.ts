@@ -89,8 +89,7 @@ async function checkSqlServer(
     // A connection for each: a query that is left halfway must not disturb the next check.
     await list.check(`Subida ${tabla.nombre}`, async () => {
       assertPinned(pins, 'upload', tabla, requiresApproval);
-      const former = config.clavesAnteriores?.includes(tabla.nombre) === true;
-      const options = { dataKey: local.dataKey, guarded: guardedNames(pins, tabla), former };
+      const options = { dataKey: local.dataKey, guarded: guardedNames(pins, tabla) };
       return use((db) => checkUpload(db, tabla, options, signal));
     });
     if (thorough) await list.check(`Índices de ${tabla.nombre}`, () => use((db) => checkIndexes(db, tabla, signal)));

@@ -5,7 +5,7 @@ import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/
 
 /**
  * Which columns the key of an upload's rows is (protocol/SPEC.md, R2), said where it is not plainly `codigo`; where the query gave no
- * row (no `columns`) SQL Server is asked which it has. `former`: the table keeps the key of earlier versions.
+ * row (no `columns`) SQL Server is asked which it has.
  *
  * Throws AgentError CLAVE_DUDOSA for a query that gives two, SqlServerError.
  */
@@ -13,12 +13,11 @@ export async function describeKey(
   db: SqlServer,
   tabla: TablaSubida,
   columns: readonly string[],
-  { former, parameters, signal }: { former: boolean; parameters: SqlParameter[]; signal: AbortSignal },
+  { parameters, signal }: { parameters: SqlParameter[]; signal: AbortSignal },
 ): Promise<string> {
   const key = primaryKeyOf(tabla);
   const [column = 'codigo'] = key;
   if (key.length < 2 && column === 'codigo') return '';
-  if (former) return '; clave: la de antes, codigo donde la fila lo tenga';
   if (key.length > 1) return `; clave: ${key.join(', ')}`;
   const known = columns.length > 0 ? columns : await columnsOf(db, tabla.process.query, parameters, signal);
   const has = (name: string) => known.some((one) => one.toLowerCase() === name.toLowerCase());

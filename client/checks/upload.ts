@@ -20,7 +20,7 @@ const SMALL_BLOCK_BYTES = 4096;
 export async function checkUpload(
   db: SqlServer,
   tabla: TablaSubida,
-  { dataKey, guarded, former }: { dataKey: string | undefined; guarded: ReadonlySet<string>; former: boolean },
+  { dataKey, guarded }: { dataKey: string | undefined; guarded: ReadonlySet<string> },
   signal: AbortSignal,
 ): Promise<Finding<void>> {
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
@@ -38,7 +38,7 @@ export async function checkUpload(
     break;
   }
   const note = columns.length === 0 ? 'la consulta funciona y no da filas' : `la consulta da ${columns.join(', ')}`;
-  const key = await describeKey(db, tabla, columns, { former, parameters, signal });
+  const key = await describeKey(db, tabla, columns, { parameters, signal });
   const ranges = particion === undefined ? '' : `; se lee por rangos de ${particion.columna}`;
   const encrypted = sensitive === undefined ? '' : `; salen cifradas ${sensitive.names.join(', ')}`;
   const advice = await describeUndated(db, tabla, parameters, signal);

@@ -72,10 +72,6 @@ test('which columns are the key is said where it is not plainly codigo; what is 
   expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida dudosa: .*«codigo» y además «id».*\[CLAVE_DUDOSA\]/));
   await world.execute("INSERT INTO socios VALUES (1, 'a', 1)");
   expect((await check()).lines).toContainEqual(expect.stringMatching(/^✖ Subida dudosa: .*\[CLAVE_DUDOSA\]/));
-  await world.backend.sql.query(`INSERT INTO sync_claves_anteriores VALUES ('acme-001', 'dudosa', '"id"')`);
-  expect((await check()).lines).toContainEqual(
-    expect.stringMatching(/^✔ Subida dudosa: .*; clave: la de antes, codigo/),
-  );
 });
 
 test('each fault is a line with what to do, and the other checks still run', async () => {

@@ -25,8 +25,6 @@ export const ConfigResponseSchema = Type.Object({
   configuracionTablas: Type.Unknown(),
   version: Type.Integer(),
   ultimaModificacion: Type.String(),
-  /** Upload tables whose key is still that of earlier versions (SPEC.md, R2); missing where there are none. */
-  clavesAnteriores: Type.Optional(Type.Array(Type.String())),
 });
 
 export type ConfigResponse = Omit<Type.Static<typeof ConfigResponseSchema>, 'configuracionTablas'> & {

@@ -17,6 +17,26 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+test('config set says which columns are the key where it is not plainly codigo', async () => {
+  const tabla = (nombre: string, primaryKey?: string | string[]) => ({
+    ...{ nombre, tipoCampo: nombre, process: { query: 'SELECT 1' } },
+    ...(primaryKey === undefined ? {} : { primaryKey }),
+  });
+  const tables = join(folder, 'claves.json');
+  const tablasSubida = [
+    tabla('sin'),
+    tabla('una', 'id'),
+    tabla('varias', ['empresa', 'codigo']),
+    tabla('igual', 'codigo'),
+  ];
+  await writeFile(tables, JSON.stringify({ tablasSubida }));
+  const told = await configSet(loadConfig({ DATABASE_URL: server.databaseUrl }), server.tenant, { tables });
+  expect(told.split('\n').slice(1)).toEqual([
+    '  «una»: la clave es id, o codigo si la consulta lo da en su lugar.',
+    '  «varias»: la clave son empresa, codigo.',
+  ]);
+});
+
 test('config set says what becomes of rows whose campoFecha is NULL, table by table', async () => {
   const tabla = (nombre: string, filter: string, more: object = {}) => ({
     ...{ nombre, incremental: true, campoFecha: 'f', ...more },

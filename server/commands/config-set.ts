@@ -1,17 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import {
-  type Conexiones,
-  type ConfiguracionTablas,
-  primaryKeyOf,
-  type TablaSubida,
-} from '../../protocol/tenant-config/config.ts';
+import { type Conexiones, type ConfiguracionTablas, primaryKeyOf } from '../../protocol/tenant-config/config.ts';
 import { findConfigProblems } from '../../protocol/tenant-config/config-problems.ts';
 import { findConnectionProblems, findUnknownConnections } from '../../protocol/tenant-config/connection-problems.ts';
 import type { ConfigProblem } from '../../protocol/tenant-config/schema-problems.ts';
 import { undatedRowsOf } from '../../protocol/tenant-config/ultima-sync.ts';
 import type { Config } from '../config.ts';
-import type { Connection } from '../postgres/pool.ts';
-import { findFormerKeys, isCodigo, keepFormerKeys } from '../rows/former-keys.ts';
+import { isCodigo } from '../rows/staging.ts';
 import { type Configuration, readTables, updateConfiguration } from '../tenants/configurations.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../tenants/connections.ts';
 import { readMasterKeys } from '../tenants/master-keys.ts';
@@ -31,19 +25,14 @@ export const configSetCommand = defineCommand({
       requiresArg: true,
       describe: 'Archivo con las conexiones por su nombre (host, port, database, user, password)',
     },
-    'claves-nuevas': {
-      type: 'boolean',
-      default: false,
-      describe: 'Las tablas que conservan la clave de una versión anterior pasan a la de primaryKey',
-    },
   },
   examples: [
     ['config set --tenant acme-corp-001 --file tablas.json', 'La comprueba antes de guardarla'],
     ['config set --tenant acme-corp-001 --conexiones conexiones.json', 'Otras bases de SQL Server'],
   ],
   exitCodes: allExitReasons,
-  async run({ tenant, file: tables, conexiones: connections, 'claves-nuevas': newKeys }, { loadConfig, print }) {
-    print(await configSet(loadConfig(), tenant, { tables, connections }, { newKeys }));
+  async run({ tenant, file: tables, conexiones: connections }, { loadConfig, print }) {
+    print(await configSet(loadConfig(), tenant, { tables, connections }));
   },
 });
 
@@ -55,7 +44,6 @@ export async function configSet(
   config: Config,
   tenant: string,
   files: { tables?: string | undefined; connections?: string | undefined },
-  { newKeys = false }: { newKeys?: boolean } = {},
 ): Promise<string> {
   if (files.tables === undefined && files.connections === undefined) {
     throw new CommandError('falta --file, --conexiones o ambos');
@@ -63,7 +51,6 @@ export async function configSet(
   const tables = files.tables && ((await readJson(files.tables, findConfigProblems)) as ConfiguracionTablas);
   const given = files.connections && ((await readJson(files.connections, findConnectionProblems)) as Conexiones);
   const keys = readMasterKeys(config);
-  let keyLines: string[] = [];
   const version = await withDatabase(config, (connection) => {
     const change = (current: Configuration) => {
       const stored = readConnections(current);
@@ -81,38 +68,24 @@ export async function configSet(
       refuse(findUnknownConnections(tables || readTables(current), names), files.tables ?? files.connections!);
       return { ...(tables && { tables }), ...(connections && { connections }) };
     };
-    return updateConfiguration(connection, tenant, change, async (stored) => {
-      if (stored !== undefined) keyLines = await settleKeys(connection, tenant, stored.tablasSubida ?? [], newKeys);
-    });
+    return updateConfiguration(connection, tenant, change);
   });
   if (version === undefined) throw new CommandError(`el tenant «${tenant}» no existe`);
   return [
     `Configuración de «${tenant}» guardada (versión ${version}).`,
-    ...keyLines,
-    ...(tables ? describeUndated(tables) : []),
+    ...(tables ? [...describeKeys(tables), ...describeUndated(tables)] : []),
   ].join('\n');
 }
 
-/** Says of each upload table whose key is not plainly `codigo` what it is; with `newKeys` none keeps that of earlier versions. */
-async function settleKeys(
-  connection: Connection,
-  tenant: string,
-  tablas: readonly TablaSubida[],
-  newKeys: boolean,
-): Promise<string[]> {
-  const former = await findFormerKeys(connection, tenant, tablas);
-  await keepFormerKeys(connection, tenant, newKeys ? [] : former, newKeys ? former : []);
-  return tablas.flatMap((tabla) => {
+/** Says of each upload table whose key is not plainly `codigo` what it is. */
+function describeKeys({ tablasSubida = [] }: ConfiguracionTablas): string[] {
+  return tablasSubida.flatMap((tabla) => {
     const columns = primaryKeyOf(tabla);
     if (isCodigo(columns)) return [];
     const named = columns.join(', ');
-    const now =
-      columns.length > 1 ? `la clave son ${named}` : `la clave es ${named}, o codigo si la consulta lo da en su lugar`;
-    if (!former.includes(tabla.nombre)) return [`  «${tabla.nombre}»: ${now}.`];
-    if (newKeys) return [`  «${tabla.nombre}»: desde ahora ${now}. Sube entera, y las claves de antes son bajas.`];
-    return [
-      `  «${tabla.nombre}»: conserva la clave de antes, codigo donde la fila lo tenga. Con --claves-nuevas, ${now}.`,
-    ];
+    return columns.length > 1
+      ? [`  «${tabla.nombre}»: la clave son ${named}.`]
+      : [`  «${tabla.nombre}»: la clave es ${named}, o codigo si la consulta lo da en su lugar.`];
   });
 }
 

@@ -169,16 +169,6 @@ CREATE TABLE sync_cerrojos (
   PRIMARY KEY ("tenantId", tipo_campo)
 );
 
--- Upload tables whose rows have the key that codigo gave them, although their primaryKey is another one: they go on so while
--- their primaryKey is this one, until config set says it again. Another key would make bajas of all their rows.
-CREATE TABLE sync_claves_anteriores (
-  "tenantId" text NOT NULL,
-  tabla text NOT NULL,
-  "primaryKey" jsonb NOT NULL,
-  PRIMARY KEY ("tenantId", tabla)
-);
-REVOKE ALL ON sync_claves_anteriores FROM PUBLIC;
-
 -- Whose a row is, of a tipo_campo that several tables share; of any other it is the table that wrote there last.
 CREATE TABLE sync_claves_compartidas (
   "tenantId" text COLLATE "C" NOT NULL,

@@ -108,13 +108,6 @@ CREATE TABLE sync_cerrojos (
   CONSTRAINT sync_cerrojos_pkey PRIMARY KEY ("tenantId", tipo_campo)
 );
 
-CREATE TABLE sync_claves_anteriores (
-  "tenantId" text NOT NULL,
-  tabla text NOT NULL,
-  "primaryKey" jsonb NOT NULL,
-  CONSTRAINT sync_claves_anteriores_pkey PRIMARY KEY ("tenantId", tabla)
-);
-
 CREATE TABLE sync_claves_compartidas (
   "tenantId" text COLLATE "C" NOT NULL,
   tipo_campo text COLLATE "C" NOT NULL,

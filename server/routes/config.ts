@@ -3,9 +3,8 @@ import type { FastifyRequest } from 'fastify';
 import { AGENT_NAME, headers } from '../../protocol/constants.ts';
 import { passwordPlaceOf, sealForAgent } from '../../protocol/crypto/agent-key.ts';
 import { SyncError } from '../../protocol/errors.ts';
-import type { ConfigResponse, TablaSubida } from '../../protocol/tenant-config/config.ts';
+import type { ConfigResponse } from '../../protocol/tenant-config/config.ts';
 import type { Context } from '../context.ts';
-import { findFormerKeys } from '../rows/former-keys.ts';
 import { listAgents } from '../tenants/agents.ts';
 import { connectionPlace, mapPasswords, readConnections } from '../tenants/connections.ts';
 import { passwordPlace } from '../tenants/passwords.ts';
@@ -28,15 +27,10 @@ export const configHandlers = (context: Context) =>
         sqlServerDatabase: tenant.sqlServerDatabase,
         sqlServerUser: tenant.sqlServerUser,
       };
-      const former = await context.database.withTenantConnection(tenant.tenantId, (connection) =>
-        findFormerKeys(connection, tenant.tenantId, uploadTablesOf(tenant.configuracionTablas)),
-      );
       const content = {
         configuracionTablas: tenant.configuracionTablas as ConfigResponse['configuracionTablas'],
         version: tenant.version,
         ultimaModificacion: tenant.ultimaModificacion.toISOString(),
-        // Left out where there are none: then the answer is the specification's.
-        ...(former.length === 0 ? {} : { clavesAnteriores: former }),
       };
       const etag = etagOf([place, content], recipient, storedSecrets(context, request));
       reply.header('etag', etag).header('cache-control', 'no-cache');
@@ -71,12 +65,6 @@ function etagOf(content: readonly object[], recipient: Recipient, secrets: unkno
 function storedSecrets({ masterKeys }: Context, { tenant }: FastifyRequest): unknown {
   const kept = (stored: string) => (masterKeys.isSealed(stored) ? stored : '');
   return [kept(tenant.sqlServerPassword), mapPasswords(readConnections(tenant), kept)];
-}
-
-/** As far as they are there: whether they are valid, the agent says. */
-function uploadTablesOf(stored: unknown): TablaSubida[] {
-  const tablas = (stored as { tablasSubida?: unknown } | null)?.tablasSubida;
-  return Array.isArray(tablas) ? tablas.filter((tabla) => typeof tabla === 'object' && tabla !== null) : [];
 }
 
 /** Who asks: an agent with a registered key; anybody, while the tenant has no such agent; anybody else. */

@@ -3,7 +3,6 @@ import { primaryKeyOf, type TablaSubida } from '../../protocol/tenant-config/con
 import { quoteLiteral, quoteName } from '../postgres/copy.ts';
 import { keyAmbiguous, keyMissing } from '../postgres/errors.ts';
 import type { Connection } from '../postgres/pool.ts';
-import { isCodigo, keepsFormerKey } from './former-keys.ts';
 
 /**
  * Where received lines wait for their merge: `doc jsonb`, in a table that only one upload writes.
@@ -35,9 +34,9 @@ export type RowKey = Pick<ReceivedRows, 'key' | 'ambiguous' | 'dropped'>;
 /**
  * The key of a table's rows (SPEC.md, R2). Several columns of primaryKey are the key, joined with |. A single one is, or
  * `codigo` in its place, which a query may call it: a row that has both, and different, is ambiguous. Without primaryKey it is
- * `codigo`. `former`: as earlier versions had it, where `codigo` won over any primaryKey.
+ * `codigo`.
  */
-export function rowKeyOf(tabla: TablaSubida, { former = false } = {}): RowKey {
+export function rowKeyOf(tabla: TablaSubida): RowKey {
   const columns = primaryKeyOf(tabla);
   const scalar = (column: string) => `sync_escalar(doc -> ${quoteLiteral(column)})`;
   const codigo = scalar('codigo');
@@ -45,18 +44,17 @@ export function rowKeyOf(tabla: TablaSubida, { former = false } = {}): RowKey {
   if (isCodigo(columns)) return { key: codigo, ambiguous: undefined, dropped: asCodigo };
   const escaped = (column: string) => String.raw`replace(replace(${scalar(column)}, '\', '\\'), '|', '\|')`;
   const key = columns.length === 1 ? scalar(columns[0]!) : columns.map(escaped).join(` || '|' || `);
-  const codigoFirst = `CASE WHEN doc ? 'codigo' THEN ${codigo} ELSE ${key} END`;
-  if (former) return { key: codigoFirst, ambiguous: undefined, dropped: asCodigo };
   // Where codigo is a part of the key, or beside it, its value is in no column.
   if (columns.length > 1) return { key, ambiguous: undefined, dropped: ['nombre', 'activo'] };
   const campo = columns[0]!;
   const when = `(doc ? 'codigo' AND doc ? ${quoteLiteral(campo)} AND ${codigo} IS DISTINCT FROM ${key})`;
+  const codigoFirst = `CASE WHEN doc ? 'codigo' THEN ${codigo} ELSE ${key} END`;
   return { key: codigoFirst, ambiguous: { campo, when }, dropped: asCodigo };
 }
 
-/** The same, as it is for this tenant: a table that had rows under the former rule keeps it (sync_claves_anteriores). */
-export async function findRowKey(connection: Connection, tenant: string, tabla: TablaSubida): Promise<RowKey> {
-  return rowKeyOf(tabla, { former: await keepsFormerKey(connection, tenant, tabla) });
+/** Returns whether the key of these columns is plainly `codigo`. */
+export function isCodigo(columns: readonly string[]): boolean {
+  return columns.length === 0 || (columns.length === 1 && columns[0] === 'codigo');
 }
 
 /** The connection's temporary table, empty, its line numbers set to 1. */

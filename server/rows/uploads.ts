@@ -5,7 +5,7 @@ import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { tipoCampoOf } from '../tenants/configurations.ts';
 import { assertCurrent, findCommit, type Reading } from './commits.ts';
-import { createUploadTable, dropUploadTable, findRowKey } from './staging.ts';
+import { createUploadTable, dropUploadTable, rowKeyOf } from './staging.ts';
 
 /** A resumable upload. `resultado` is there once it is committed. */
 export interface Upload {
@@ -58,7 +58,7 @@ export async function createUpload(
       [id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours, lectura, relojAtrasado],
     );
     if (rows[0] === undefined) return findOpened(connection, tenant, tabla.nombre, modo, id);
-    await createUploadTable(connection, id, await findRowKey(connection, tenant, tabla));
+    await createUploadTable(connection, id, rowKeyOf(tabla));
     return rows[0];
   });
 }

@@ -79,7 +79,6 @@ export function updateConfiguration(
   connection: Connection,
   tenant: string,
   change: (current: Configuration) => { tables?: ConfiguracionTablas; connections?: Conexiones },
-  finish: (tables: ConfiguracionTablas | undefined) => Promise<void> = async () => {},
 ): Promise<number | undefined> {
   return inTransaction(connection, async () => {
     await connection.query('SELECT FROM sync_configurations WHERE "tenantId" = $1 FOR UPDATE', [tenant]);
@@ -92,7 +91,6 @@ export function updateConfiguration(
        WHERE "tenantId" = $1 RETURNING version`,
       [tenant, tables && JSON.stringify(tables), connections && JSON.stringify(connections)],
     );
-    await finish(tables);
     return rows[0]?.version;
   });
 }

@@ -8,8 +8,8 @@ import type { Connection } from '../postgres/pool.ts';
 import { recordCommit } from '../rows/commits.ts';
 import {
   assertKeys,
-  findRowKey,
   openTemporary,
+  rowKeyOf,
   setChunk,
   TEMPORARY_TABLE,
   temporaryRows,
@@ -48,7 +48,7 @@ export async function receiveOneShot(
     const filas = await copyBody(connection, TEMPORARY_TABLE, incoming, defined({ tabla: nombre }));
     const table = request.tabla ?? findUploadTable(configuration, incoming.head.tabla ?? '');
     transfer.tabla = table.nombre;
-    const rows = temporaryRows(await findRowKey(connection, configuration.tenantId, table));
+    const rows = temporaryRows(rowKeyOf(table));
     await assertKeys(connection, rows, table);
     const received = { rows, filas, modo, reading, generacion: idempotencyKey };
     const result = await applyReceived(transfer, table, received);
@@ -116,7 +116,7 @@ export async function commitUpload(
     const { modo } = upload;
     const lectura = upload.lectura ?? undefined;
     const reading = { lectura, relojAtrasado: upload.relojAtrasado ?? false };
-    const rows = uploadRows(uploadId, await findRowKey(connection, tenantId, table));
+    const rows = uploadRows(uploadId, rowKeyOf(table));
     const received = { rows, filas: totals.filas, modo, reading, generacion: uploadId };
     const result = await applyReceived(transfer, table, received);
     await finishUpload(connection, uploadId, result);
