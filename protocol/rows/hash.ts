@@ -21,14 +21,14 @@ export class TextHash {
     this.#seedLow = Number(bits & 0xffffffffn) | 0;
   }
 
-  /** Hashes `bytes` from `start` up to `end`. */
-  update(bytes: Uint8Array, start: number, end: number): void {
+  /** Hashes `bytes` from `start` up to `end`; with the two halves of another seed, signed, in the place of its own. */
+  update(bytes: Uint8Array, start: number, end: number, seedHigh = this.#seedHigh, seedLow = this.#seedLow): void {
     let a = (0x9e3779b9 + (end - start) + 3923095) | 0;
     let b = a;
     let c = a;
-    if (this.#seedHigh !== 0 || this.#seedLow !== 0) {
-      a = (a + this.#seedHigh) | 0;
-      b = (b + this.#seedLow) | 0;
+    if (seedHigh !== 0 || seedLow !== 0) {
+      a = (a + seedHigh) | 0;
+      b = (b + seedLow) | 0;
       // mix(a, b, c)
       a = ((a - c) | 0) ^ ((c << 4) | (c >>> 28));
       c = (c + b) | 0;
