@@ -156,6 +156,62 @@ describe('findConfigProblems', () => {
       { campo: 'configuracionTablas.tablasSubida[0].bajas', valor: 'desactivar', regla: /ponga bajas: ignorar/ },
     ],
     [
+      'rowversion without its column',
+      { tablasSubida: [{ ...upload, cambios: 'rowversion' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].columna', regla: /es obligatoria/ },
+    ],
+    [
+      'a rowversion column of a table that does not use it',
+      { tablasSubida: [{ ...upload, columna: 'rv' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].columna', valor: 'rv', regla: /solo vale con cambios: rowversion/ },
+    ],
+    [
+      'seguimiento without its base tables',
+      { tablasSubida: [{ ...upload, cambios: 'seguimiento' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].seguimiento', regla: /es obligatorio/ },
+    ],
+    [
+      'base tables of a table that is not tracked',
+      { tablasSubida: [{ ...upload, seguimiento: [{ tabla: 'dbo.clientes' }] }] },
+      { campo: 'configuracionTablas.tablasSubida[0].seguimiento', regla: /solo vale con cambios: seguimiento/ },
+    ],
+    [
+      'a filter by time in a table of rowversion',
+      { tablasSubida: [{ ...upload, ...changes, incremental: undefined, cambios: 'rowversion', columna: 'rv' }] },
+      { campo: 'configuracionTablas.tablasSubida[0].process.query', regla: /no hay @ultimaSync/ },
+    ],
+    [
+      'one bound of rowversion without the other',
+      {
+        tablasSubida: [
+          {
+            ...upload,
+            cambios: 'rowversion',
+            columna: 'rv',
+            process: { query: 'SELECT * FROM c WHERE rv > @desdeVersion' },
+          },
+        ],
+      },
+      { campo: 'configuracionTablas.tablasSubida[0].process.query', regla: /los dos, @desdeVersion y @hastaVersion/ },
+    ],
+    [
+      'bounds of rowversion in a table that has none',
+      { tablasSubida: [{ ...upload, process: { query: 'SELECT * FROM c WHERE rv > @DesdeVersion' } }] },
+      { campo: 'configuracionTablas.tablasSubida[0].process.query', regla: /solo valen con cambios: rowversion/ },
+    ],
+    [
+      'a base table given twice',
+      {
+        tablasSubida: [{ ...upload, cambios: 'seguimiento', seguimiento: [{ tabla: 'dbo.c' }, { tabla: 'dbo.C' }] }],
+      },
+      { campo: 'configuracionTablas.tablasSubida[0].seguimiento[1].tabla', valor: 'dbo.C', regla: /repetida/ },
+    ],
+    [
+      'a first base table that is said to take no rows away',
+      { tablasSubida: [{ ...upload, cambios: 'seguimiento', seguimiento: [{ tabla: 'dbo.c', quitaFilas: false }] }] },
+      { campo: 'configuracionTablas.tablasSubida[0].seguimiento[0].quitaFilas', regla: /no vale para la primera/ },
+    ],
+    [
       'an incremental table that is never read whole and is to tell what is gone',
       { tablasSubida: [{ ...changes, desactivarAusentes: true }] },
       { campo: 'configuracionTablas.tablasSubida[0].desactivarAusentes', regla: /completoCada/ },

@@ -4,6 +4,7 @@ import type { TablaBajada } from './download-table.ts';
 import { type ConfigProblem, show } from './schema-problems.ts';
 import type { ConfiguracionTablas } from './settings.ts';
 import { deriveTipoCampo } from './tipo-campo.ts';
+import { findTrackingProblems } from './tracking-problems.ts';
 import type { TablaSubida } from './upload-table.ts';
 import { primaryKeyOf } from './values.ts';
 
@@ -19,6 +20,7 @@ export function findContradictions(config: ConfiguracionTablas): ConfigProblem[]
     ...tablasBajada.flatMap((tabla, index) => findTableContradictions(tabla, at('tablasBajada', index))),
     ...tablasBajada.flatMap((tabla, index) => findColumnProblems(tabla, `${at('tablasBajada', index)}.schema.columns`)),
     ...tablasSubida.flatMap((tabla, index) => findReadingProblems(tabla, at('tablasSubida', index))),
+    ...tablasSubida.flatMap((tabla, index) => findTrackingProblems(tabla, at('tablasSubida', index))),
     ...findSharedTipos(tablasSubida, (index) => at('tablasSubida', index)),
   ];
 }

@@ -29,6 +29,27 @@ export const particionFields = {
   }),
 };
 
+/** Of each table in `seguimiento`. */
+export const seguimientoFields = {
+  tabla: field(TableName, {
+    english: 'base table',
+    description: 'tabla base con Change Tracking, con su esquema: `dbo.clientes`',
+    touches: { rows: true, sql: true },
+  }),
+  clave: field(Type.Optional(Type.Record(ColumnName, ColumnName, { minProperties: 1 })), {
+    english: 'its key columns in the query',
+    description:
+      '`{ "id": "id_cliente" }`: qué columna de la consulta es cada columna de su clave primaria. Por omisión, las del mismo nombre',
+    touches: { rows: true, sql: true },
+  }),
+  quitaFilas: field(Type.Optional(Type.Boolean()), {
+    english: 'whether a change in it may take rows out of the query',
+    description:
+      'de una tabla que no es la primera: si un cambio en ella puede sacar filas de la consulta. `true` (por omisión): con cada cambio suyo la tabla se compara entera. `false`, solo si se une con LEFT JOIN y no está en el WHERE',
+    touches: { rows: true },
+  }),
+};
+
 /** Of an upload table, in the order in which the documentation lists them. */
 export const uploadFields = {
   nombre: field(TableName, {
@@ -70,6 +91,22 @@ export const uploadFields = {
     description:
       '`tipo_campo` de sus filas en `parametros_maestros`. Por omisión se deduce del nombre: `vista_proveedores` → `proveedor`',
     touches: { rows: (tipoCampo, { nombre }) => tipoCampo ?? deriveTipoCampo(nombre) },
+  }),
+  columna: field(Type.Optional(ColumnName), {
+    english: 'rowversion column',
+    description:
+      'con `cambios: "rowversion"`: la columna de la consulta que es de tipo `rowversion`; véase «Qué `cambios` elegir»',
+    touches: { rows: true, sql: true },
+  }),
+  seguimiento: field(Type.Optional(Type.Array(Type.Object(schemasOf(seguimientoFields), Strict), { minItems: 1 })), {
+    english: 'base tables with Change Tracking',
+    description:
+      'con `cambios: "seguimiento"`: las tablas base de la consulta, primero aquella cuya clave primaria es la de cada fila; véase «Qué `cambios` elegir»',
+    touches: {
+      rows: true,
+      sql: (tablas) => tablas?.map(({ tabla, clave = {} }) => `${tabla} ${JSON.stringify(clave)}`).join('\n'),
+    },
+    members: seguimientoFields,
   }),
   bajas: field(Type.Optional(Type.Union(BAJAS.map((one) => Type.Literal(one)))), {
     english: 'what becomes of rows that are gone: `desactivar` (deactivate), `borrar` (delete), `ignorar` (ignore)',

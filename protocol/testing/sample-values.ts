@@ -12,13 +12,24 @@ interface AnySchema {
   maximum?: number;
   items?: AnySchema;
   properties?: Record<string, AnySchema>;
+  patternProperties?: Record<string, AnySchema>;
 }
 
 const TEXTS = ['a', 'b', '10:00', '11:00', '1h', '2h'];
 
 /** A valid value of `schema`; of the two that there are, the one that `which` says. */
 export function sampleOf(schema: unknown, which: 0 | 1): unknown {
-  const { type, anyOf, pattern, minimum, maximum, items, properties = {}, ...rest } = schema as AnySchema;
+  const {
+    type,
+    anyOf,
+    pattern,
+    minimum,
+    maximum,
+    items,
+    properties = {},
+    patternProperties = {},
+    ...rest
+  } = schema as AnySchema;
   if ('const' in rest) return rest.const;
   if (anyOf !== undefined) return anyOf[which]?.const ?? sampleOf(anyOf[0], which);
   switch (type) {
@@ -32,7 +43,10 @@ export function sampleOf(schema: unknown, which: 0 | 1): unknown {
     case 'array':
       return [sampleOf(items, which)];
     case 'object':
-      return Object.fromEntries(Object.entries(properties).map(([name, each]) => [name, sampleOf(each, which)]));
+      return Object.fromEntries([
+        ...Object.entries(properties).map(([name, each]) => [name, sampleOf(each, which)]),
+        ...Object.values(patternProperties).map((each) => ['x', sampleOf(each, which)]),
+      ]);
     default:
       throw new Error(`no sample of ${JSON.stringify(schema)}`);
   }
