@@ -28,6 +28,8 @@ export const TableRunOutput = Type.Object(
     codigo: Type.Optional(Type.String()),
     /** Rows that wait for an administrator. */
     bajasRetenidas: Type.Optional(Count),
+    /** Changes of columns that wait for him. */
+    columnasPendientes: Type.Optional(Count),
   },
   closed,
 );

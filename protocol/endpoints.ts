@@ -5,6 +5,7 @@ import { reportBajas } from './endpoints/bajas.ts';
 import { getConfig } from './endpoints/config.ts';
 import { openDownload, runPhase } from './endpoints/download.ts';
 import type { AnswerOf, BodyOf, Endpoint, ParamsOf } from './endpoints/endpoint.ts';
+import { describeTable } from './endpoints/esquemas.ts';
 import { checkGenerations } from './endpoints/generaciones.ts';
 import { checkHealth, describeApi } from './endpoints/health.ts';
 import { getStatus, storeLogs } from './endpoints/logs.ts';
@@ -26,6 +27,7 @@ export const endpoints = {
   commitUpload,
   abandonUpload,
   checkGenerations,
+  describeTable,
   openDownload,
   runPhase,
   reportBajas,

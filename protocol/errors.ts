@@ -183,6 +183,19 @@ export const errorTable = {
     title: 'Lo leído es más antiguo que lo que ya se aplicó',
     action: 'El agente lee la tabla de nuevo; si se repite, compruebe el reloj de SQL Server. No se ha cambiado nada.',
   },
+  ESQUEMA_DESCONOCIDO: {
+    status: 409,
+    retryable: false,
+    title: 'Las columnas que nombra la subida no se han descrito',
+    action: 'El agente las describe otra vez: no hace falta nada. No se ha cambiado nada.',
+  },
+  ESQUEMA_CAMBIADO: {
+    status: 409,
+    retryable: false,
+    title: 'Las columnas de la consulta cambiaron, y la tabla espera',
+    action:
+      'Corrija la consulta o el origen; si el cambio es bueno, el administrador lo aprueba con ax-sync-server schema list y schema approve. No se ha cambiado nada.',
+  },
   SQL_FALLO: {
     status: 422,
     retryable: false,

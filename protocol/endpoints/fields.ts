@@ -21,6 +21,9 @@ export const ModoSchema = Type.Union([Type.Literal('completo'), Type.Literal('in
  */
 export const GeneracionSchema = Type.String({ pattern: '^[!-~]{1,200}$' });
 
+/** The digest of a description of columns (protocol/rows/drift.ts), in hexadecimal. */
+export const HuellaEsquema = Type.String({ pattern: '^[0-9a-f]{64}$' });
+
 /** What an upload says of the reading that it is; of both kinds of upload. */
 export const lecturaProperties = {
   /** The generation that the sender's mark stands on. Without it nothing is compared. */
@@ -34,4 +37,6 @@ export const lecturaProperties = {
    * table, and no row of its tipo_campo may have been changed since by anything but the table's own uploads.
    */
   huellas: Type.Optional(Type.Boolean()),
+  /** The columns that its rows have, as they were described (POST /esquemas). Without it nothing is compared. */
+  esquema: Type.Optional(HuellaEsquema),
 };

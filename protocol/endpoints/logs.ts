@@ -2,6 +2,7 @@ import Type from 'typebox';
 import { limits } from '../constants.ts';
 import { BajasRetenidasSchema } from './bajas.ts';
 import { type Endpoint, example, json, NoQuery, nothing, TenantParams } from './endpoint.ts';
+import { EsquemaPendienteSchema } from './esquemas.ts';
 import { Count, DireccionSchema, Done, TableName, TextOrNull } from './fields.ts';
 
 /** What was done, told by the agent and asked by it. */
@@ -88,6 +89,8 @@ export const StatusResponseSchema = Type.Object({
   ),
   /** Most first; not from servers of an earlier version. */
   bajasRetenidas: Type.Optional(Type.Array(BajasRetenidasSchema)),
+  /** Oldest first; not from servers of an earlier version. */
+  esquemasPendientes: Type.Optional(Type.Array(EsquemaPendienteSchema)),
 });
 
 export const getStatus = {

@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { headers, mediaTypes } from '../constants.ts';
 import { type Endpoint, example, json, stream, TenantParams } from './endpoint.ts';
+import { EsquemaCambiadoSchema } from './esquemas.ts';
 import { Count, Done, lecturaProperties, ModoSchema, TableName } from './fields.ts';
 
 /** NDJSON of the examples of uploads. */
@@ -45,6 +46,8 @@ export const UploadResultSchema = Type.Object({
   clavesParecidas: Type.Optional(
     Type.Object({ pares: Count, muestra: Type.Array(Type.Tuple([Type.String(), Type.String()])) }),
   ),
+  /** What changed of the columns; not there where nothing did, or no description was named. */
+  esquema: Type.Optional(EsquemaCambiadoSchema),
   /** The generation that it made; not there where it has no name, and of an older server. */
   generacion: Type.Optional(Type.String()),
   timestamp: Type.String(),
@@ -96,7 +99,7 @@ export const uploadOnce = {
   errors: [
     ...(['CONFIG_INVALIDA', 'TABLA_DESCONOCIDA', 'PETICION_DISTINTA', 'DIGEST_DISTINTO', 'LINEA_INVALIDA'] as const),
     ...(['VALOR_INVALIDO', 'CLAVE_AUSENTE', 'CLAVE_AMBIGUA', 'CLAVE_REPETIDA', 'CLAVE_DE_OTRA_TABLA'] as const),
-    ...(['GENERACION_DESCONOCIDA', 'LECTURA_ANTIGUA', 'SQL_FALLO'] as const),
+    ...(['GENERACION_DESCONOCIDA', 'LECTURA_ANTIGUA', 'SQL_FALLO', 'ESQUEMA_DESCONOCIDO', 'ESQUEMA_CAMBIADO'] as const),
   ],
   examples: [
     example({ query: { tabla: 'clientes' }, headers: { 'content-type': mediaTypes.ndjson }, body: EXAMPLE_ROWS }),

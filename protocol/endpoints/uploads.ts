@@ -159,6 +159,7 @@ export const commitUpload = {
       'LECTURA_ANTIGUA',
     ] as const),
     ...(['CLAVE_REPETIDA', 'CLAVE_DE_OTRA_TABLA', 'VALOR_INVALIDO', 'SQL_FALLO'] as const),
+    ...(['ESQUEMA_DESCONOCIDO', 'ESQUEMA_CAMBIADO'] as const),
   ],
   examples: [
     example({

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { POLITICAS, type Politica } from '../rows/drift.ts';
 import { BAJAS, CAMBIOS } from './changes.ts';
 import { type FieldsTouching, field, laterRows, laterSql, rowsOf, schemasOf } from './field.ts';
 import { GuardaSchema, guardFields } from './guard.ts';
@@ -125,6 +126,12 @@ export const uploadFields = {
       '`{ "bajas": 500, "porciento": 20 }`: cuántas filas, y qué parte de la tabla, tienen que faltar para que esperen a que alguien lo apruebe; véase «Bajas retenidas» en `operacion.md`. Los dos límites se han de superar, y la tabla ha de tener 100 filas. Un origen vacío espera siempre',
     touches: { centre: true, guard: true },
     members: guardFields,
+  }),
+  esquema: field(Type.Optional(Type.Unsafe<Politica>(Type.Union(POLITICAS.map((one) => Type.Literal(one))))), {
+    english: 'changed columns: `evolucionar` (go on), `avisar` (go on and wait for a person), `congelar` (stop)',
+    description:
+      'qué pasa si cambian las columnas de la consulta: `avisar` (por omisión; lo que podría perder algo espera a que alguien lo apruebe), `evolucionar` (todo sigue) o `congelar` (la tabla se detiene). Otra clave la detiene siempre; véase «Columnas que cambian» en `operacion.md`',
+    touches: { centre: true },
   }),
   clavesRepetidas: field(Type.Optional(Type.Union([Type.Literal('error'), Type.Literal('ultima')])), {
     english: 'repeated keys: `error`, or `ultima` (the last one counts)',

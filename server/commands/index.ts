@@ -16,6 +16,7 @@ import { keyCreateCommand } from './key-create.ts';
 import { keyListCommand } from './key-list.ts';
 import { keyRevokeCommand } from './key-revoke.ts';
 import { migrateCommand } from './migrate.ts';
+import { schemaCommands } from './schema.ts';
 import { serveCommand } from './serve.ts';
 import { tenantCreateCommand } from './tenant-create.ts';
 
@@ -49,7 +50,7 @@ export const serverProgram: Program<Session, ExitReason> = {
   builtIn: ['help'],
   commands: [
     ...[serveCommand, migrateCommand, tenantCommands, keyCommands, agentCommands],
-    ...[bajasCommands, configCommands, auditCommand],
+    ...[bajasCommands, schemaCommands, configCommands, auditCommand],
   ],
   examples: [
     ['serve', 'Atiende peticiones'],

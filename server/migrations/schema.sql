@@ -156,6 +156,31 @@ CREATE TRIGGER sync_auditar AFTER INSERT OR DELETE OR UPDATE ON public.sync_conf
 CREATE TRIGGER sync_auditar_vaciado BEFORE TRUNCATE ON public.sync_configurations FOR EACH STATEMENT EXECUTE FUNCTION sync_auditar(); -- ENABLE ALWAYS
 CREATE TRIGGER sync_configuracion_cambiada BEFORE UPDATE ON public.sync_configurations FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION sync_configuracion_cambiada();
 
+CREATE TABLE sync_esquemas (
+  id text NOT NULL DEFAULT sync_nuevo_id(),
+  "tenantId" text NOT NULL,
+  conexion text NOT NULL DEFAULT ''::text,
+  tabla text NOT NULL,
+  version integer,
+  huella text NOT NULL,
+  "primaryKey" jsonb NOT NULL,
+  columnas jsonb NOT NULL,
+  estado text NOT NULL DEFAULT 'anunciado'::text,
+  cambios jsonb NOT NULL DEFAULT '[]'::jsonb,
+  agente text NOT NULL DEFAULT ''::text,
+  "resueltaPor" text,
+  "resueltaAt" timestamp(3) with time zone,
+  "createdAt" timestamp(3) with time zone NOT NULL DEFAULT now(),
+  desde timestamp(3) with time zone NOT NULL DEFAULT now(),
+  hasta timestamp(3) with time zone,
+  CONSTRAINT sync_esquemas_estado_check CHECK ((estado = ANY (ARRAY['anunciado'::text, 'vigente'::text, 'pendiente'::text, 'rechazado'::text, 'aprobado'::text, 'anterior'::text]))),
+  CONSTRAINT sync_esquemas_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX idx_sync_esquemas_huella ON public.sync_esquemas USING btree ("tenantId", tabla, huella, md5(("primaryKey")::text));
+CREATE UNIQUE INDEX idx_sync_esquemas_vigente ON public.sync_esquemas USING btree ("tenantId", tabla) WHERE (estado = 'vigente'::text);
+CREATE TRIGGER sync_auditar AFTER UPDATE ON public.sync_esquemas FOR EACH ROW WHEN (((new.estado = 'aprobado'::text) AND (old.estado IS DISTINCT FROM new.estado))) EXECUTE FUNCTION sync_auditar(); -- ENABLE ALWAYS
+CREATE TRIGGER sync_auditar_alta AFTER INSERT ON public.sync_esquemas FOR EACH ROW WHEN ((new.estado = 'aprobado'::text)) EXECUTE FUNCTION sync_auditar(); -- ENABLE ALWAYS
+
 CREATE TABLE sync_functions (
   nombre text NOT NULL,
   digest text NOT NULL,
@@ -231,6 +256,8 @@ CREATE TABLE sync_uploads (
   "expiresAt" timestamp(3) with time zone NOT NULL,
   lectura text,
   "relojAtrasado" boolean,
+  esquema text,
+  "esParte" boolean,
   CONSTRAINT sync_uploads_modo_check CHECK ((modo = ANY (ARRAY['completo'::text, 'incremental'::text]))),
   CONSTRAINT sync_uploads_pkey PRIMARY KEY (id)
 );

@@ -9,6 +9,7 @@ import { keyHandlers } from './keys.ts';
 import { logHandlers } from './logs.ts';
 import { phaseHandlers } from './phases.ts';
 import type { Handlers } from './register.ts';
+import { schemaHandlers } from './schemas.ts';
 import { statusHandlers } from './status.ts';
 import { uploadHandlers } from './upload.ts';
 import { uploadsHandlers } from './uploads.ts';
@@ -23,6 +24,7 @@ export function makeHandlers(context: Context): Handlers {
     ...uploadHandlers(context),
     ...uploadsHandlers(context),
     ...generacionesHandlers(context),
+    ...schemaHandlers(context),
     ...downloadHandlers(context),
     ...phaseHandlers(context),
     ...bajasHandlers(context),

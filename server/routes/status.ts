@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import { listBajas } from '../rows/bajas.ts';
+import { listWaitingSchemas } from '../rows/schema-approval.ts';
 import { findOpenUploads } from '../rows/uploads.ts';
 import { lastByTable } from '../tenants/logs.ts';
 import type { Handlers } from './register.ts';
@@ -16,6 +17,7 @@ export const statusHandlers = ({ database }: Context) =>
         tablas: await lastByTable(connection, tenant.tenantId),
         subidasAbiertas: await findOpenUploads(connection, tenant.tenantId),
         bajasRetenidas: await listBajas(connection, tenant.tenantId),
+        esquemasPendientes: await listWaitingSchemas(connection, tenant.tenantId),
       }));
     },
   }) satisfies Partial<Handlers>;

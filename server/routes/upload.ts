@@ -13,7 +13,7 @@ export const uploadHandlers = (context: Context) =>
   ({
     async uploadOnce(request) {
       const { tenant, query } = request;
-      const { base, lectura, relojAtrasado } = query;
+      const { base, lectura, relojAtrasado, esquema } = query;
       const body = bodyOf(request);
       const format = mediaTypeOf(request) === mediaTypes.json ? 'envelope' : 'ndjson';
       if (format === 'ndjson' && query.tabla === undefined) {
@@ -36,6 +36,7 @@ export const uploadHandlers = (context: Context) =>
         idempotencyKey: key === undefined ? undefined : String(key),
         reading: { base, lectura, relojAtrasado },
         agente: agentOf(request),
+        esquema,
       });
       if (format === 'ndjson') return result;
       const { registrosInsertados, registrosActualizados, registrosSinCambios, timestamp } = result;

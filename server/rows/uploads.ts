@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Modo, StatusResponse, UploadResult } from '../../protocol/api.ts';
+import { defined } from '../../protocol/defined.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { tipoCampoOf } from '../tenants/configurations.ts';
 import { assertCurrent, findCommit, type Reading } from './commits.ts';
+import { isPart } from './schemas.ts';
 import { createUploadTable, dropUploadTable, rowKeyOf } from './staging.ts';
 
 /** A resumable upload. `resultado` is there once it is committed. */
@@ -18,6 +20,10 @@ export interface Upload {
   /** As it was opened with; null: not said. */
   lectura: string | null;
   relojAtrasado: boolean | null;
+  /** The description of its columns that it names. */
+  esquema: string | null;
+  /** Whether its rows are only some of the table's. */
+  esParte: boolean | null;
   expiresAt: Date;
 }
 
@@ -26,6 +32,9 @@ export interface StoredChunk {
   filas: number;
   digest: string;
 }
+
+/** What an upload is opened with. */
+type NewUpload = { modo: Modo; id?: string; esquema?: string; huellas?: boolean } & Reading;
 
 /**
  * Opens an upload, or finds the one that the same request opened before (`id`: the client's name for it). Throws OCUPADO
@@ -36,7 +45,7 @@ export async function createUpload(
   connection: Connection,
   tenant: string,
   tabla: TablaSubida,
-  { modo, id = randomBytes(16).toString('hex'), ...reading }: { modo: Modo; id?: string } & Reading,
+  { modo, id = randomBytes(16).toString('hex'), esquema, huellas, ...reading }: NewUpload,
   { openMax, expireHours }: { openMax: number; expireHours: number },
 ): Promise<Upload> {
   return inTransaction(connection, async () => {
@@ -53,9 +62,12 @@ export async function createUpload(
     await assertCurrent(connection, tenant, tabla.nombre, reading);
     const { lectura = null, relojAtrasado = null } = reading;
     const { rows } = await connection.query<Upload>(
-      `INSERT INTO sync_uploads (id, "tenantId", tabla, "tipoCampo", modo, "expiresAt", lectura, "relojAtrasado")
-       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6), $7, $8) ON CONFLICT (id) DO NOTHING RETURNING *`,
-      [id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours, lectura, relojAtrasado],
+      `INSERT INTO sync_uploads (id, "tenantId", tabla, "tipoCampo", modo, "expiresAt", lectura, "relojAtrasado", esquema, "esParte")
+       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6), $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING RETURNING *`,
+      [
+        ...[id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours, lectura, relojAtrasado],
+        ...[esquema ?? null, isPart(modo, { ...reading, ...defined({ huellas }) })],
+      ],
     );
     if (rows[0] === undefined) return findOpened(connection, tenant, tabla.nombre, modo, id);
     await createUploadTable(connection, id, rowKeyOf(tabla));
@@ -104,7 +116,8 @@ export async function lockUpload(
   if (done === undefined) throw new SyncError('SUBIDA_DESCONOCIDA', `No hay una subida «${id}».`);
   const { createdAt: expiresAt, resultado, ...rest } = done;
   const { tipoCampo } = resultado;
-  return { ...rest, id, tenantId: tenant, tipoCampo, resultado, lectura: null, relojAtrasado: null, expiresAt };
+  const unsaid = { lectura: null, relojAtrasado: null, esquema: null, esParte: null };
+  return { ...rest, ...unsaid, id, tenantId: tenant, tipoCampo, resultado, expiresAt };
 }
 
 /** The chunks stored so far, in order. */

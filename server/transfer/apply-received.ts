@@ -6,11 +6,12 @@ import { commitDurably } from '../postgres/tenant.ts';
 import { deactivateAbsent } from '../rows/absent.ts';
 import { assertCurrent, type Reading } from '../rows/commits.ts';
 import { lockTipoCampo, mergeReceived } from '../rows/merge.ts';
+import { type SchemaNamed, takeSchema } from '../rows/schemas.ts';
 import { claimKeys } from '../rows/shared-keys.ts';
 import type { ReceivedRows } from '../rows/staging.ts';
 import { namesSharing, tipoCampoOf } from '../tenants/configurations.ts';
 import { insertLogs } from '../tenants/logs.ts';
-import { describeAlike, describeRetention } from './describe.ts';
+import { describeAlike, describeRetention, describeSchema } from './describe.ts';
 import { logEntry, logOwner } from './log-entries.ts';
 import { runPhase } from './phase.ts';
 import type { Transfer } from './transfer.ts';
@@ -22,6 +23,7 @@ export interface Received {
   filas: number;
   modo: Modo;
   reading: Reading;
+  columns: SchemaNamed;
   /** The generation that it makes; undefined: one without a name. */
   generacion: string | undefined;
 }
@@ -30,12 +32,12 @@ export interface Received {
  * Applies an upload once its rows are in PostgreSQL, in the transfer's transaction: pre_process ▶ merge ▶ bajas ▶ log ▶
  * post_process.
  *
- * @throws SyncError GENERACION_DESCONOCIDA, LECTURA_ANTIGUA, CLAVE_REPETIDA, CLAVE_DE_OTRA_TABLA, VALOR_INVALIDO, SQL_FALLO
+ * @throws SyncError GENERACION_DESCONOCIDA, LECTURA_ANTIGUA, ESQUEMA_DESCONOCIDO, ESQUEMA_CAMBIADO, CLAVE_REPETIDA, CLAVE_DE_OTRA_TABLA, VALOR_INVALIDO, SQL_FALLO
  */
 export async function applyReceived(
   transfer: Transfer,
   tabla: TablaSubida,
-  { rows: received, filas, modo, reading, generacion }: Received,
+  { rows: received, filas, modo, reading, columns, generacion }: Received,
 ): Promise<UploadResult> {
   const { connection, context, configuration } = transfer;
   const tenant = configuration.tenantId;
@@ -43,11 +45,12 @@ export async function applyReceived(
   await commitDurably(connection);
   await lockTipoCampo(connection, tenant, tipoCampo);
   await assertCurrent(connection, tenant, tabla.nombre, reading);
+  const { kept, esquema } = await takeSchema(connection, tenant, tabla, columns);
   await runPhase(transfer, tabla, 'pre_process');
   const started = new Date();
   const merge = async () => {
     await claimKeys(connection, tenant, tabla, namesSharing(configuration, tabla), received);
-    return mergeReceived(connection, tenant, tabla, received);
+    return mergeReceived(connection, tenant, tabla, received, kept);
   };
   const { claves, insertados, actualizados, parecidas } = await merge().catch((error: unknown) => {
     throw translateMergeError(error, { tabla: tabla.nombre });
@@ -68,7 +71,7 @@ export async function applyReceived(
     clavesRepetidas: filas - claves,
     ...defined({ generacion }),
     bajasRetenidas: retencion?.estado === 'pendiente' ? retencion.bajas : 0,
-    ...defined({ retencion, clavesParecidas: parecidas }),
+    ...defined({ retencion, clavesParecidas: parecidas, esquema }),
     timestamp: new Date().toISOString(),
   };
   const entry = logEntry('upload', tabla.nombre, 'process', started, {
@@ -78,13 +81,17 @@ export async function applyReceived(
       ...(aprobadasPor === undefined ? [] : [`bajas aprobadas por ${aprobadasPor}`]),
       ...describeRetention(tenant, retencion),
       ...describeAlike(parecidas),
+      ...describeSchema(tenant, tabla, esquema, columns.isPart),
     ].join('; '),
     metadatos: { ...result, modo, ...defined({ aprobadasPor }) },
   });
-  const estado = (result.bajasRetenidas ?? 0) > 0 ? 'parcial' : 'exitoso';
+  const estado = (result.bajasRetenidas ?? 0) > 0 || esquema?.estado === 'pendiente' ? 'parcial' : 'exitoso';
   await insertLogs(connection, logOwner(configuration), [{ ...entry, estado }]);
   if (retencion?.nueva === true) {
     context.log.warn({ tenant, tabla: tabla.nombre, ...retencion }, describeRetention(tenant, retencion)[0]!);
+  }
+  if (esquema?.nueva === true) {
+    context.log.warn({ tenant, tabla: tabla.nombre }, describeSchema(tenant, tabla, esquema, columns.isPart)[0]!);
   }
   await runPhase(transfer, tabla, 'post_process');
   return result;

@@ -1,4 +1,6 @@
-import type { Retencion, UploadResult } from '../../protocol/api.ts';
+import type { EsquemaCambiado, Retencion, UploadResult } from '../../protocol/api.ts';
+import { describeCambios, describeUnread } from '../../protocol/rows/drift.ts';
+import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
 
 /** Parts of the sentence that sync_logs has of an upload. */
 
@@ -20,4 +22,19 @@ export function describeAlike(parecidas: UploadResult['clavesParecidas']): strin
   const pairs = parecidas.muestra.map(([one, other]) => `«${one}» y «${other}»`).join(', ');
   const count = parecidas.pares === 1 ? '1 par de claves' : `${parecidas.pares} pares de claves`;
   return [`${count} que SQL Server toma por iguales: ${pairs}`];
+}
+
+/** What changed of its columns, and what to do about it. */
+export function describeSchema(
+  tenant: string,
+  { nombre }: TablaSubida,
+  esquema: EsquemaCambiado | undefined,
+  isPart: boolean,
+): string[] {
+  if (esquema === undefined) return [];
+  const { id, estado, cambios, total } = esquema;
+  const what = `columnas de «${nombre}»: ${describeCambios(cambios, total)}`;
+  const unread = isPart ? describeUnread(cambios) : [];
+  if (estado === 'vigente') return [what, ...unread];
+  return [`${what}: decida con ax-sync-server schema approve --tenant ${tenant} --id ${id}`, ...unread];
 }

@@ -24,6 +24,8 @@ export interface OneShot {
   digest: string | undefined;
   idempotencyKey: string | undefined;
   reading: Reading;
+  /** The description of its columns that it names. */
+  esquema: string | undefined;
   /** Of X-Sync-Agent. */
   agente: string | undefined;
 }

@@ -6,6 +6,7 @@ import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
 import type { Connection } from '../postgres/pool.ts';
 import { recordCommit } from '../rows/commits.ts';
+import { isPart } from '../rows/schemas.ts';
 import {
   assertKeys,
   openTemporary,
@@ -50,7 +51,8 @@ export async function receiveOneShot(
     transfer.tabla = table.nombre;
     const rows = temporaryRows(rowKeyOf(table));
     await assertKeys(connection, rows, table);
-    const received = { rows, filas, modo, reading, generacion: idempotencyKey };
+    const columns = { huella: request.esquema, agente: request.agente, isPart: isPart(modo, reading) };
+    const received = { rows, filas, modo, reading, columns, generacion: idempotencyKey };
     const result = await applyReceived(transfer, table, received);
     await storeAnswer(transfer, request, incoming, result);
     return { result, tablaNombrada: incoming.head.tabla ?? table.nombre };
@@ -117,7 +119,8 @@ export async function commitUpload(
     const lectura = upload.lectura ?? undefined;
     const reading = { lectura, relojAtrasado: upload.relojAtrasado ?? false };
     const rows = uploadRows(uploadId, rowKeyOf(table));
-    const received = { rows, filas: totals.filas, modo, reading, generacion: uploadId };
+    const columns = { huella: upload.esquema ?? undefined, agente, isPart: upload.esParte ?? false };
+    const received = { rows, filas: totals.filas, modo, reading, columns, generacion: uploadId };
     const result = await applyReceived(transfer, table, received);
     await finishUpload(connection, uploadId, result);
     const commit = { id: uploadId, tabla: table.nombre, agente, lectura, modo, resultado: result };
