@@ -15,6 +15,7 @@ import type { Backend } from '../http/backend.ts';
 import { Bandwidth } from '../http/bandwidth.ts';
 import { SqlServerPool } from '../sqlserver/pool.ts';
 import { type History, lastRetained, lastRows, type RunRecord, readHistory, writeHistory } from '../state/history.ts';
+import { Ledgers } from '../state/ledger/ledgers.ts';
 import { Outbox } from '../state/outbox.ts';
 import { withLock } from '../state/run-lock.ts';
 import { Spool, type SpoolOptions } from '../state/spool/spool.ts';
@@ -150,6 +151,7 @@ async function runLocked(
   const chunkBytes = tables.trozoKb === undefined ? limits.chunkTargetBytes : tables.trozoKb * 1024;
   const context = {
     ...{ backend, connectionOf, watermarks, spool, usesSpool, chunkBytes, approvedSql },
+    ledgers: new Ledgers(folder, spoolKey),
     dataKey: local.dataKey,
     sensitivePins,
     learn: (change: (pins: SensitivePins) => SensitivePins) => {

@@ -39,6 +39,14 @@ const WatermarkSchema = Type.Object({
   entera: Type.Optional(Time),
   ultimaEjecucion: Type.String(),
   filas: Type.Integer(),
+  /** The ledger of `huellas` that tells what the centre has (state/ledger). */
+  libro: Type.Optional(
+    Type.Object({
+      id: Type.String(),
+      pares: Type.Integer({ minimum: 0 }),
+      bytes: Type.Integer({ minimum: 0 }),
+    }),
+  ),
   /** The generation at the centre that it stands on; none of an older server's or agent's. */
   generacion: Type.Optional(Type.String()),
 });
@@ -116,6 +124,17 @@ export class Watermarks {
   async adopt(tabla: string, generacion: string): Promise<void> {
     const mark = this.#marks.get(tabla);
     if (mark !== undefined) await this.set(tabla, { ...mark, generacion });
+  }
+
+  /** Whether the mark of a table names a ledger. */
+  hasLedger(tabla: string): boolean {
+    return this.#marks.get(tabla)?.libro !== undefined;
+  }
+
+  /** Says that the ledger of a table is of no use: the table is sent whole. */
+  async forgetLedger(tabla: string): Promise<void> {
+    const { libro, ...mark } = this.#marks.get(tabla) ?? {};
+    if (libro !== undefined) await this.set(tabla, mark as Watermark);
   }
 
   /** Removes a mark and writes the file: the table is sent from the beginning. */

@@ -4,6 +4,7 @@ import type { SensitivePins } from '../config/sensitive-pins.ts';
 import type { RetryPolicy } from '../errors/retry.ts';
 import type { Backend } from '../http/backend.ts';
 import type { SqlServer } from '../sqlserver/sql-server.ts';
+import type { Ledgers } from '../state/ledger/ledgers.ts';
 import type { Outbox } from '../state/outbox.ts';
 import type { Spool } from '../state/spool/spool.ts';
 import type { Watermarks } from '../state/watermarks.ts';
@@ -34,6 +35,8 @@ export interface RunContext {
   watermarks: Watermarks;
   /** Undefined: it cannot be opened. */
   spool: Spool | undefined;
+  /** Of tables with `cambios: "huellas"`. */
+  ledgers: Ledgers;
   /** Whether new uploads go through it (`--sin-spool` says no); what waits in it is finished all the same. */
   usesSpool: boolean;
   /** NDJSON bytes at which a chunk is closed. */

@@ -18,7 +18,12 @@ export async function checkGenerations(context: RunContext, tablas: readonly str
       const some = Object.fromEntries(stated.slice(at, at + limits.generationsMaxCount));
       for (const [tabla, generacion] of Object.entries(await backend.checkGenerations(some, signal))) {
         if (generacion === null) {
-          log.warn('El backend no tiene lo que ya se subió (¿se restauró?): se sube desde el principio', tabla);
+          log.warn(
+            watermarks.hasLedger(tabla)
+              ? 'Lo que hay en el backend ya no es lo que dejó la última subida (otra subida, cambios a mano o una restauración): se sube entera'
+              : 'El backend no tiene lo que ya se subió (¿se restauró?): se sube desde el principio',
+            tabla,
+          );
           await watermarks.forget(tabla);
         } else if (some[tabla] === null) await watermarks.adopt(tabla, generacion);
       }

@@ -94,10 +94,14 @@ function describeSkipped(skipped: number, endedBy: ExitReason | undefined, unusa
 }
 
 /** What waits in the spool for tables that the configuration no longer has. */
-async function forgetOtherTables({ backend, log, spool }: RunContext, config: ConfiguracionTablas): Promise<void> {
+async function forgetOtherTables(
+  { backend, ledgers, log, spool }: RunContext,
+  config: ConfiguracionTablas,
+): Promise<void> {
   const names = (config.tablasSubida ?? []).map(({ nombre }) => nombre);
   try {
     const onKept = (error: unknown) => log.warn(describeError(error).text);
+    await ledgers.prune(names);
     for (const id of (await spool?.prune(names, onKept)) ?? []) await abandon(backend, id);
   } catch (error) {
     log.warn(`No se puede limpiar spool/: ${describeError(error).message}`);

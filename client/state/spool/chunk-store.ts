@@ -1,9 +1,21 @@
 import { Condition } from '../../async/condition.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
+import type { ComparisonResult } from '../ledger/comparison.ts';
+import type { LedgerName } from '../ledger/ledgers.ts';
 import type { ChunkInfo } from './manifest.ts';
 
+/** Where a range ends. */
+export interface RangePlace {
+  /** The key of its last row. */
+  ultima: string;
+  /** Characters that became U+FFFD, from the first chunk on. */
+  sustituidos: number;
+  /** How far the next ledger has come. */
+  huellas?: LedgerName;
+}
+
 /** A sealed chunk; `range` when it ends a range of `particion`: the key of its last row. */
-export type StoredChunk = CompressedChunk & { range?: { ultima: string; sustituidos: number } };
+export type StoredChunk = CompressedChunk & { range?: RangePlace };
 
 /** Where the chunks of one upload wait between extraction, which adds them, and delivery, which sends them. */
 export interface ChunkStore {
@@ -22,8 +34,8 @@ export interface ChunkStore {
   setId(id: string | undefined): Promise<void>;
   /** Takes the next chunk; waits while there is no room. Throws the signal's reason, or what the disk says. */
   add(chunk: StoredChunk, signal: AbortSignal): Promise<void>;
-  /** No chunk comes any more. `sustituidos`: characters that became U+FFFD. */
-  finish(sustituidos: number): Promise<void>;
+  /** No chunk comes any more. `sustituidos`: characters that became U+FFFD; `huellas`: what a comparison came to. */
+  finish(sustituidos: number, huellas?: ComparisonResult): Promise<void>;
   /** The gzip member, or undefined where it is no longer kept (it was delivered, and its place was needed). */
   read(n: number): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /** The backend has stored it. */

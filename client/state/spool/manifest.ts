@@ -25,6 +25,16 @@ const MAX_BYTES = 128 * 1024 * 1024;
 const Count = Type.Integer({ minimum: 0 });
 const Clock = Type.Object({ local: Type.String(), utc: Type.String() });
 
+/** A ledger of `huellas`, and how far it reaches (state/ledger). */
+const LedgerSchema = Type.Object({ id: Type.String(), pares: Count, bytes: Count });
+
+/** What a reading against a ledger came to; as of ComparisonResult. */
+const LedgerResultSchema = Type.Object({
+  leidas: Count,
+  nuevo: Type.Optional(LedgerSchema),
+  bajas: Type.Optional(Type.Object({ semilla: Type.String(), huellas: Type.String(), leidas: Count })),
+});
+
 /** What an upload was read with: it decides whether a later run may go on with it. */
 export const UploadHeadSchema = Type.Object({
   tabla: Type.String(),
@@ -51,6 +61,8 @@ export const UploadHeadSchema = Type.Object({
   lectura: Type.Optional(Type.String()),
   /** SQL Server's clock went back before this reading. */
   relojAtrasado: Type.Optional(Type.Boolean()),
+  /** `cambios: "huellas"`: `contra` is the ledger that rows are compared with; without it every row goes. */
+  huellas: Type.Optional(Type.Object({ contra: Type.Optional(LedgerSchema) })),
   /** The column of `particion`. */
   particion: Type.Union([Type.String(), Type.Null()]),
 });
@@ -68,12 +80,19 @@ const RecordSchema = Type.Union([
   Type.Object({ tipo: Type.Literal('inicio'), subida: UploadHeadSchema }),
   Type.Object({ tipo: Type.Literal('trozo'), trozo: ChunkSchema }),
   /** The chunks before `trozos` hold whole ranges, the last of which ends with the key `ultima`. */
-  Type.Object({ tipo: Type.Literal('rango'), ultima: Type.String(), trozos: Count, sustituidos: Count }),
+  Type.Object({
+    tipo: Type.Literal('rango'),
+    ultima: Type.String(),
+    trozos: Count,
+    sustituidos: Count,
+    /** How far the next ledger had come; without an id it is as the old one. */
+    huellas: Type.Optional(LedgerSchema),
+  }),
   /** Under which id the backend has it; null: none any more. */
   Type.Object({ tipo: Type.Literal('id'), id: Type.Union([Type.String(), Type.Null()]) }),
   /** Its only chunk goes in one request, under this Idempotency-Key. */
   Type.Object({ tipo: Type.Literal('unica'), clave: Type.String() }),
-  Type.Object({ tipo: Type.Literal('completa'), sustituidos: Count }),
+  Type.Object({ tipo: Type.Literal('completa'), sustituidos: Count, huellas: Type.Optional(LedgerResultSchema) }),
 ]);
 
 export type UploadHead = Type.Static<typeof UploadHeadSchema>;

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defined } from '../../../protocol/defined.ts';
 import type { AgentError } from '../../errors/agent-error.ts';
 import { namesIn, onDisk } from '../../files/disk.ts';
 import { isMissingFile, syncFolder } from '../../files/files.ts';
 import { isNewerFile } from '../../files/format.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
+import type { ComparisonResult } from '../ledger/comparison.ts';
 import { Manifest, type ManifestRecord, readManifest, type UploadHead } from './manifest.ts';
 import { chunkBytesIn, type Room, SpooledUpload, writeChunk } from './spooled-upload.ts';
 
@@ -145,7 +147,7 @@ export class Spool {
   async keep(
     head: UploadHead,
     chunk: CompressedChunk,
-    { clave, sustituidos }: { clave: string; sustituidos: number },
+    { clave, sustituidos, huellas }: { clave: string; sustituidos: number; huellas?: ComparisonResult },
   ): Promise<SpooledUpload> {
     const path = this.#pathOf(head.tabla);
     return onDisk(path, async () => {
@@ -156,7 +158,7 @@ export class Spool {
         { tipo: 'inicio', subida: head },
         { tipo: 'trozo', trozo: { n, digest, filas, bytes: body.length } },
         { tipo: 'unica', clave },
-        { tipo: 'completa', sustituidos },
+        { tipo: 'completa', sustituidos, ...defined({ huellas }) },
       ];
       const manifest = await Manifest.create(join(path, MANIFEST), this.#key, ...records);
       try {

@@ -1,10 +1,13 @@
 import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openBytes, sealBytes } from '../../../protocol/crypto/sealed.ts';
+import { defined } from '../../../protocol/defined.ts';
 import { Condition } from '../../async/condition.ts';
 import { namesIn, onDisk, writeDurably } from '../../files/disk.ts';
 import { isMissingFile, syncFolder } from '../../files/files.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
+import type { ComparisonResult } from '../ledger/comparison.ts';
+import type { LedgerName } from '../ledger/ledgers.ts';
 import type { ChunkStore, StoredChunk } from './chunk-store.ts';
 import type { ChunkInfo, Manifest, ManifestRecord, UploadHead } from './manifest.ts';
 
@@ -38,7 +41,8 @@ export class SpooledUpload implements ChunkStore {
   #full = false;
   #replaced = 0;
   #closed = false;
-  #range: { ultima: string; trozos: number } | undefined;
+  #range: { ultima: string; trozos: number; huellas?: LedgerName } | undefined;
+  #huellas: ComparisonResult | undefined;
   #idempotencyKey: string | undefined;
 
   constructor(path: string, manifest: Manifest, head: UploadHead, room: Room) {
@@ -71,6 +75,7 @@ export class SpooledUpload implements ChunkStore {
       else if (record.tipo === 'completa') {
         upload.#complete = true;
         upload.#replaced = record.sustituidos;
+        upload.#huellas = record.huellas;
       } else return undefined;
     }
     // Of a reading that broke within a range, that range is read again.
@@ -115,6 +120,16 @@ export class SpooledUpload implements ChunkStore {
     return this.#range?.ultima;
   }
 
+  /** How far the next ledger had come there. */
+  get lastLedger(): LedgerName | undefined {
+    return this.#range?.huellas;
+  }
+
+  /** What the comparison with a ledger came to; undefined: there was none, or it is not complete. */
+  get huellas(): ComparisonResult | undefined {
+    return this.#huellas;
+  }
+
   async setId(id: string | undefined): Promise<void> {
     this.#id = id;
     await this.#append({ tipo: 'id', id: id ?? null });
@@ -132,18 +147,20 @@ export class SpooledUpload implements ChunkStore {
     this.#chunks[n] = chunk;
     if (range === undefined) await this.#append({ tipo: 'trozo', trozo: chunk });
     else {
-      const { ultima, sustituidos } = range;
-      await this.#append({ tipo: 'trozo', trozo: chunk }, { tipo: 'rango', ultima, trozos: n + 1, sustituidos });
-      this.#range = { ultima, trozos: n + 1 };
+      const { ultima, sustituidos, huellas } = range;
+      const place = { ultima, trozos: n + 1, ...defined({ huellas }) };
+      await this.#append({ tipo: 'trozo', trozo: chunk }, { tipo: 'rango', ...place, sustituidos });
+      this.#range = place;
       this.#replaced = sustituidos;
     }
     // Within a range nothing is sent: were it read again, other bytes would bear the same numbers.
     if (range !== undefined || this.head.particion === null) this.#publish();
   }
 
-  async finish(sustituidos: number): Promise<void> {
+  async finish(sustituidos: number, huellas?: ComparisonResult): Promise<void> {
     this.#replaced = sustituidos;
-    await this.#append({ tipo: 'completa', sustituidos });
+    this.#huellas = huellas;
+    await this.#append({ tipo: 'completa', sustituidos, ...defined({ huellas }) });
     this.#complete = true;
     this.#publish();
   }

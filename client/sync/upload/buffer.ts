@@ -1,5 +1,7 @@
+import { defined } from '../../../protocol/defined.ts';
 import { Condition } from '../../async/condition.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
+import type { ComparisonResult } from '../../state/ledger/comparison.ts';
 import { type ChunkStore, MemoryChunks, type StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { Spool } from '../../state/spool/spool.ts';
@@ -24,6 +26,8 @@ export class UploadBuffer {
   #ended = false;
   /** Characters that became U+FFFD so far. */
   replaced: number;
+  /** What the comparison with a ledger came to, once all is read. */
+  huellas: ComparisonResult | undefined;
 
   /** `pending`: what an earlier run left in the spool, which is gone on with. */
   constructor(head: UploadHead, spool?: Spool, pending?: SpooledUpload) {
@@ -33,6 +37,7 @@ export class UploadBuffer {
     this.#store = pending;
     this.#idempotencyKey = pending?.idempotencyKey;
     this.replaced = pending?.replaced ?? 0;
+    this.huellas = pending?.huellas;
   }
 
   get store(): ChunkStore | undefined {
@@ -65,9 +70,14 @@ export class UploadBuffer {
     await store.add(chunk, signal);
   }
 
-  /** No chunk comes any more. */
-  async finish(): Promise<void> {
-    await this.#store?.finish(this.replaced);
+  /** No chunk comes any more. Keys that are gone go with the commit of a resumable upload: that is one then, however small. */
+  async finish(signal: AbortSignal): Promise<void> {
+    if (this.huellas?.bajas !== undefined && this.#store === undefined) {
+      this.#store = (await this.#spool?.create(this.head)) ?? new MemoryChunks(CHUNKS_IN_FLIGHT);
+      if (this.#first !== undefined) await this.#store.add(this.#first, signal);
+      this.#first = undefined;
+    }
+    await this.#store?.finish(this.replaced, this.huellas);
     this.#ended = true;
     this.#changes.notify();
   }
@@ -80,6 +90,10 @@ export class UploadBuffer {
 
   /** Keeps an only chunk for a later run, should the answer to its one request be lost. */
   async keep(chunk: CompressedChunk, clave: string): Promise<void> {
-    this.#store = await this.#spool?.keep(this.head, chunk, { clave, sustituidos: this.replaced });
+    this.#store = await this.#spool?.keep(this.head, chunk, {
+      clave,
+      sustituidos: this.replaced,
+      ...defined({ huellas: this.huellas }),
+    });
   }
 }

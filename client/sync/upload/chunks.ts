@@ -3,10 +3,10 @@ import { gzip } from 'node:zlib';
 import { limits } from '../../../protocol/constants.ts';
 import { defined } from '../../../protocol/defined.ts';
 import { digestOf } from '../../../protocol/digest.ts';
-import type { RangeEnd } from '../../sqlserver/read/ranges.ts';
 import type { NdjsonBlock } from '../../sqlserver/sql-server.ts';
-import type { StoredChunk } from '../../state/spool/chunk-store.ts';
+import type { RangePlace, StoredChunk } from '../../state/spool/chunk-store.ts';
 import { makeCollector } from '../memory.ts';
+import type { ComparedRangeEnd } from './changed-rows.ts';
 
 /** The middle of an upload: blocks of NDJSON lines become chunks, chunks become gzip members. */
 
@@ -14,8 +14,8 @@ import { makeCollector } from '../memory.ts';
 export interface RawChunk {
   bytes: Uint8Array<ArrayBuffer>;
   rows: number;
-  /** When it ends a range of `particion`; `sustituidos`: characters that became U+FFFD, from the first chunk on. */
-  range?: { ultima: string; sustituidos: number };
+  /** When it ends a range of `particion`. */
+  range?: RangePlace;
 }
 
 /**
@@ -31,7 +31,7 @@ const gzipAsync = promisify(gzip);
  * after it.
  */
 export async function* cutChunks(
-  blocks: AsyncIterable<NdjsonBlock | RangeEnd>,
+  blocks: AsyncIterable<NdjsonBlock | ComparedRangeEnd>,
   targetBytes: number = limits.chunkTargetBytes,
 ): AsyncGenerator<RawChunk> {
   let buffer = Buffer.allocUnsafeSlow(targetBytes);
@@ -52,7 +52,7 @@ export async function* cutChunks(
   };
   for await (const block of blocks) {
     if ('ultima' in block) {
-      if (rows > 0) yield { ...take(), range: { ultima: block.ultima, sustituidos } };
+      if (rows > 0) yield { ...take(), range: { ...block, sustituidos } };
       continue;
     }
     collect(block.bytes.length);

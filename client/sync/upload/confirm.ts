@@ -1,25 +1,28 @@
 import { defined } from '../../../protocol/defined.ts';
 import { cambiosOf } from '../../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
+import type { LedgerName } from '../../state/ledger/ledgers.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { PhaseOutcome } from '../phases.ts';
 import { describeAlike, sayRetained } from '../retained.ts';
 import type { UploadBuffer } from './buffer.ts';
 import type { SentUpload } from './deliver.ts';
 import type { UploadJob } from './job.ts';
+import { keepLedger } from './keep-ledger.ts';
 import { removeStore } from './pending.ts';
 
 /** The backend has committed: the mark moves, and what waited for this goes. */
 export async function confirm(
   job: UploadJob,
-  { head, replaced, store }: UploadBuffer,
+  { head, huellas, replaced, store }: UploadBuffer,
   sent: SentUpload | undefined,
 ): Promise<PhaseOutcome<number>> {
   const { context, tabla } = job;
   const { log } = context;
   const { modo, ultimaSync, relojAtrasado, retroceso, retenida } = head;
   const filas = sent?.rows ?? 0;
-  await moveMark(job, head, sent);
+  const libro = await keepLedger(context.ledgers, { head, huellas, result: sent?.result });
+  await moveMark(job, head, sent, libro);
   if (store !== undefined) await removeStore(context, store);
   if (replaced > 0) {
     log.warn(`${replaced} caracteres que PostgreSQL no admite se sustituyeron por U+FFFD`, tabla.nombre);
@@ -36,6 +39,7 @@ export async function confirm(
     modo,
     ...(mentionsMark(tabla.process.query) ? { ultimaSync } : {}),
     filas,
+    ...defined({ leidas: huellas?.leidas }),
     ...(sent === undefined ? {} : { bytes: sent.bytes, trozos: sent.chunks, ...countsOf(sent.result) }),
     ...(sent !== undefined && sent.alreadyThere > 0 ? { trozosYaEnviados: sent.alreadyThere } : {}),
     ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
@@ -47,7 +51,7 @@ export async function confirm(
   return {
     value: filas,
     rows: filas,
-    message: messageOf(sent),
+    message: messageOf(sent, huellas?.leidas),
     metadata,
     ...(bajasRetenidas > 0 ? { estado: 'parcial' as const } : {}),
   };
@@ -61,6 +65,7 @@ async function moveMark(
   { context: { watermarks }, tabla, fingerprints }: UploadJob,
   { base, entera, leido, lectura, reloj, revuelto }: UploadHead,
   sent: SentUpload | undefined,
+  libro: LedgerName | undefined,
 ): Promise<void> {
   const filas = sent?.rows ?? 0;
   const { nombre } = tabla;
@@ -81,7 +86,7 @@ async function moveMark(
   const whole = entera === true ? lectura : mark?.entera;
   await watermarks.set(nombre, {
     ...reloj,
-    ...defined({ leido, revuelto, entera: whole }),
+    ...defined({ leido, revuelto, entera: whole, libro }),
     ...common,
   });
 }
@@ -95,13 +100,17 @@ function countsOf({
   return { registrosInsertados, registrosActualizados, registrosSinCambios, registrosDesactivados };
 }
 
-function messageOf(sent: SentUpload | undefined): string {
-  if (sent === undefined) return 'Sin novedades: no hay filas que subir';
+function messageOf(sent: SentUpload | undefined, leidas: number | undefined): string {
+  if (sent === undefined) {
+    return leidas === undefined
+      ? 'Sin novedades: no hay filas que subir'
+      : `Sin novedades: ${leidas} filas leídas, ninguna cambió`;
+  }
   const counts = countsOf(sent.result);
   const retenidas = sent.result.bajasRetenidas ?? 0;
   const resumed = sent.alreadyThere > 0 ? ` (${sent.alreadyThere} de ${sent.chunks} trozos ya estaban)` : '';
   return (
-    `${sent.rows} filas subidas${resumed}: ${counts.registrosInsertados} nuevas, ` +
+    `${leidas === undefined ? '' : `${leidas} filas leídas, `}${sent.rows} filas subidas${resumed}: ${counts.registrosInsertados} nuevas, ` +
     `${counts.registrosActualizados} actualizadas, ${counts.registrosSinCambios} sin cambios, ` +
     `${counts.registrosDesactivados} desactivadas` +
     (retenidas > 0 ? `, ${retenidas} bajas retenidas` : '')

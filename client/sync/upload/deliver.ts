@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Commit, UploadResult } from '../../../protocol/api.ts';
+import { defined } from '../../../protocol/defined.ts';
 import { digestOfDigests } from '../../../protocol/digest.ts';
 import { SyncError } from '../../../protocol/errors.ts';
 import { runTogether } from '../../async/run-together.ts';
@@ -106,8 +107,9 @@ export class Delivery {
     for (;;) {
       this.#events.onCommit();
       const { totals, bytes } = totalsOf(store);
+      const bajas = this.#buffer.huellas?.bajas;
       try {
-        const result = await this.#backend.commitUpload(this.#id, totals, signal);
+        const result = await this.#backend.commitUpload(this.#id, { ...totals, ...defined({ bajas }) }, signal);
         return { result, chunks: totals.trozos, rows: totals.filas, bytes, alreadyThere: this.#alreadyThere };
       } catch (error) {
         await this.#makeAgain(store, error);

@@ -1,5 +1,5 @@
 import { defined } from '../../../protocol/defined.ts';
-import { primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { bajasOf, primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
 import { tap } from '../../async/tap.ts';
 import { guardedNames, isKnownQuery, withKnownQuery } from '../../config/sensitive-pins.ts';
@@ -12,12 +12,16 @@ import {
   type SqlParameter,
   type SqlServer,
 } from '../../sqlserver/sql-server.ts';
+import { Comparison, LedgerUseless } from '../../state/ledger/comparison.ts';
+import type { LedgerName } from '../../state/ledger/ledgers.ts';
 import type { StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SyncContext } from '../context.ts';
 import type { UploadBuffer } from './buffer.ts';
+import { changedRows, type ReadRows } from './changed-rows.ts';
 import { compressChunks, cutChunks } from './chunks.ts';
 import type { UploadEvents } from './events.ts';
+import { rowsIn } from './pending.ts';
 import { queryOf } from './reading.ts';
 
 /** The beginning of an upload: rows of SQL Server become chunks in the buffer. */
@@ -26,8 +30,8 @@ export interface Source {
   context: SyncContext;
   tabla: TablaSubida;
   db: SqlServer;
-  /** The key behind which a reading by ranges goes on; undefined: from the first row. */
-  after: string | undefined;
+  /** What a reading by ranges goes on behind; undefined: it begins with the first row. */
+  from: { key: string; ledger: LedgerName | undefined } | undefined;
 }
 
 /**
@@ -40,40 +44,87 @@ export async function extract(
   events: UploadEvents,
   signal: AbortSignal,
 ): Promise<void> {
-  const rows = readLeaving(source, buffer.head, signal);
-  const counted = tap(rows, (item) => {
-    if ('ultima' in item) return;
-    buffer.replaced += item.replacedCharacters;
-    events.onRead(item.rows, item.bytes.length);
-  });
-  await fill(buffer, compressChunks(cutChunks(counted, source.context.chunkBytes), buffer.store?.ready), signal);
+  const comparison = await openComparison(source, buffer.head);
+  let sent = buffer.store === undefined ? 0 : rowsIn(buffer.store);
+  try {
+    const onRead = ({ rows, bytes }: ReadRows) => events.onRead(rows, bytes);
+    const rows = readLeaving(source, buffer.head, { comparison, onRead }, signal);
+    const counted = tap(rows, (item) => {
+      if ('ultima' in item) return;
+      buffer.replaced += item.replacedCharacters;
+      sent += item.rows;
+    });
+    const atEnd = async () => {
+      buffer.huellas = await comparison?.finish(sent);
+    };
+    const chunks = compressChunks(cutChunks(counted, source.context.chunkBytes), buffer.store?.ready);
+    await fill(buffer, chunks, signal, atEnd);
+  } finally {
+    await comparison?.close();
+  }
 }
 
-/** Adds all chunks to the buffer, and says that there are no others. */
+/**
+ * The comparison with the ledger of the last reading, where the table has one; with none, every row goes and a ledger begins.
+ * Undefined where no ledger is kept. Throws LedgerUseless.
+ */
+async function openComparison(
+  { context: { ledgers }, tabla, from }: Source,
+  { huellas }: UploadHead,
+): Promise<Comparison | undefined> {
+  if (huellas === undefined || ledgers === undefined) return undefined;
+  const { nombre } = tabla;
+  const { contra } = huellas;
+  // A reading that is gone on with, of which nobody knows how far its ledger came.
+  const isLost = from !== undefined && from.ledger === undefined;
+  if (isLost && contra === undefined) return undefined;
+  const old = contra && (await ledgers.find(nombre, contra));
+  if (contra !== undefined && (isLost || old === undefined)) throw new LedgerUseless('danado');
+  const comparison = new Comparison({ ledgers, tabla: nombre, old, tellsGone: bajasOf(tabla) !== 'ignorar' });
+  try {
+    if (from?.ledger !== undefined) await comparison.resume(from.ledger);
+    return comparison;
+  } catch (error) {
+    await comparison.close();
+    throw error;
+  }
+}
+
+/** Adds all chunks to the buffer, and says that there are no others, once `atEnd` has been done. */
 export async function fill(
   buffer: UploadBuffer,
   chunks: AsyncIterable<StoredChunk>,
   signal: AbortSignal,
+  atEnd: () => Promise<void> = async () => {},
 ): Promise<void> {
   for await (const chunk of chunks) await buffer.add(chunk, signal);
-  await buffer.finish();
+  await atEnd();
+  await buffer.finish(signal);
 }
 
 /** The rows as they may leave the machine. */
 function readLeaving(
-  { context, tabla, db, after }: Source,
+  { context, tabla, db, from }: Source,
   head: UploadHead,
+  { comparison, onRead }: { comparison: Comparison | undefined; onRead: (read: ReadRows) => void },
   signal: AbortSignal,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { chunkBytes, dataKey, sensitivePins } = context;
   const blockBytes = Math.min(DEFAULT_BLOCK_BYTES, chunkBytes);
-  const rows = readTable(db, tabla, head, { after, blockBytes, signal });
+  const rows = readTable(db, tabla, head, { after: from?.key, blockBytes, signal });
   const onClean = () => context.learn((known) => withKnownQuery(known, tabla));
   const checked = isKnownQuery(sensitivePins, tabla)
     ? rows
     : refuseColumns(rows, tabla, guardedNames(sensitivePins, tabla), onClean);
+  // Before it is encrypted: the same value is the same text then too, and only what goes needs the work.
+  const leaving =
+    comparison === undefined
+      ? tap(checked, (item) => {
+          if (!('ultima' in item)) onRead({ rows: item.rows, bytes: item.bytes.length });
+        })
+      : changedRows(checked, tabla, comparison, onRead);
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
-  return sensitive === undefined ? checked : encryptRows(checked, tabla, sensitive);
+  return sensitive === undefined ? leaving : encryptRows(leaving, tabla, sensitive);
 }
 
 async function* readTable(

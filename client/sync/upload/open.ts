@@ -8,7 +8,7 @@ import type { UploadHead } from '../../state/spool/manifest.ts';
 const ABANDON_MS = 5000;
 
 /** What an upload is to the backend. */
-export type UploadKind = Pick<UploadHead, 'tabla' | 'modo' | 'base' | 'lectura' | 'relojAtrasado'> & {
+export type UploadKind = Pick<UploadHead, 'tabla' | 'modo' | 'base' | 'lectura' | 'relojAtrasado' | 'huellas'> & {
   /** It was opened with `relojAtrasado`, which no longer holds: unless it is committed, it is opened anew. */
   reopen?: boolean;
 };
@@ -22,13 +22,14 @@ export function asBegunBefore({ relojAtrasado, ...head }: UploadHead): UploadKin
 }
 
 /** What the backend is told of an upload. */
-export function toldOf({ tabla, modo, base, lectura, relojAtrasado }: UploadKind): UploadDescription {
+export function toldOf({ tabla, modo, base, lectura, relojAtrasado, huellas }: UploadKind): UploadDescription {
   return {
     ...{ tabla, modo },
     ...defined({ base }),
     // SQL Server tells its UTC clock without a zone.
     ...(lectura === undefined ? {} : { lectura: `${lectura}Z` }),
     ...defined({ relojAtrasado }),
+    ...(huellas?.contra === undefined ? {} : { huellas: true }),
   };
 }
 

@@ -20,8 +20,8 @@ const head: UploadHead = {
   ...{ desde: clockAt(BEGUN), reloj: clockAt(NEXT) },
 };
 const markAt = (time: string): Watermark => ({ ...clockAt(time), huella: '2:now', ultimaEjecucion: 'x', filas: 1 });
-const whole: PendingUpload = { head, complete: true, lastKey: undefined };
-const broken: PendingUpload = { head, complete: false, lastKey: '[20]' };
+const whole: PendingUpload = { head, complete: true, lastKey: undefined, lastLedger: undefined };
+const broken: PendingUpload = { head, complete: false, lastKey: '[20]', lastLedger: undefined };
 const plan = (pending: PendingUpload | undefined, mark: Watermark | undefined, of = tabla) =>
   planUpload(of, fingerprints, { pending, mark });
 const reasonOf = (...given: Parameters<typeof plan>) => {
@@ -38,7 +38,11 @@ test('all rows are in the spool: they are delivered, and SQL Server is not read'
 });
 
 test('a reading that broke off goes on behind its last whole range', () => {
-  expect(plan(broken, markAt(BEGUN))).toEqual({ kind: 'continue', pending: broken, after: '[20]' });
+  expect(plan(broken, markAt(BEGUN))).toEqual({
+    kind: 'continue',
+    pending: broken,
+    from: { key: '[20]', ledger: undefined },
+  });
 });
 
 test('a reading without a whole range, or by another column, begins again', () => {

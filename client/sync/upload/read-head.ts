@@ -1,12 +1,13 @@
 import { defined } from '../../../protocol/defined.ts';
 import { bajasOf, cambiosOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
-import { isEarlier, readAgentClock, readClocks } from '../../sqlserver/session/clock.ts';
+import { isEarlier, readAgentClock, readClocks, type ServerClock } from '../../sqlserver/session/clock.ts';
 import { findOldestWriter, RIGHT_TO_SEE } from '../../sqlserver/session/open-transactions.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
+import type { Watermark } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
 import type { UploadJob } from './job.ts';
-import { modoOf, planReading, type ReadingPlan } from './reading.ts';
+import { isDue, modoOf, planReading, type ReadingPlan } from './reading.ts';
 
 /**
  * Decides what an upload is read with: looks at SQL Server's clock and open transactions, and says what is unusual about them.
@@ -30,6 +31,8 @@ export async function readHead(
   sayPlan(context, tabla, plan, mark !== undefined);
   const { ultimaSync, entera, marca, revuelto, retroceso, retenida } = plan;
   // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.
+  const huellas = readingOf(context, tabla, mark, leido);
+  const isWhole = huellas !== undefined && huellas.contra === undefined;
   const isOlder = newest !== undefined && isEarlier(leido.utc, newest);
   if (isOlder) {
     log.warn(
@@ -39,17 +42,35 @@ export async function readHead(
   }
   return {
     tabla: nombre,
-    modo: modoOf(tabla, entera),
+    modo: modoOf(tabla, huellas === undefined ? entera : isWhole),
     huella: fingerprints.actual,
     ...{ reloj: marca, leido, ultimaSync },
     desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
-    ...(cambiosOf(tabla) === 'marca' && entera ? { entera } : {}),
+    ...((cambiosOf(tabla) === 'marca' && entera) || isWhole ? { entera: true } : {}),
     ...defined({ base: mark?.generacion }),
     lectura: leido.utc,
     ...(plan.relojAtrasado || isOlder ? { relojAtrasado: true } : {}),
-    ...defined({ revuelto, retroceso, retenida }),
+    ...defined({ revuelto, retroceso, retenida, huellas }),
     particion: tabla.particion?.columna ?? null,
   };
+}
+
+/** How a table of `huellas` is compared; undefined for others, and where there is no disk for a ledger. */
+function readingOf(
+  { log, spool, usesSpool }: SyncContext,
+  tabla: TablaSubida,
+  mark: Watermark | undefined,
+  { utc }: ServerClock,
+): UploadHead['huellas'] {
+  if (cambiosOf(tabla) !== 'huellas') return undefined;
+  if (!usesSpool || spool === undefined) return undefined;
+  if (mark?.libro === undefined) {
+    log.info('No hay libro de huellas que valga: se sube la tabla entera', tabla.nombre);
+    return {};
+  }
+  if (!isDue(tabla, mark, utc)) return { contra: mark.libro };
+  log.info('Toca subir la tabla entera (completoCada)', tabla.nombre);
+  return {};
 }
 
 /** Since when the oldest transaction that has written is open; undefined where there is none, or none to be seen. */

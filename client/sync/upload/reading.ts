@@ -136,7 +136,8 @@ function momentOf(oldest: string, now: ServerClock): ServerClock {
   return { local: formatTicks(begin), utc: formatTicks(begin - offsetOf(now)) };
 }
 
-function isDue({ completoCada }: TablaSubida, mark: Watermark | undefined, utc: string): boolean {
+/** Whether `completoCada` has passed since everything was read. */
+export function isDue({ completoCada }: TablaSubida, mark: Watermark | undefined, utc: string): boolean {
   if (completoCada === undefined) return false;
   if (mark?.entera === undefined) return true;
   const age = ticksOf(utc) - ticksOf(mark.entera);
@@ -154,7 +155,9 @@ function ticksIn(duration: string): bigint {
  * bring every row that is there, those without a date too.
  */
 export function modoOf(tabla: TablaSubida, entera: boolean): Modo {
-  if (cambiosOf(tabla) !== 'marca') return 'completo';
+  const cambios = cambiosOf(tabla);
+  if (cambios === 'huellas') return entera ? 'completo' : 'incremental';
+  if (cambios !== 'marca') return 'completo';
   const tellsAbsent = entera && bajasOf(tabla) !== 'ignorar' && withUndatedRows(tabla.process.query) !== undefined;
   return tellsAbsent ? 'completo' : 'incremental';
 }

@@ -1,3 +1,4 @@
+import { limits } from '../../../protocol/constants.ts';
 import { type ErrorCode, SyncError } from '../../../protocol/errors.ts';
 import { bajasOf, isPhaseAt, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { runTogether } from '../../async/run-together.ts';
@@ -6,6 +7,7 @@ import { withRetries } from '../../errors/retry.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
+import { LedgerUseless, type UselessReason } from '../../state/ledger/comparison.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
 import { fingerprintsOf } from '../../state/watermarks.ts';
@@ -48,14 +50,20 @@ export async function uploadTable(
       const cause = causeOf(error);
       if (isSpoolUnusable(cause)) known.usesSpool = false;
       if (isCode(cause, 'GENERACION_DESCONOCIDA')) await watermarks.forget(tabla.nombre);
+      if (cause instanceof LedgerUseless) await watermarks.forgetLedger(tabla.nombre);
       if (isCode(cause, 'LECTURA_ANTIGUA')) known.newest = cause.place.lectura;
       throw error;
     }
   };
   const onRetry = (error: unknown) => {
     progress.again();
+    const cause = causeOf(error);
+    if (cause instanceof LedgerUseless) {
+      log.info(`${describeUseless[cause.reason]}: la tabla se sube entera`, tabla.nombre);
+      return;
+    }
     const how = known.usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
-    log.warn(`${describeError(causeOf(error)).text} ${how}`, tabla.nombre);
+    log.warn(`${describeError(cause).text} ${how}`, tabla.nombre);
   };
   const upload = () => withRetries(attempt, { signal, policy, when: isWorthAnotherAttempt, onRetry });
   const filas = await upload();
@@ -65,6 +73,14 @@ export async function uploadTable(
   const leidas = await upload();
   return { filas: filas + leidas, leidas };
 }
+
+/** Why a ledger was of no use. */
+const describeUseless = {
+  danado: 'El libro de huellas falta o no se puede leer',
+  desordenado: 'Las filas llegan en otro orden que la última vez, y son demasiadas para compararlas así',
+  repetidas: 'El origen tiene filas con la misma clave',
+  muchasBajas: `Faltan más de ${limits.bajasMaxCount} filas en el origen`,
+} as const satisfies Record<UselessReason, string>;
 
 /** What the attempts before this one have shown. */
 interface KnownFromBefore {
@@ -118,10 +134,10 @@ function transfer(job: UploadJob, plan: UploadPlan, buffer: UploadBuffer, db?: S
   const { context, tabla } = job;
   const place = { direccion: 'upload', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'origen' } as const;
   const events = watch(job, plan, buffer);
-  const after = plan.kind === 'continue' ? plan.after : undefined;
+  const from = plan.kind === 'continue' ? plan.from : undefined;
   return recordPhase(context, place, async () => {
     try {
-      const read = db && ((inner: AbortSignal) => extract({ context, tabla, db, after }, buffer, events, inner));
+      const read = db && ((inner: AbortSignal) => extract({ context, tabla, db, from }, buffer, events, inner));
       const delivery = new Delivery(context.backend, buffer, events);
       const sent = await deliverAsRead(delivery, read, actsOnNothing(tabla, buffer.head), context.signal);
       return await confirm(job, buffer, sent);
@@ -190,6 +206,7 @@ async function runPhase(
 function isWorthAnotherAttempt(error: unknown): boolean {
   const cause = causeOf(error);
   if (isCode(cause, 'GENERACION_DESCONOCIDA') || isCode(cause, 'LECTURA_ANTIGUA')) return true;
+  if (cause instanceof LedgerUseless) return true;
   return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause);
 }
 

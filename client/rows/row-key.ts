@@ -1,0 +1,134 @@
+import type { TextHash } from '../../protocol/rows/hash.ts';
+import { canonicalNumber } from './canonical-number.ts';
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const CLOSING_BRACE = 0x7d;
+
+/** A member that is a part of the key: how many members stand before it. */
+type Place = number;
+
+/**
+ * Finds the key of NDJSON lines as the centre stores it in `codigo` (protocol/SPEC.md, R2), and hashes its UTF-8 bytes. All lines
+ * of one result have the same members in the same order, as the transcoder and the row events write them: where the key
+ * stands is learned from the first.
+ */
+export class RowKeys {
+  readonly #columns: readonly string[];
+  /** Lengths of the members' names with what stands around them, up to the value. */
+  #names: readonly number[] | undefined;
+  #places: readonly Place[] = [];
+
+  /** `columns`: of `primaryKey`; none: `codigo`. */
+  constructor(columns: readonly string[]) {
+    this.#columns = columns;
+  }
+
+  /**
+   * Hashes the key of the line from `start` to `end`, which is one object without blanks. Returns false where the row has
+   * none, and the centre will say so.
+   */
+  hash(bytes: Buffer, start: number, end: number, hash: TextHash): boolean {
+    if (this.#names === undefined) this.#learn(bytes.toString('utf8', start, end));
+    const [only, ...more] = this.#places;
+    if (only === undefined) return false;
+    if (more.length === 0) {
+      const from = this.#valueAt(bytes, start, only);
+      if (bytes[from] === QUOTE) {
+        const stop = endOfPlainString(bytes, from + 1);
+        if (stop >= 0) {
+          hash.update(bytes, from + 1, stop);
+          return stop > from + 1;
+        }
+      }
+    }
+    const key = this.#keyOf(bytes, start);
+    if (key === undefined) return false;
+    const text = Buffer.from(key);
+    hash.update(text, 0, text.length);
+    return true;
+  }
+
+  /** The key as text, where the row has one. */
+  text(bytes: Buffer, start: number, end: number): string | undefined {
+    if (this.#names === undefined) this.#learn(bytes.toString('utf8', start, end));
+    return this.#keyOf(bytes, start);
+  }
+
+  #keyOf(bytes: Buffer, start: number): string | undefined {
+    const parts: string[] = [];
+    for (const place of this.#places) {
+      const from = this.#valueAt(bytes, start, place);
+      const part = scalarOf(bytes.toString('utf8', from, endOfValue(bytes, from)));
+      if (part === undefined) return undefined;
+      parts.push(part);
+    }
+    if (parts.length < 2) return parts[0];
+    return parts.map((part) => part.replaceAll('\\', '\\\\').replaceAll('|', '\\|')).join('|');
+  }
+
+  #valueAt(bytes: Buffer, start: number, place: Place): number {
+    const names = this.#names!;
+    let at = start + names[0]!;
+    for (let member = 0; member < place; member++) at = endOfValue(bytes, at) + names[member + 1]!;
+    return at;
+  }
+
+  #learn(line: string): void {
+    const names: string[] = [];
+    const lengths: number[] = [];
+    const bytes = Buffer.from(line);
+    for (let at = 0; bytes[at] !== CLOSING_BRACE && at < bytes.length; ) {
+      const end = endOfString(bytes, at + 1);
+      names.push(JSON.parse(bytes.toString('utf8', at + 1, end)) as string);
+      lengths.push(end + 1 - at);
+      at = endOfValue(bytes, end + 1);
+    }
+    const codigo = names.indexOf('codigo');
+    const places = this.#columns.map((column) => names.indexOf(column));
+    // Of a single column `codigo` takes the place: a query may call it so.
+    this.#places = this.#columns.length < 2 && codigo >= 0 ? [codigo] : places;
+    // What is missing in one row is missing in all: none has a key.
+    if (this.#places.includes(-1)) this.#places = [];
+    this.#names = lengths;
+  }
+}
+
+/** As the centre's sync_escalar: undefined for null and empty text, and for what is no scalar. */
+function scalarOf(json: string): string | undefined {
+  const first = json[0];
+  if (first === '"') return (JSON.parse(json) as string) || undefined;
+  if (json === 'null' || first === '{' || first === '[') return undefined;
+  return json === 'true' || json === 'false' ? json : canonicalNumber(json);
+}
+
+/** Where the quote stands that ends the string that began before `from`; -1 where it has an escape. */
+function endOfPlainString(bytes: Buffer, from: number): number {
+  for (let at = from; ; at++) {
+    const byte = bytes[at];
+    if (byte === QUOTE) return at;
+    if (byte === BACKSLASH || byte === undefined) return -1;
+  }
+}
+
+/** Behind the string whose opening quote stands at `at`. */
+function endOfString(bytes: Buffer, at: number): number {
+  for (let next = at + 1; ; next++) {
+    const byte = bytes[next];
+    if (byte === BACKSLASH) next++;
+    else if (byte === QUOTE) return next + 1;
+    else if (byte === undefined) throw new Error('a line that is no object');
+  }
+}
+
+/** Behind the scalar that begins at `at`. */
+function endOfValue(bytes: Buffer, at: number): number {
+  if (bytes[at] === QUOTE) return endOfString(bytes, at);
+  let end = at;
+  while (bytes[end] !== COMMA && bytes[end] !== CLOSING_BRACE) {
+    if (bytes[end] === undefined) throw new Error('a line that is no object');
+    end++;
+  }
+  return end;
+}

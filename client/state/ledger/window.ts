@@ -1,0 +1,173 @@
+import { PAIR_WORDS } from './ledger-file.ts';
+
+/** Pairs that are looked at at once: 24 bytes each, 24 MB. A table of more needs its order to hold by and large. */
+export const WINDOW_PAIRS = 2 ** 20;
+/** Pairs behind the expected one that are tried before the index is asked: a few rows that are gone. */
+const AHEAD = 8;
+/** So many rows one after the other at another place, and the reading is taken to go on there. */
+const FOLLOWS = 64;
+
+/** What the ledger says of a row. */
+export type Verdict = 'same' | 'changed' | 'unknown';
+
+/** Pairs of a ledger that no row had. */
+export type Unmatched = (keyHigh: number, keyLow: number) => void;
+
+/**
+ * The part of a ledger that rows are compared with: pairs come in at one end in the order of the last reading, and leave at the other.
+ * A row is expected where the last one of it stood; where it is not, it is looked for in the whole window. So a reading in the old
+ * order costs one comparison a row, and one in any other order a look-up, as long as the table fits the window.
+ */
+export class LedgerWindow {
+  readonly #size: number;
+  readonly #mask: number;
+  readonly #words: Uint32Array;
+  readonly #taken: Uint8Array;
+  /** By the lower half of a key's hash: the newest pair of that bucket; and of each pair, the one before it. -1: none. */
+  #heads: Int32Array | undefined;
+  #before: Int32Array | undefined;
+  /** Places in the ledger: what the window holds, and where the next row is expected. */
+  #start = 0;
+  #end = 0;
+  #expected = 0;
+  /** Behind the last row that was found elsewhere, and how many were found there one after the other. */
+  #elsewhere = -1;
+  #run = 0;
+  #left = 0;
+
+  /** `pairs`: of the whole ledger. */
+  constructor(pairs: number, maxPairs = WINDOW_PAIRS) {
+    this.#size = Math.min(2 ** Math.ceil(Math.log2(Math.max(2, pairs))), maxPairs);
+    this.#mask = this.#size - 1;
+    this.#words = new Uint32Array(this.#size * PAIR_WORDS);
+    this.#taken = new Uint8Array(this.#size);
+  }
+
+  /** Pairs that are there and were not matched. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** Whether pairs should come in before more rows are matched. */
+  get wantsMore(): boolean {
+    return this.#end - this.#expected < this.#size / 2 || this.#end - this.#start < this.#size - 4096;
+  }
+
+  /** Takes the next pairs of the ledger; those that have to leave for them unmatched are told. */
+  push(words: Uint32Array, unmatched: Unmatched): void {
+    for (let from = 0; from < words.length; from += PAIR_WORDS) {
+      if (this.#end - this.#start === this.#size) this.#leave(unmatched);
+      const slot = this.#end & this.#mask;
+      this.#words.set(words.subarray(from, from + PAIR_WORDS), slot * PAIR_WORDS);
+      this.#taken[slot] = 0;
+      this.#left++;
+      if (this.#heads !== undefined) this.#index(this.#end);
+      this.#end++;
+    }
+  }
+
+  /** What the ledger says of a row with these hashes; its pair is not matched again. */
+  match(keyHigh: number, keyLow: number, rowHigh: number, rowLow: number): Verdict {
+    const place = this.#find(keyHigh, keyLow);
+    if (place < 0) return 'unknown';
+    const slot = place & this.#mask;
+    this.#taken[slot] = 1;
+    this.#left--;
+    const at = slot * PAIR_WORDS;
+    return this.#words[at + 2] === rowHigh && this.#words[at + 3] === rowLow ? 'same' : 'changed';
+  }
+
+  /** Whether the last row that was matched stood where it was expected: nothing had gone, come or moved before it. */
+  inOrder = true;
+
+  /** Tells the pairs that are there and were not matched. */
+  drain(unmatched: Unmatched): void {
+    while (this.#start < this.#end) this.#leave(unmatched);
+  }
+
+  #find(keyHigh: number, keyLow: number): number {
+    this.inOrder = false;
+    while (this.#expected < this.#end && this.#taken[this.#expected & this.#mask] === 1) this.#expected++;
+    if (this.#isAt(this.#expected, keyHigh, keyLow)) {
+      this.inOrder = true;
+      this.#run = 0;
+      return this.#expected++;
+    }
+    if (this.#isAt(this.#elsewhere, keyHigh, keyLow)) return this.#follow(this.#elsewhere);
+    for (let place = this.#expected + 1; place <= this.#expected + AHEAD; place++) {
+      if (!this.#isAt(place, keyHigh, keyLow)) continue;
+      this.#expected = place + 1;
+      return place;
+    }
+    const place = this.#left === 0 ? -1 : this.#lookUp(keyHigh, keyLow);
+    return place < 0 ? -1 : this.#follow(place);
+  }
+
+  /** A row was found at `place`; once many follow each other there, the reading goes on from it. */
+  #follow(place: number): number {
+    this.#run = place === this.#elsewhere ? this.#run + 1 : 1;
+    this.#elsewhere = place + 1;
+    if (this.#run < FOLLOWS) return place;
+    this.#expected = place + 1;
+    this.#run = 0;
+    this.#elsewhere = -1;
+    return place;
+  }
+
+  #isAt(place: number, keyHigh: number, keyLow: number): boolean {
+    if (place < this.#start || place >= this.#end) return false;
+    const slot = place & this.#mask;
+    const at = slot * PAIR_WORDS;
+    return this.#taken[slot] === 0 && this.#words[at] === keyHigh && this.#words[at + 1] === keyLow;
+  }
+
+  #lookUp(keyHigh: number, keyLow: number): number {
+    if (this.#heads === undefined) {
+      this.#heads = new Int32Array(this.#size).fill(-1);
+      this.#before = new Int32Array(this.#size);
+      for (let place = this.#start; place < this.#end; place++) this.#index(place);
+    }
+    for (let slot = this.#heads[keyLow & this.#mask]!; slot >= 0; slot = this.#before![slot]!) {
+      const place = this.#placeOf(slot);
+      if (this.#isAt(place, keyHigh, keyLow)) return place;
+    }
+    return -1;
+  }
+
+  /** The place in the ledger of what lies in a slot of the window. */
+  #placeOf(slot: number): number {
+    const offset = (slot - this.#start) & this.#mask;
+    return this.#start + offset;
+  }
+
+  #index(place: number): void {
+    const slot = place & this.#mask;
+    const bucket = this.#words[slot * PAIR_WORDS + 1]! & this.#mask;
+    this.#before![slot] = this.#heads![bucket]!;
+    this.#heads![bucket] = slot;
+  }
+
+  /** The oldest pair leaves. */
+  #leave(unmatched: Unmatched): void {
+    const slot = this.#start & this.#mask;
+    if (this.#heads !== undefined) this.#unindex(slot);
+    this.#start++;
+    if (this.#expected < this.#start) this.#expected = this.#start;
+    if (this.#taken[slot] === 1) return;
+    this.#left--;
+    const at = slot * PAIR_WORDS;
+    unmatched(this.#words[at]!, this.#words[at + 1]!);
+  }
+
+  /** It is the oldest of its bucket: the last of the chain. */
+  #unindex(slot: number): void {
+    const bucket = this.#words[slot * PAIR_WORDS + 1]! & this.#mask;
+    if (this.#heads![bucket] === slot) {
+      this.#heads![bucket] = -1;
+      return;
+    }
+    let at = this.#heads![bucket]!;
+    while (this.#before![at] !== slot) at = this.#before![at]!;
+    this.#before![at] = -1;
+  }
+}
