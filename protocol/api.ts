@@ -24,6 +24,13 @@ import type {
   OpenUploadSchema,
   UploadStateResponseSchema,
 } from './endpoints/uploads.ts';
+import type {
+  DetailsResponseSchema,
+  DetailsSchema,
+  PairsSchema,
+  SummarySchema,
+  VerificacionSchema,
+} from './endpoints/verificaciones.ts';
 
 /**
  * Types of the API's bodies and answers; their schemas stand with their endpoints (`endpoints/`). Either side passes over fields
@@ -57,3 +64,8 @@ export type DescribeTableResponse = Type.Static<typeof DescribeTableResponseSche
 export type EsquemaCambiado = Type.Static<typeof EsquemaCambiadoSchema>;
 export type EsquemaPendiente = Type.Static<typeof EsquemaPendienteSchema>;
 export type Retencion = Type.Static<typeof RetencionSchema>;
+export type SummaryRequest = Type.Static<typeof SummarySchema>;
+export type PairsRequest = Type.Static<typeof PairsSchema>;
+export type DetailsRequest = Type.Static<typeof DetailsSchema>;
+export type DetailsResponse = Type.Static<typeof DetailsResponseSchema>;
+export type Verificacion = Type.Static<typeof VerificacionSchema>;

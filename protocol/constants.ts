@@ -35,6 +35,16 @@ export const mediaTypes = {
 
 /** Bounds, in bytes unless the name says otherwise. Both sides hold to them; the server states its own on opening. */
 export const limits = {
+  /** Leading bits of a key's hash that make a bucket of `verify`: as many as 64 M rows have use for. */
+  verifyMaxBits: 20,
+  /** Keys that one request of `verify` looks at once more. */
+  verifyLookMax: 20_000,
+  /** Keys that one request of `verify` tells by their hashes. */
+  verifyKeysMax: 2000,
+  /** Differences of each kind that are named. */
+  verifySamples: 20,
+  /** Columns that are named of one of them. */
+  verifyColumnsMax: 100,
   /** NDJSON bytes at which the agent closes a chunk. */
   chunkTargetBytes: 8 * 1024 * 1024,
   /** MB (10^6 bytes) of compressed chunks that wait on the agent's disk. */

@@ -11,6 +11,7 @@ import { checkHealth, describeApi } from './endpoints/health.ts';
 import { getStatus, storeLogs } from './endpoints/logs.ts';
 import { uploadOnce } from './endpoints/upload.ts';
 import { abandonUpload, commitUpload, findUpload, openUpload, putChunk } from './endpoints/uploads.ts';
+import { findDetails, listPairs, storeVerification, summarize } from './endpoints/verificaciones.ts';
 import type { ErrorCode } from './errors.ts';
 
 /** Every endpoint of the API, by its operationId. */
@@ -31,6 +32,10 @@ export const endpoints = {
   openDownload,
   runPhase,
   reportBajas,
+  summarize,
+  listPairs,
+  findDetails,
+  storeVerification,
   getStatus,
   storeLogs,
 } as const satisfies Record<string, Endpoint>;

@@ -7,7 +7,7 @@ import { Count, DireccionSchema, Done, TableName, TextOrNull } from './fields.ts
 
 /** What was done, told by the agent and asked by it. */
 
-const Timestamp = Type.String({
+export const Timestamp = Type.String({
   pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?(Z|[+-]\\d\\d:\\d\\d)$',
 });
 

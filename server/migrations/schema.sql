@@ -264,6 +264,30 @@ CREATE TABLE sync_uploads (
 CREATE INDEX idx_sync_uploads_expires ON public.sync_uploads USING btree ("expiresAt");
 CREATE INDEX idx_sync_uploads_tenant ON public.sync_uploads USING btree ("tenantId");
 
+CREATE TABLE sync_verificaciones (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  "tenantId" text NOT NULL,
+  agente text NOT NULL,
+  tabla text NOT NULL,
+  direccion text NOT NULL,
+  estado text NOT NULL,
+  "filasOrigen" bigint NOT NULL,
+  "filasDestino" bigint NOT NULL,
+  iguales bigint NOT NULL,
+  distintas bigint NOT NULL,
+  faltan bigint NOT NULL,
+  sobran bigint NOT NULL,
+  "enVuelo" bigint NOT NULL,
+  reparadas bigint NOT NULL,
+  muestras jsonb NOT NULL,
+  mensaje text,
+  inicio timestamp(3) with time zone NOT NULL,
+  fin timestamp(3) with time zone NOT NULL,
+  CONSTRAINT sync_verificaciones_direccion_check CHECK ((direccion = ANY (ARRAY['upload'::text, 'download'::text]))),
+  CONSTRAINT sync_verificaciones_estado_check CHECK ((estado = ANY (ARRAY['iguales'::text, 'diferencias'::text, 'incompleta'::text, 'sin_comparar'::text]))),
+  CONSTRAINT sync_verificaciones_pkey PRIMARY KEY ("tenantId", tabla, direccion, id)
+);
+
 CREATE FUNCTION sync_abrir(consulta text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path=public, pg_temp;
 ALTER ROUTINE sync_abrir(text) OWNER TO ax_sync_consulta;

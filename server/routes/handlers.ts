@@ -13,6 +13,7 @@ import { schemaHandlers } from './schemas.ts';
 import { statusHandlers } from './status.ts';
 import { uploadHandlers } from './upload.ts';
 import { uploadsHandlers } from './uploads.ts';
+import { verificacionesHandlers } from './verificaciones.ts';
 
 /** Returns what answers each endpoint. One that is declared and has no handler does not compile. */
 export function makeHandlers(context: Context): Handlers {
@@ -28,6 +29,7 @@ export function makeHandlers(context: Context): Handlers {
     ...downloadHandlers(context),
     ...phaseHandlers(context),
     ...bajasHandlers(context),
+    ...verificacionesHandlers(context),
     ...statusHandlers(context),
     ...logHandlers(context),
   };
