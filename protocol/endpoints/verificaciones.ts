@@ -5,7 +5,7 @@ import { Count, DireccionSchema, Done, TableName } from './fields.ts';
 import { Timestamp } from './logs.ts';
 
 /**
- * Whether a table at the centre and its source are equal (SPEC.md, V1 to V6): hashes of what the database holds, under the agent's
+ * Whether a table at the centre and its source are equal (SPEC.md, Y1 to Y3): hashes of what the database holds, under the agent's
  * seed, by leading bits of the key's hash. Three requests whatever the size: summaries, the rows of the buckets that differ, and what
  * is looked at once more.
  */

@@ -5,7 +5,7 @@ import { quoteLiteral } from '../postgres/copy.ts';
 import type { Connection } from '../postgres/pool.ts';
 import { type Configuration, namesSharing, tipoCampoOf } from '../tenants/configurations.ts';
 
-/** What a table of a tenant has at the centre, as hashes (protocol/SPEC.md, V1 to V6). All of it is the server's own SQL. */
+/** What a table of a tenant has at the centre, as hashes (protocol/SPEC.md, Y1 to Y3). All of it is the server's own SQL. */
 
 /** Comparisons that are kept of a table. */
 const KEPT = 50;
