@@ -5,9 +5,10 @@ import { assertNoneOf, encryptLine, sensitiveColumnsOf } from '../rows/field-enc
 import { findIndex, type IndexFinding } from '../sqlserver/read/indexes.ts';
 import { findRangeKey } from '../sqlserver/read/range-key.ts';
 import { readClocks } from '../sqlserver/session/clock.ts';
-import type { SqlServer } from '../sqlserver/sql-server.ts';
+import type { SqlParameter, SqlServer } from '../sqlserver/sql-server.ts';
 import { boundMark } from '../state/watermarks.ts';
 import { queryOf } from '../sync/upload/reading.ts';
+import { assertVersionColumn, EVERY_VERSION, versionParameters } from '../sync/upload/rowversion.ts';
 import type { Finding } from './checklist.ts';
 import { describeUndated } from './marks.ts';
 import { describeKey } from './row-key.ts';
@@ -26,6 +27,7 @@ export async function checkUpload(
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
   const query = queryOf(tabla, true);
   const parameters = await parametersOf(db, tabla, signal);
+  if (cambiosOf(tabla) === 'rowversion') await assertVersionColumn(db, tabla, signal);
   const { particion } = tabla;
   if (particion !== undefined) await findRangeKey(db, query, parameters, particion.columna, signal);
   let columns: string[] = [];
@@ -45,10 +47,12 @@ export async function checkUpload(
   return { value: undefined, note: `${note}${key}${ranges}${encrypted}`, ...defined({ advice }) };
 }
 
-async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal) {
-  if (!mentionsMark(tabla.process.query)) return [];
+/** What a reading from the beginning binds. */
+async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal): Promise<SqlParameter[]> {
+  const { query } = tabla.process;
+  if (!mentionsMark(query)) return versionParameters(query, EVERY_VERSION, true);
   const value = boundMark(tabla, undefined, await readClocks(db, signal));
-  return [{ name: 'ultimaSync', type: 'datetime2' as const, value }];
+  return [{ name: 'ultimaSync', type: 'datetime2', value }];
 }
 
 /** The index behind `campoFecha`, without which each incremental reading goes through the table, and behind the key. */

@@ -18,6 +18,7 @@ import {
   Time,
   ticksOf,
 } from '../sqlserver/session/clock.ts';
+import { TrackingVersion, Version } from '../sqlserver/session/versions.ts';
 
 /**
  * `last-sync.json`: how far each table has been uploaded, in SQL Server's own time. Clocks of the agent play no part.
@@ -37,6 +38,12 @@ const WatermarkSchema = Type.Object({
   revuelto: Type.Optional(Time),
   /** UTC clock of the last reading from the beginning. */
   entera: Type.Optional(Time),
+  /** `cambios: "rowversion"`: up to which version everything is read. */
+  version: Type.Optional(Version),
+  /** UTC clock of the reading that first saw that version. */
+  quieta: Type.Optional(Time),
+  /** `cambios: "seguimiento"`: the version of Change Tracking before the reading. */
+  seguimiento: Type.Optional(TrackingVersion),
   ultimaEjecucion: Type.String(),
   filas: Type.Integer(),
   /** The ledger of `huellas` that tells what the centre has (state/ledger). */
@@ -147,7 +154,7 @@ export class Watermarks {
    * not be read back, and then nothing is changed.
    */
   async set(tabla: string, mark: Watermark): Promise<void> {
-    const times = [mark.local, mark.utc, mark.leido?.local, mark.leido?.utc, mark.entera, mark.revuelto];
+    const times = [mark.local, mark.utc, mark.leido?.local, mark.leido?.utc, mark.entera, mark.revuelto, mark.quieta];
     const wrong = times.find((time) => time !== undefined && !isReadable(time));
     if (wrong !== undefined) throw sqlServerError('RELOJ_ILEGIBLE', { hora: wrong.slice(0, 40) });
     this.#marks.set(tabla, mark);

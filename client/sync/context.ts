@@ -76,7 +76,7 @@ export function expectedRows(
   direccion: Direccion,
   tabla: Pick<TablaSubida, 'nombre' | 'cambios' | 'incremental'>,
 ): ProgressState['total'] {
-  if (direccion === 'upload' && cambiosOf(tabla) === 'marca') return undefined;
+  if (direccion === 'upload' && !['completo', 'huellas'].includes(cambiosOf(tabla))) return undefined;
   const filas = lastRows(direccion, tabla.nombre);
   return filas === undefined ? undefined : { filas, exacto: false };
 }

@@ -169,4 +169,15 @@ export const sqlServerMessages = {
     message: 'El usuario de SQL Server no ve la tabla {tabla} de particion, y no se sabe si {columna} es única.',
     action: 'Dele permiso: GRANT VIEW DEFINITION ON {tabla} TO su_usuario.',
   },
+  COLUMNA_VERSION: {
+    kind: 'sqlserver',
+    message: 'La columna «{columna}» de cambios: rowversion {motivo}, y tiene que ser rowversion (o binary(8)).',
+    action: 'Ponga en columna la columna rowversion de la tabla, y esa columna en el SELECT.',
+  },
+  CONSULTA_ENVUELTA: {
+    kind: 'sqlserver',
+    message:
+      'La consulta no se puede filtrar por sus cambios: tiene que ser un solo SELECT, sin ORDER BY, sin WITH (CTE) ni tablas #temporales, y con un nombre distinto en cada columna. SQL Server dice: {texto}',
+    action: 'Cambie process.query (una vista sirve), o elija otro cambios.',
+  },
 } as const satisfies Messages;

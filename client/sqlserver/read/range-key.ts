@@ -96,7 +96,13 @@ export async function describeResult(
   parameters: readonly SqlParameter[],
   signal: AbortSignal,
 ): Promise<DescribedColumn[]> {
-  const types = { datetime2: 'datetime2(7)', nvarchar: 'nvarchar(4000)', bigint: 'bigint', int: 'int' };
+  const types = {
+    datetime2: 'datetime2(7)',
+    nvarchar: 'nvarchar(4000)',
+    bigint: 'bigint',
+    int: 'int',
+    'binary(8)': 'binary(8)',
+  };
   const declared = parameters.map(({ name, type }) => `@${name} ${types[type]}`).join(', ');
   try {
     const columns = await db.query('EXEC sys.sp_describe_first_result_set @tsql, @params, 1', {

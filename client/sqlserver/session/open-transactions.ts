@@ -27,3 +27,26 @@ export async function findOldestWriter(db: Queryable, signal: AbortSignal): Prom
     return { seVe: false, motivo: `error ${error.number}` };
   }
 }
+
+/** Returns whose the oldest transaction of the database is that has written and is open, for whoever is to end it. Throws as findOldestWriter. */
+export async function findOldestSession(
+  db: Queryable,
+  signal: AbortSignal,
+): Promise<{ seVe: true; quien: string } | { seVe: false; motivo: string }> {
+  const sql = `SELECT TOP (1) s.session_id, s.login_name, s.host_name, s.program_name
+    FROM sys.dm_tran_active_transactions AS a
+    JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id
+    JOIN sys.dm_tran_session_transactions AS t ON t.transaction_id = a.transaction_id
+    JOIN sys.dm_exec_sessions AS s ON s.session_id = t.session_id
+    WHERE d.database_id = DB_ID() AND d.database_transaction_begin_time IS NOT NULL AND a.transaction_type <> 3
+    ORDER BY a.transaction_begin_time`;
+  try {
+    const [row] = await db.query(sql, { signal });
+    if (row === undefined) return { seVe: true, quien: 'no es de ninguna sesión (transacción distribuida)' };
+    const { session_id, login_name, host_name, program_name } = row;
+    return { seVe: true, quien: `sesión ${session_id}, ${login_name} en ${host_name} (${program_name})` };
+  } catch (error) {
+    if (!(error instanceof SqlServerError) || error.number === undefined || error.retryable) throw error;
+    return { seVe: false, motivo: `error ${error.number}` };
+  }
+}

@@ -1,5 +1,6 @@
 import { type Connection, Request, TYPES } from 'tedious';
 import type { DataType } from 'tedious/lib/data-type.js';
+import type { SqlTypeSpec } from '../../../protocol/rows/sql-types.ts';
 import { sqlServerError } from '../errors.ts';
 import { exactType } from '../types/tedious-type.ts';
 
@@ -7,8 +8,8 @@ import { exactType } from '../types/tedious-type.ts';
 export interface SqlParameter {
   /** Without its `@`. */
   name: string;
-  type: 'datetime2' | 'nvarchar' | 'bigint' | 'int';
-  /** datetime2: ISO text without zone, up to 7 digits; bigint: text, past what a number holds. */
+  type: 'datetime2' | 'nvarchar' | 'bigint' | 'int' | 'binary(8)';
+  /** datetime2: ISO text without zone, up to 7 digits; bigint: text, past what a number holds; binary(8): `0x` and 16 digits. */
   value: string | number | null;
 }
 
@@ -40,9 +41,16 @@ export function sendRequest(connection: Connection, request: Request): Cancelabl
   return request;
 }
 
+const specs: Record<Exclude<SqlParameter['type'], 'nvarchar'>, SqlTypeSpec> = {
+  datetime2: { name: 'datetime2', scale: 7 },
+  bigint: { name: 'bigint' },
+  int: { name: 'int' },
+  'binary(8)': { name: 'binary', length: 8 },
+};
+
 function parameterType(name: string, type: SqlParameter['type']): DataType {
   if (type === 'nvarchar') return TYPES.NVarChar;
   const refuse = (value: string, rule: string) =>
     sqlServerError('VALOR_NO_CABE', { lugar: `Parámetro @${name}, valor «${value}»`, regla: rule });
-  return exactType(type === 'datetime2' ? { name: type, scale: 7 } : { name: type }, { nullable: true, refuse });
+  return exactType(specs[type], { nullable: true, refuse });
 }

@@ -6,6 +6,7 @@ import { openBytes, sealBytes } from '../../../protocol/crypto/sealed.ts';
 import { ModoSchema } from '../../../protocol/endpoints/fields.ts';
 import { newerFile } from '../../files/format.ts';
 import { AgentClockSchema } from '../../sqlserver/session/clock.ts';
+import { VersionBoundsSchema } from '../../sqlserver/session/versions.ts';
 import { version } from '../../version.ts';
 import { deriveEntryKey } from './spool-key.ts';
 
@@ -63,6 +64,9 @@ export const UploadHeadSchema = Type.Object({
   relojAtrasado: Type.Optional(Type.Boolean()),
   /** `cambios: "huellas"`: `contra` is the ledger that rows are compared with; without it every row goes. */
   huellas: Type.Optional(Type.Object({ contra: Type.Optional(LedgerSchema) })),
+  /** `cambios: "rowversion"`: the bounds of the reading, and since when the upper one stands still. */
+  versiones: Type.Optional(VersionBoundsSchema),
+  quieta: Type.Optional(Type.String()),
   /** The column of `particion`. */
   particion: Type.Union([Type.String(), Type.Null()]),
 });

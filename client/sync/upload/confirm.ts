@@ -10,6 +10,7 @@ import type { SentUpload } from './deliver.ts';
 import type { UploadJob } from './job.ts';
 import { keepLedger } from './keep-ledger.ts';
 import { removeStore } from './pending.ts';
+import { readsChanges } from './reading.ts';
 
 /** The backend has committed: the mark moves, and what waited for this goes. */
 export async function confirm(
@@ -63,7 +64,7 @@ export async function confirm(
  */
 async function moveMark(
   { context: { watermarks }, tabla, fingerprints }: UploadJob,
-  { base, entera, leido, lectura, reloj, revuelto }: UploadHead,
+  { base, entera, leido, lectura, quieta, reloj, revuelto, versiones }: UploadHead,
   sent: SentUpload | undefined,
   libro: LedgerName | undefined,
 ): Promise<void> {
@@ -79,14 +80,14 @@ async function moveMark(
     filas,
     ...defined({ generacion }),
   };
-  if (cambiosOf(tabla) === 'marca' && entera === true && filas === 0) {
+  if (readsChanges(cambiosOf(tabla)) && entera === true && filas === 0) {
     if (mark !== undefined) await watermarks.set(nombre, { ...mark, ...common });
     return;
   }
   const whole = entera === true ? lectura : mark?.entera;
   await watermarks.set(nombre, {
     ...reloj,
-    ...defined({ leido, revuelto, entera: whole, libro }),
+    ...defined({ leido, revuelto, entera: whole, libro, version: versiones?.hasta, quieta }),
     ...common,
   });
 }

@@ -23,6 +23,7 @@ import { compressChunks, cutChunks } from './chunks.ts';
 import type { UploadEvents } from './events.ts';
 import { rowsIn } from './pending.ts';
 import { queryOf } from './reading.ts';
+import { versionParameters } from './rowversion.ts';
 
 /** The beginning of an upload: rows of SQL Server become chunks in the buffer. */
 
@@ -130,12 +131,12 @@ function readLeaving(
 async function* readTable(
   db: SqlServer,
   tabla: TablaSubida,
-  { ultimaSync, entera }: UploadHead,
+  head: UploadHead,
   { after, blockBytes, signal }: { after: string | undefined; blockBytes: number; signal: AbortSignal },
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { particion } = tabla;
-  const query = queryOf(tabla, entera === true);
-  const parameters = parametersOf(query, ultimaSync).parameters ?? [];
+  const query = queryOf(tabla, head.entera === true);
+  const parameters = parametersOf(query, head).parameters ?? [];
   const names = namesOf(tabla);
   if (particion === undefined) {
     yield* db.readRows(query, { parameters, names, blockBytes, signal });
@@ -154,8 +155,12 @@ function namesOf(tabla: TablaSubida): string[] {
   return [...primaryKeyOf(tabla), 'codigo', 'nombre', 'descripcion', 'razon_social', 'activo'];
 }
 
-/** The value of `@ultimaSync` for SQL that mentions it. */
-export function parametersOf(sql: string, ultimaSync: string | null): { parameters?: SqlParameter[] } {
-  if (!mentionsMark(sql)) return {};
-  return { parameters: [{ name: 'ultimaSync', type: 'datetime2', value: ultimaSync }] };
+/** The values of `@ultimaSync`, `@desdeVersion` and `@hastaVersion` for SQL that mentions them. */
+export function parametersOf(
+  sql: string,
+  { ultimaSync, versiones, entera }: Pick<UploadHead, 'ultimaSync' | 'versiones' | 'entera'>,
+): { parameters?: SqlParameter[] } {
+  const parameters: SqlParameter[] = versiones === undefined ? [] : versionParameters(sql, versiones, entera === true);
+  if (mentionsMark(sql)) parameters.push({ name: 'ultimaSync', type: 'datetime2', value: ultimaSync });
+  return parameters.length === 0 ? {} : { parameters };
 }

@@ -7,7 +7,8 @@ import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { Watermark } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
 import type { UploadJob } from './job.ts';
-import { isDue, modoOf, planReading, type ReadingPlan } from './reading.ts';
+import { planChanges } from './read-changes.ts';
+import { isDue, modoOf, planReading, type ReadingPlan, readsChanges } from './reading.ts';
 
 /**
  * Decides what an upload is read with: looks at SQL Server's clock and open transactions, and says what is unusual about them.
@@ -27,9 +28,11 @@ export async function readHead(
   // In this order: reading.ts says why.
   const leido = await readClocks(db, signal);
   const oldest = cambiosOf(tabla) === 'marca' ? await findWriter(context, db) : undefined;
-  const plan = planReading(tabla, mark, { now: leido, after: readAgentClock(), oldest });
+  const timed = planReading(tabla, mark, { now: leido, after: readAgentClock(), oldest });
+  const changes = await planChanges(context, tabla, db, { mark, utc: leido.utc });
+  const plan = { ...timed, ...changes };
   sayPlan(context, tabla, plan, mark !== undefined);
-  const { ultimaSync, entera, marca, revuelto, retroceso, retenida } = plan;
+  const { ultimaSync, entera, marca, revuelto, retroceso, retenida, versiones, quieta } = plan;
   // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.
   const huellas = readingOf(context, tabla, mark, leido);
   const isWhole = huellas !== undefined && huellas.contra === undefined;
@@ -46,11 +49,11 @@ export async function readHead(
     huella: fingerprints.actual,
     ...{ reloj: marca, leido, ultimaSync },
     desde: mark === undefined ? null : { local: mark.local, utc: mark.utc },
-    ...((cambiosOf(tabla) === 'marca' && entera) || isWhole ? { entera: true } : {}),
+    ...((readsChanges(cambiosOf(tabla)) && entera) || isWhole ? { entera: true } : {}),
     ...defined({ base: mark?.generacion }),
     lectura: leido.utc,
     ...(plan.relojAtrasado || isOlder ? { relojAtrasado: true } : {}),
-    ...defined({ revuelto, retroceso, retenida, huellas }),
+    ...defined({ revuelto, retroceso, retenida, huellas, versiones, quieta }),
     particion: tabla.particion?.columna ?? null,
   };
 }

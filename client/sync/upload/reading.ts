@@ -1,5 +1,5 @@
 import type { Modo } from '../../../protocol/api.ts';
-import { bajasOf, cambiosOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { bajasOf, type Cambios, cambiosOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { withUndatedRows } from '../../../protocol/tenant-config/ultima-sync.ts';
 import {
   type AgentClock,
@@ -17,6 +17,7 @@ import {
   wentBack,
 } from '../../sqlserver/session/clock.ts';
 import { boundMark, type Watermark } from '../../state/watermarks.ts';
+import { boundedQuery } from './rowversion.ts';
 
 /**
  * From where a table is read, and where its mark will stand.
@@ -67,11 +68,13 @@ export interface Seen {
 
 export function planReading(
   tabla: TablaSubida,
-  mark: Watermark | undefined,
+  found: Watermark | undefined,
   { now, after, oldest }: Seen,
 ): ReadingPlan {
+  const kind = cambiosOf(tabla);
+  const mark = kind === 'marca' ? markOfTime(found) : found;
   const { local, utc } = now;
-  const reading = mark?.leido ?? mark;
+  const reading = found?.leido ?? found;
   const back = reading === undefined ? { by: 0n, reach: 0n, passed: 0n } : wentBack(reading, now, after);
   const relojAtrasado = reading !== undefined && isEarlier(utc, reading.utc);
   const isWorthAWord = relojAtrasado || (back !== undefined && back.by > longest(TOLD_FROM, overlapOf(tabla)));
@@ -79,7 +82,7 @@ export function planReading(
     relojAtrasado,
     ...(isWorthAWord ? { retroceso: secondsOf(back) } : {}),
   };
-  if (cambiosOf(tabla) !== 'marca') {
+  if (kind !== 'marca') {
     return { ultimaSync: boundMark(tabla, undefined, now), entera: true, marca: { local, utc }, ...clock };
   }
   // What nobody has asked for yet begins here.
@@ -99,6 +102,11 @@ export function planReading(
     ...(isMixed || (revuelto !== undefined && ticksOf(local) <= ticksOf(revuelto)) ? { revuelto } : {}),
     ...(held && oldest !== undefined ? { retenida: oldest } : {}),
   };
+}
+
+/** A mark that stands on a version says nothing of a moment: transactions that were open then were not looked for. */
+function markOfTime(mark: Watermark | undefined): Watermark | undefined {
+  return mark?.version === undefined && mark?.seguimiento === undefined ? mark : undefined;
 }
 
 /**
@@ -155,17 +163,25 @@ function ticksIn(duration: string): bigint {
  * bring every row that is there, those without a date too.
  */
 export function modoOf(tabla: TablaSubida, entera: boolean): Modo {
-  const cambios = cambiosOf(tabla);
-  if (cambios === 'huellas') return entera ? 'completo' : 'incremental';
-  if (cambios !== 'marca') return 'completo';
-  const tellsAbsent = entera && bajasOf(tabla) !== 'ignorar' && withUndatedRows(tabla.process.query) !== undefined;
+  const kind = cambiosOf(tabla);
+  if (kind === 'huellas') return entera ? 'completo' : 'incremental';
+  if (!readsChanges(kind)) return 'completo';
+  const tellsAbsent =
+    entera && bajasOf(tabla) !== 'ignorar' && (kind !== 'marca' || withUndatedRows(tabla.process.query) !== undefined);
   return tellsAbsent ? 'completo' : 'incremental';
+}
+
+/** Whether a reading of such a table brings changes alone, unless it is `entera`. */
+export function readsChanges(kind: Cambios): kind is 'marca' | 'rowversion' | 'seguimiento' {
+  return kind === 'marca' || kind === 'rowversion' || kind === 'seguimiento';
 }
 
 /** The query as it is run: a reading of everything also takes the rows that have no date. */
 export function queryOf(tabla: TablaSubida, entera: boolean): string {
   const { query } = tabla.process;
-  return cambiosOf(tabla) === 'marca' && entera ? (withUndatedRows(query)?.sql ?? query) : query;
+  const kind = cambiosOf(tabla);
+  if (kind === 'rowversion') return boundedQuery(tabla, entera);
+  return kind === 'marca' && entera ? (withUndatedRows(query)?.sql ?? query) : query;
 }
 
 const longest = (a: bigint, b: bigint) => (a > b ? a : b);

@@ -196,10 +196,10 @@ function bufferOf({ spool, usesSpool }: SyncContext, head: UploadHead, pending?:
 async function runPhase(
   { context, tabla }: UploadJob,
   db: SqlServer,
-  { ultimaSync }: UploadHead,
+  head: UploadHead,
   fase: 'pre_process' | 'post_process',
 ): Promise<void> {
-  const withMark = (sql: string) => ({ sql, ...parametersOf(sql, ultimaSync) });
+  const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head) });
   await runPhaseAtSqlServer(context, db, { direccion: 'upload', tabla, fase }, withMark);
 }
 
