@@ -42,8 +42,19 @@ export function rowOf(n: number): SqlValue[] {
   ];
 }
 
-export function* rows(count: number): Generator<SqlValue[]> {
-  for (let n = 0; n < count; n++) yield rowOf(n);
+/** What has happened to the rows since: of each so many one has another price, of each so many one is gone; 0: of none. */
+export interface Change {
+  changedEach: number;
+  goneEach: number;
+}
+
+export function* rows(count: number, { changedEach, goneEach }: Change = { changedEach: 0, goneEach: 0 }) {
+  for (let n = 0; n < count; n++) {
+    if (goneEach > 0 && n % goneEach === 1) continue;
+    const row = rowOf(n);
+    if (changedEach > 0 && n % changedEach === 0) row[4] = (row[4] as bigint) + 1n;
+    yield row;
+  }
 }
 
 /** Row `n` as a line of NDJSON: what the agent has to send for it. */

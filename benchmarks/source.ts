@@ -6,7 +6,7 @@ import { startNode, waitUntil } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
 import { openSqlServer } from '../fixtures/sql-server.ts';
 import type { SqlTypeSpec } from '../protocol/rows/sql-types.ts';
-import { columns, lineOf } from './rows.ts';
+import { type Change, columns, lineOf } from './rows.ts';
 
 /** The rows as NDJSON. */
 export function* linesOf(count: number): Generator<Buffer> {
@@ -46,9 +46,27 @@ export async function openSource(postgresUrl: string, count: number): Promise<So
   return { sql: target, table: 'filas', pid: undefined, stop };
 }
 
-async function startStandIn(postgresUrl: string, count: number): Promise<Source> {
-  const port = await findFreePort();
+/** The same rows after a change, at the same port: `source` is stopped. The stand-in alone does this. */
+export async function changeSource(
+  postgresUrl: string,
+  source: Source,
+  count: number,
+  change: Change,
+): Promise<Source> {
+  await source.stop();
+  return startStandIn(postgresUrl, count, { port: source.sql.port, change });
+}
+
+async function startStandIn(
+  postgresUrl: string,
+  count: number,
+  { port, change }: { port?: number; change?: Change } = {},
+): Promise<Source> {
+  port ??= await findFreePort();
   const args = ['--port', String(port), '--postgres', postgresUrl, '--password', 'bench', '--rows', String(count)];
+  if (change !== undefined) {
+    args.push('--changed-each', String(change.changedEach), '--gone-each', String(change.goneEach));
+  }
   const standIn = startNode('benchmarks/stand-in.ts', args);
   const target = {
     host: '127.0.0.1',

@@ -14,14 +14,16 @@ const { values } = parseArgs({
     postgres: { type: 'string' },
     password: { type: 'string' },
     rows: { type: 'string' },
+    'changed-each': { type: 'string', default: '0' },
+    'gone-each': { type: 'string', default: '0' },
   },
 });
 /** Of 10 M rows; a buffer of Node cannot be much larger. */
 const MAX_REPLAY_BYTES = 3 * 1024 ** 3;
 const engine = await createEngine({ postgresUrl: values.postgres!, databases: ['EmpresaDB'] });
-const replay = new Map([
-  ['filas', makeReplayTable('filas', columns, rows(Number(values.rows)), { maxBytes: MAX_REPLAY_BYTES })],
-]);
+const change = { changedEach: Number(values['changed-each']), goneEach: Number(values['gone-each']) };
+const replayed = rows(Number(values.rows), change);
+const replay = new Map([['filas', makeReplayTable('filas', columns, replayed, { maxBytes: MAX_REPLAY_BYTES })]]);
 const server = await startSqlServer({
   engine,
   port: Number(values.port),

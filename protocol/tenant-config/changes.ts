@@ -1,10 +1,18 @@
+import Type from 'typebox';
+
 /** How an upload finds what changed (`cambios`), and what becomes of rows that are gone (`bajas`). */
 
-export const CAMBIOS = ['completo', 'marca', 'rowversion', 'seguimiento', 'huellas'] as const;
-export type Cambios = (typeof CAMBIOS)[number];
+export const CambiosSchema = Type.Union([
+  Type.Literal('completo'),
+  Type.Literal('marca'),
+  Type.Literal('rowversion'),
+  Type.Literal('seguimiento'),
+  Type.Literal('huellas'),
+]);
+export type Cambios = Type.Static<typeof CambiosSchema>;
 
-export const BAJAS = ['desactivar', 'borrar', 'ignorar'] as const;
-export type Bajas = (typeof BAJAS)[number];
+export const BajasSchema = Type.Union([Type.Literal('desactivar'), Type.Literal('borrar'), Type.Literal('ignorar')]);
+export type Bajas = Type.Static<typeof BajasSchema>;
 
 /** The fields that say it, of today and of before. */
 interface Said {

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { POLITICAS, type Politica } from '../rows/drift.ts';
-import { BAJAS, CAMBIOS } from './changes.ts';
+import { BajasSchema, CambiosSchema } from './changes.ts';
 import { type FieldsTouching, field, laterRows, laterSql, rowsOf, schemasOf } from './field.ts';
 import { GuardaSchema, guardFields } from './guard.ts';
 import { FaseSchema, ProcessSchema, phaseFields, processFields, rowsOfPhase, sqlOfPhase } from './phases.ts';
@@ -69,7 +69,7 @@ export const uploadFields = {
     description: 'columna o lista de columnas que forman la clave; véase «La clave de cada fila»',
     touches: { rows: (primaryKey) => primaryKeyOf(primaryKey === undefined ? {} : { primaryKey }) },
   }),
-  cambios: field(Type.Optional(Type.Union(CAMBIOS.map((one) => Type.Literal(one)))), {
+  cambios: field(Type.Optional(CambiosSchema), {
     english:
       'how changes are found: `completo` (everything goes), `marca` (watermark), `rowversion`, `seguimiento` (Change Tracking), `huellas` (row hashes)',
     description:
@@ -109,7 +109,7 @@ export const uploadFields = {
     },
     members: seguimientoFields,
   }),
-  bajas: field(Type.Optional(Type.Union(BAJAS.map((one) => Type.Literal(one)))), {
+  bajas: field(Type.Optional(BajasSchema), {
     english: 'what becomes of rows that are gone: `desactivar` (deactivate), `borrar` (delete), `ignorar` (ignore)',
     description:
       'qué pasa con las filas que ya no están en el origen: `desactivar` (`activo = false`; por omisión con `huellas` y `seguimiento`), `borrar` o `ignorar` (por omisión en las demás). `marca` y `rowversion` solo las conocen con `completoCada`',
