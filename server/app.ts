@@ -18,6 +18,7 @@ import { assertRevoked } from './postgres/revoked.ts';
 import { assertRoles } from './postgres/tenant.ts';
 import { makeHandlers } from './routes/handlers.ts';
 import { registerEndpoints } from './routes/register.ts';
+import { findEditGaps } from './rows/ledgers.ts';
 import { findAuditGaps } from './tenants/audit.ts';
 import { readMasterKeys } from './tenants/master-keys.ts';
 
@@ -63,6 +64,9 @@ export async function buildApp(config: Config, destination?: { write(entry: stri
     const gaps = await database.withConnection(findAuditGaps);
     if (gaps.length > 0)
       app.log.error({ tablas: gaps }, 'la auditoría no está completa: hay disparadores desactivados');
+    if (await database.withConnection(findEditGaps)) {
+      app.log.error('faltan disparadores sync_edicion_* de parametros_maestros: las tablas con huellas suben enteras');
+    }
     await sealPasswords(context, app.log);
     await app.register(sockets, context);
     await app.register(problems);

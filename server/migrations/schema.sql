@@ -17,6 +17,10 @@ CREATE TABLE parametros_maestros (
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT parametros_maestros_pkey PRIMARY KEY ("tenantId", tipo_campo, codigo)
 );
+CREATE TRIGGER sync_edicion_alta AFTER INSERT ON public.parametros_maestros FOR EACH ROW WHEN ((current_setting('app.subida'::text, true) IS DISTINCT FROM new.tipo_campo)) EXECUTE FUNCTION sync_anotar_edicion(); -- ENABLE ALWAYS
+CREATE TRIGGER sync_edicion_baja AFTER DELETE ON public.parametros_maestros FOR EACH ROW WHEN ((current_setting('app.subida'::text, true) IS DISTINCT FROM old.tipo_campo)) EXECUTE FUNCTION sync_anotar_edicion(); -- ENABLE ALWAYS
+CREATE TRIGGER sync_edicion_cambio AFTER UPDATE ON public.parametros_maestros FOR EACH ROW WHEN (((current_setting('app.subida'::text, true) IS DISTINCT FROM new.tipo_campo) OR (old.tipo_campo <> new.tipo_campo))) EXECUTE FUNCTION sync_anotar_edicion(); -- ENABLE ALWAYS
+CREATE TRIGGER sync_edicion_vaciado BEFORE TRUNCATE ON public.parametros_maestros FOR EACH STATEMENT EXECUTE FUNCTION sync_anotar_edicion(); -- ENABLE ALWAYS
 ALTER TABLE parametros_maestros ENABLE ROW LEVEL SECURITY;
 CREATE POLICY sync_solo_su_tenant ON parametros_maestros AS PERMISSIVE FOR ALL TO ax_sync_consulta, ax_sync_tenant USING (("tenantId" = ( SELECT sync_tenant_actual() AS sync_tenant_actual))) WITH CHECK (("tenantId" = ( SELECT sync_tenant_actual() AS sync_tenant_actual)));
 GRANT DELETE, INSERT, SELECT, UPDATE ON parametros_maestros TO ax_sync_tenant;
@@ -128,6 +132,7 @@ CREATE TABLE sync_commits (
   digest text,
   resultado jsonb,
   "createdAt" timestamp(3) with time zone NOT NULL DEFAULT now(),
+  vigilancia text,
   CONSTRAINT sync_commits_pkey PRIMARY KEY ("tenantId", id)
 );
 CREATE INDEX idx_sync_commits_tabla ON public.sync_commits USING btree ("tenantId", tabla, orden);
@@ -155,6 +160,14 @@ CREATE TABLE sync_configurations (
 CREATE TRIGGER sync_auditar AFTER INSERT OR DELETE OR UPDATE ON public.sync_configurations FOR EACH ROW EXECUTE FUNCTION sync_auditar(); -- ENABLE ALWAYS
 CREATE TRIGGER sync_auditar_vaciado BEFORE TRUNCATE ON public.sync_configurations FOR EACH STATEMENT EXECUTE FUNCTION sync_auditar(); -- ENABLE ALWAYS
 CREATE TRIGGER sync_configuracion_cambiada BEFORE UPDATE ON public.sync_configurations FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION sync_configuracion_cambiada();
+
+CREATE TABLE sync_ediciones (
+  "tenantId" text COLLATE "C" NOT NULL,
+  tipo_campo text COLLATE "C" NOT NULL,
+  transaccion xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  "createdAt" timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT sync_ediciones_pkey PRIMARY KEY ("tenantId", tipo_campo, transaccion, "createdAt")
+);
 
 CREATE TABLE sync_esquemas (
   id text NOT NULL DEFAULT sync_nuevo_id(),
@@ -258,6 +271,8 @@ CREATE TABLE sync_uploads (
   "relojAtrasado" boolean,
   esquema text,
   "esParte" boolean,
+  base text,
+  huellas boolean NOT NULL DEFAULT false,
   CONSTRAINT sync_uploads_modo_check CHECK ((modo = ANY (ARRAY['completo'::text, 'incremental'::text]))),
   CONSTRAINT sync_uploads_pkey PRIMARY KEY (id)
 );
@@ -300,6 +315,9 @@ GRANT EXECUTE ON ROUTINE sync_activo(jsonb) TO PUBLIC;
 
 CREATE FUNCTION sync_anotar(op text, nombre_tabla text, antes jsonb, despues jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION sync_anotar_edicion() RETURNS trigger
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path=public, pg_temp;
 
 CREATE FUNCTION sync_audit_inmutable() RETURNS trigger
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE;
@@ -354,3 +372,6 @@ CREATE FUNCTION sync_tenant_actual() RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path=public, pg_temp;
 GRANT EXECUTE ON ROUTINE sync_tenant_actual() TO ax_sync_consulta;
 GRANT EXECUTE ON ROUTINE sync_tenant_actual() TO ax_sync_tenant;
+
+CREATE FUNCTION sync_vigilancia() RETURNS text
+  LANGUAGE sql STABLE PARALLEL UNSAFE;

@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { SHORT_REQUESTS } from '../postgres/pool.ts';
 import { deleteExpiredBajas } from '../rows/bajas.ts';
 import { deleteOldIdempotencyKeys } from '../rows/idempotency.ts';
+import { tidyEdits } from '../rows/ledgers.ts';
 import { deleteExpiredUploads } from '../rows/uploads.ts';
 import { sealPasswords } from './passwords.ts';
 
@@ -19,6 +20,7 @@ export const janitor = fp(async (app: FastifyInstance, context: Context) => {
         await connection.query(`SET statement_timeout = ${INTERVAL_MS}`);
         try {
           await deleteExpiredBajas(connection);
+          await tidyEdits(connection);
           return [
             await deleteExpiredUploads(connection),
             await deleteOldIdempotencyKeys(connection, config.UPLOAD_EXPIRE_HOURS),

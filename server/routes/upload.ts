@@ -1,6 +1,7 @@
 import { headers, mediaTypes } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
+import { assertNamesBase } from '../rows/ledgers.ts';
 import { findUploadTable } from '../tenants/configurations.ts';
 import { receiveOneShot } from '../transfer/upload.ts';
 import { agentOf, bodyOf, digestOfRequest, isGzip, mediaTypeOf } from './bodies.ts';
@@ -13,7 +14,11 @@ export const uploadHandlers = (context: Context) =>
   ({
     async uploadOnce(request) {
       const { tenant, query } = request;
-      const { base, lectura, relojAtrasado, esquema } = query;
+      const { base, lectura, relojAtrasado, huellas, esquema } = query;
+      // A partial upload must never deactivate what it does not hold, so whole ones say so.
+      const modo = query.modo ?? 'incremental';
+      const reading = { base, lectura, relojAtrasado, huellas };
+      assertNamesBase(reading, modo);
       const body = bodyOf(request);
       const format = mediaTypeOf(request) === mediaTypes.json ? 'envelope' : 'ndjson';
       if (format === 'ndjson' && query.tabla === undefined) {
@@ -30,11 +35,10 @@ export const uploadHandlers = (context: Context) =>
         format,
         gzip: isGzip(request),
         tabla,
-        // A partial upload must never deactivate what it does not hold, so whole ones say so.
-        modo: query.modo ?? 'incremental',
+        modo,
         digest: digestOfRequest(request),
         idempotencyKey: key === undefined ? undefined : String(key),
-        reading: { base, lectura, relojAtrasado },
+        reading,
         agente: agentOf(request),
         esquema,
       });

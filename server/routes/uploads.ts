@@ -3,6 +3,8 @@ import { urlTo } from '../../protocol/endpoints.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
 import { inTransaction } from '../postgres/pool.ts';
+import { readBajas } from '../rows/hashed-bajas.ts';
+import { assertNamesBase } from '../rows/ledgers.ts';
 import { createUpload, deleteUpload, findChunks, lockUpload } from '../rows/uploads.ts';
 import { findUploadTable } from '../tenants/configurations.ts';
 import { commitUpload, receiveChunk } from '../transfer/upload.ts';
@@ -15,6 +17,7 @@ export const uploadsHandlers = (context: Context) => {
   return {
     async openUpload(request, reply) {
       const { tenantId } = request.tenant;
+      assertNamesBase(request.body, request.body.modo);
       const table = findUploadTable(request.tenant, request.body.tabla);
       const upload = await database.withTenantConnection(tenantId, (connection) =>
         createUpload(connection, tenantId, table, request.body, {
@@ -71,7 +74,8 @@ export const uploadsHandlers = (context: Context) => {
 
     async commitUpload(request) {
       const { id: uploadId } = request.params;
-      return commitUpload(context, request.tenant, { uploadId, totals: request.body, agente: agentOf(request) });
+      const bajas = request.body.bajas && readBajas(request.body.bajas);
+      return commitUpload(context, request.tenant, { uploadId, totals: request.body, bajas, agente: agentOf(request) });
     },
 
     async abandonUpload(request, reply) {

@@ -10,13 +10,16 @@ import type { Connection } from '../postgres/pool.ts';
 
 /** Of each agent and table. */
 const KEPT = 16;
+/** The account of commits that nobody can ask for by a name: they push out nobody's. */
+const NAMELESS = '-';
 
 /** What an upload says of its reading (protocol/api.ts). */
-export type Reading = { [Field in 'base' | 'lectura' | 'relojAtrasado']?: OpenUpload[Field] | undefined };
+export type Reading = { [Field in 'base' | 'lectura' | 'relojAtrasado' | 'huellas']?: OpenUpload[Field] | undefined };
 
 /** An upload that has been applied. */
 export interface Commit {
-  id: string;
+  /** undefined: it has none, and counts as the newest of its table all the same. */
+  id: string | undefined;
   tabla: string;
   /** Of X-Sync-Agent; who is not registered shares one account with all such. */
   agente: string | undefined;
@@ -31,20 +34,23 @@ export interface Commit {
 /** Keeps it in the open transaction, and forgets the oldest of the same agent and table. */
 export async function recordCommit(connection: Connection, tenant: string, commit: Commit): Promise<void> {
   const { id, tabla, agente, lectura, modo, peticion, digest, resultado } = commit;
+  const name = id ?? randomBytes(16).toString('hex');
   await connection.query(
     `WITH quien AS (
-       SELECT coalesce((SELECT id FROM sync_agents WHERE "tenantId" = $1 AND id = $4), '') AS agente
+       SELECT CASE WHEN $10 THEN '${NAMELESS}'
+         ELSE coalesce((SELECT id FROM sync_agents WHERE "tenantId" = $1 AND id = $4), '') END AS agente
      ), hecho AS (
-       INSERT INTO sync_commits ("tenantId", id, tabla, agente, lectura, modo, peticion, digest, resultado)
-       SELECT $1, $2, $3, agente, $5, $6, $7, $8, $9 FROM quien ON CONFLICT DO NOTHING
+       INSERT INTO sync_commits ("tenantId", id, tabla, agente, lectura, modo, peticion, digest, resultado, vigilancia)
+       SELECT $1, $2, $3, agente, $5, $6, $7, $8, $9, sync_vigilancia() FROM quien ON CONFLICT DO NOTHING
      )
      DELETE FROM sync_commits c USING quien
      WHERE c."tenantId" = $1 AND c.tabla = $3 AND c.agente = quien.agente AND c.orden <= (
        SELECT v.orden FROM sync_commits v WHERE v."tenantId" = $1 AND v.tabla = $3 AND v.agente = quien.agente
        ORDER BY v.orden DESC OFFSET ${KEPT - 1} LIMIT 1)`,
     [
-      ...[tenant, id, tabla, agente ?? null, lectura === undefined ? null : sortable(lectura), modo ?? null],
+      ...[tenant, name, tabla, agente ?? null, lectura === undefined ? null : sortable(lectura), modo ?? null],
       ...[peticion ?? null, digest ?? null, resultado === undefined ? null : JSON.stringify(resultado)],
+      id === undefined,
     ],
   );
 }

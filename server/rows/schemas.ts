@@ -82,7 +82,10 @@ export interface SchemaNamed {
 }
 
 /** Whether the rows of an upload are only some of the table's: it stands on what is there. */
-export function isPart(modo: Modo, { base, huellas }: { base?: string | undefined; huellas?: boolean }): boolean {
+export function isPart(
+  modo: Modo,
+  { base, huellas }: { base?: string | undefined; huellas?: boolean | undefined },
+): boolean {
   return base !== undefined && (modo !== 'completo' || huellas === true);
 }
 

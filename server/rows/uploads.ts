@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Modo, StatusResponse, UploadResult } from '../../protocol/api.ts';
-import { defined } from '../../protocol/defined.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
 import { tipoCampoOf } from '../tenants/configurations.ts';
 import { assertCurrent, findCommit, type Reading } from './commits.ts';
+import { assertLedger } from './ledgers.ts';
 import { isPart } from './schemas.ts';
 import { createUploadTable, dropUploadTable, rowKeyOf } from './staging.ts';
 
@@ -24,6 +24,9 @@ export interface Upload {
   esquema: string | null;
   /** Whether its rows are only some of the table's. */
   esParte: boolean | null;
+  /** What it stands on, where it is asked again at the commit (`huellas`). */
+  base: string | null;
+  huellas: boolean;
   expiresAt: Date;
 }
 
@@ -34,7 +37,7 @@ export interface StoredChunk {
 }
 
 /** What an upload is opened with. */
-type NewUpload = { modo: Modo; id?: string; esquema?: string; huellas?: boolean } & Reading;
+type NewUpload = { modo: Modo; id?: string; esquema?: string } & Reading;
 
 /**
  * Opens an upload, or finds the one that the same request opened before (`id`: the client's name for it). Throws OCUPADO
@@ -45,7 +48,7 @@ export async function createUpload(
   connection: Connection,
   tenant: string,
   tabla: TablaSubida,
-  { modo, id = randomBytes(16).toString('hex'), esquema, huellas, ...reading }: NewUpload,
+  { modo, id = randomBytes(16).toString('hex'), esquema, ...reading }: NewUpload,
   { openMax, expireHours }: { openMax: number; expireHours: number },
 ): Promise<Upload> {
   return inTransaction(connection, async () => {
@@ -60,13 +63,16 @@ export async function createUpload(
     }
     if ((await findCommit(connection, tenant, id)) !== undefined) throw nameTaken(id, tabla.nombre);
     await assertCurrent(connection, tenant, tabla.nombre, reading);
-    const { lectura = null, relojAtrasado = null } = reading;
+    await assertLedger(connection, tenant, { tabla: tabla.nombre, tipoCampo: tipoCampoOf(tabla) }, reading);
+    const { lectura = null, relojAtrasado = null, base = null, huellas = false } = reading;
     const { rows } = await connection.query<Upload>(
-      `INSERT INTO sync_uploads (id, "tenantId", tabla, "tipoCampo", modo, "expiresAt", lectura, "relojAtrasado", esquema, "esParte")
-       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6), $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING RETURNING *`,
+      `INSERT INTO sync_uploads (id, "tenantId", tabla, "tipoCampo", modo, "expiresAt", lectura, "relojAtrasado", esquema, "esParte",
+         base, huellas)
+       VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6), $7, $8, $9, $10, $11, $12)
+       ON CONFLICT (id) DO NOTHING RETURNING *`,
       [
         ...[id, tenant, tabla.nombre, tipoCampoOf(tabla), modo, expireHours, lectura, relojAtrasado],
-        ...[esquema ?? null, isPart(modo, { ...reading, ...defined({ huellas }) })],
+        ...[esquema ?? null, isPart(modo, reading), base, huellas],
       ],
     );
     if (rows[0] === undefined) return findOpened(connection, tenant, tabla.nombre, modo, id);
@@ -116,7 +122,7 @@ export async function lockUpload(
   if (done === undefined) throw new SyncError('SUBIDA_DESCONOCIDA', `No hay una subida «${id}».`);
   const { createdAt: expiresAt, resultado, ...rest } = done;
   const { tipoCampo } = resultado;
-  const unsaid = { lectura: null, relojAtrasado: null, esquema: null, esParte: null };
+  const unsaid = { lectura: null, relojAtrasado: null, esquema: null, esParte: null, base: null, huellas: false };
   return { ...rest, ...unsaid, id, tenantId: tenant, tipoCampo, resultado, expiresAt };
 }
 

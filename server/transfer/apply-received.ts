@@ -1,10 +1,13 @@
 import type { Modo, UploadResult } from '../../protocol/api.ts';
 import { defined } from '../../protocol/defined.ts';
+import { SyncError } from '../../protocol/errors.ts';
 import { bajasOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
 import { translateMergeError } from '../postgres/errors.ts';
 import { commitDurably } from '../postgres/tenant.ts';
-import { deactivateAbsent } from '../rows/absent.ts';
 import { assertCurrent, type Reading } from '../rows/commits.ts';
+import { absentFrom, applyGone, type GoneRows } from '../rows/gone.ts';
+import { findHashed, HASHED, type HashedBajas } from '../rows/hashed-bajas.ts';
+import { assertLedger, forgetEdits, noteEdit, takeSnapshot, writeAsUpload } from '../rows/ledgers.ts';
 import { lockTipoCampo, mergeReceived } from '../rows/merge.ts';
 import { type SchemaNamed, takeSchema } from '../rows/schemas.ts';
 import { claimKeys } from '../rows/shared-keys.ts';
@@ -26,6 +29,8 @@ export interface Received {
   columns: SchemaNamed;
   /** The generation that it makes; undefined: one without a name. */
   generacion: string | undefined;
+  /** Of a partial upload that knows them. */
+  bajas?: HashedBajas | undefined;
 }
 
 /**
@@ -34,20 +39,20 @@ export interface Received {
  *
  * @throws SyncError GENERACION_DESCONOCIDA, LECTURA_ANTIGUA, ESQUEMA_DESCONOCIDO, ESQUEMA_CAMBIADO, CLAVE_REPETIDA, CLAVE_DE_OTRA_TABLA, VALOR_INVALIDO, SQL_FALLO
  */
-export async function applyReceived(
-  transfer: Transfer,
-  tabla: TablaSubida,
-  { rows: received, filas, modo, reading, columns, generacion }: Received,
-): Promise<UploadResult> {
+export async function applyReceived(transfer: Transfer, tabla: TablaSubida, upload: Received): Promise<UploadResult> {
   const { connection, context, configuration } = transfer;
+  const { rows: received, filas, modo, reading, columns, generacion } = upload;
   const tenant = configuration.tenantId;
   const tipoCampo = tipoCampoOf(tabla);
   await commitDurably(connection);
   await lockTipoCampo(connection, tenant, tipoCampo);
   await assertCurrent(connection, tenant, tabla.nombre, reading);
+  await assertLedger(connection, tenant, { tabla: tabla.nombre, tipoCampo }, reading);
   const { kept, esquema } = await takeSchema(connection, tenant, tabla, columns);
-  await runPhase(transfer, tabla, 'pre_process');
+  const before = modo === 'completo' ? await takeSnapshot(connection) : undefined;
+  await runPhase(transfer, tabla, 'pre_process', { writes: tipoCampo });
   const started = new Date();
+  await writeAsUpload(connection, tipoCampo);
   const merge = async () => {
     await claimKeys(connection, tenant, tabla, namesSharing(configuration, tabla), received);
     return mergeReceived(connection, tenant, tabla, received, kept);
@@ -55,10 +60,7 @@ export async function applyReceived(
   const { claves, insertados, actualizados, parecidas } = await merge().catch((error: unknown) => {
     throw translateMergeError(error, { tabla: tabla.nombre });
   });
-  const { desactivados, retencion, aprobadasPor } =
-    bajasOf(tabla) !== 'ignorar' && modo === 'completo'
-      ? await deactivateAbsent(connection, tenant, tabla, received, { filas, altas: insertados })
-      : { desactivados: 0 };
+  const { desactivados, borrados, retencion, aprobadasPor } = await removeGone(transfer, tabla, upload, insertados);
   const result: UploadResult = {
     success: true,
     tabla: tabla.nombre,
@@ -68,16 +70,18 @@ export async function applyReceived(
     registrosActualizados: actualizados,
     registrosSinCambios: claves - insertados - actualizados,
     registrosDesactivados: desactivados,
+    ...defined({ registrosBorrados: borrados }),
     clavesRepetidas: filas - claves,
     ...defined({ generacion }),
     bajasRetenidas: retencion?.estado === 'pendiente' ? retencion.bajas : 0,
     ...defined({ retencion, clavesParecidas: parecidas, esquema }),
     timestamp: new Date().toISOString(),
   };
+  const gone = borrados === undefined ? `${desactivados} desactivadas` : `${borrados} borradas`;
   const entry = logEntry('upload', tabla.nombre, 'process', started, {
-    registrosAfectados: insertados + actualizados + desactivados,
+    registrosAfectados: insertados + actualizados + desactivados + (borrados ?? 0),
     mensaje: [
-      `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${desactivados} desactivadas`,
+      `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${gone}`,
       ...(aprobadasPor === undefined ? [] : [`bajas aprobadas por ${aprobadasPor}`]),
       ...describeRetention(tenant, retencion),
       ...describeAlike(parecidas),
@@ -93,6 +97,31 @@ export async function applyReceived(
   if (esquema?.nueva === true) {
     context.log.warn({ tenant, tabla: tabla.nombre }, describeSchema(tenant, tabla, esquema, columns.isPart)[0]!);
   }
-  await runPhase(transfer, tabla, 'post_process');
+  await runPhase(transfer, tabla, 'post_process', { writes: tipoCampo });
+  if (before !== undefined) await forgetEdits(connection, tenant, tipoCampo, before);
+  // What waits for a decision no ledger knows: until then the table comes whole.
+  const waits = modo === 'completo' && retencion?.estado === 'pendiente';
+  if (waits || esquema?.estado === 'pendiente') await noteEdit(connection, tenant, tipoCampo);
   return result;
+}
+
+/** @throws SyncError CUERPO_INVALIDO: a whole upload with hashed bajas; what findHashed throws */
+async function removeGone(
+  { connection, configuration }: Transfer,
+  tabla: TablaSubida,
+  { rows: received, filas, modo, bajas }: Received,
+  altas: number,
+): Promise<GoneRows> {
+  const tenant = configuration.tenantId;
+  if (modo === 'completo' && bajas !== undefined) {
+    throw new SyncError('CUERPO_INVALIDO', 'Un envío completo no lleva «bajas».', { campo: 'bajas' });
+  }
+  if (bajasOf(tabla) === 'ignorar') return { desactivados: 0 };
+  if (modo === 'completo') {
+    return applyGone(connection, tenant, tabla, { condition: absentFrom(received), leidas: filas, altas });
+  }
+  if (bajas === undefined) return { desactivados: 0 };
+  const at = { tenant, tipoCampo: tipoCampoOf(tabla), tabla: tabla.nombre };
+  await findHashed(connection, at, bajas, received);
+  return applyGone(connection, tenant, tabla, { condition: HASHED, leidas: bajas.leidas, altas });
 }

@@ -3,6 +3,7 @@ import { isDatabaseError, translateSqlError } from '../postgres/errors.ts';
 import { type Connection, doNotReuse } from '../postgres/pool.ts';
 import { type Statement, splitStatements } from '../postgres/statements.ts';
 import { cleanSession, commitDurably, setTenant, setTimeouts } from '../postgres/tenant.ts';
+import { writeAsUpload } from '../rows/ledgers.ts';
 import { insertLogs } from '../tenants/logs.ts';
 import { logEntry, logOwner, sideOf } from './log-entries.ts';
 import type { Transfer } from './transfer.ts';
@@ -20,7 +21,8 @@ export interface PhaseTable {
  * transaction. Returns the rows that its last statement touched; undefined when it is not configured at PostgreSQL.
  *
  * Its statements are SELECT, INSERT, UPDATE, DELETE or MERGE, each given to PostgreSQL by itself. What they did to the
- * session is undone after each, and with it what the transaction had set for itself.
+ * session is undone after each, and with it what the transaction had set for itself. `writes`: the tipo_campo of the upload whose
+ * phase it is, whose rows are its own.
  *
  * @throws SyncError SQL_FALLO, with PostgreSQL's own message
  */
@@ -28,6 +30,7 @@ export async function runPhase(
   { connection, context: { config }, configuration, direccion }: Transfer,
   tabla: PhaseTable,
   name: 'pre_process' | 'post_process',
+  { writes }: { writes?: string } = {},
 ): Promise<number | undefined> {
   const phase = tabla[name];
   if (!isPhaseAt(phase, direccion, sideOf[direccion])) return undefined;
@@ -37,6 +40,7 @@ export async function runPhase(
   for (const statement of splitStatements(phase.sql)) {
     try {
       await setTenant(connection, configuration.tenantId);
+      if (writes !== undefined) await writeAsUpload(connection, writes);
       await setTimeouts(connection, {
         statementMs: Math.max(1, deadline - performance.now()),
         lockMs: config.LOCK_TIMEOUT_MS,

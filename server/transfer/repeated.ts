@@ -41,7 +41,7 @@ export async function claimAnswer(
   return { result, tablaNombrada };
 }
 
-/** Keeps the answer beside the request's key, if it has one, and in the generations. */
+/** Keeps the answer beside the request's key, if it has one, and in the generations; without a key, that there was an upload. */
 export async function storeAnswer(
   { connection, configuration: { tenantId }, tabla }: Transfer,
   request: OneShot,
@@ -49,11 +49,14 @@ export async function storeAnswer(
   result: UploadResult,
 ): Promise<void> {
   const { idempotencyKey, agente, modo, reading } = request;
-  if (idempotencyKey === undefined) return;
+  const { lectura } = reading;
+  if (idempotencyKey === undefined) {
+    await recordCommit(connection, tenantId, { id: undefined, tabla, agente, lectura, modo });
+    return;
+  }
   const resultado = { ...result, ...defined({ tablaNombrada: head.tabla }) };
   const answer = { resultado, digest: seen.digest ?? null };
   await storeIdempotentResult(connection, tenantId, idempotencyKey, answer);
-  const { lectura } = reading;
   const peticion = describeRequest(request);
   await recordCommit(connection, tenantId, { id: idempotencyKey, tabla, agente, lectura, modo, peticion, ...answer });
 }

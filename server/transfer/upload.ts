@@ -6,6 +6,7 @@ import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
 import type { Connection } from '../postgres/pool.ts';
 import { recordCommit } from '../rows/commits.ts';
+import type { HashedBajas } from '../rows/hashed-bajas.ts';
 import { isPart } from '../rows/schemas.ts';
 import {
   assertKeys,
@@ -97,6 +98,7 @@ export async function receiveChunk(
 export interface CommitRequest {
   uploadId: string;
   totals: Commit;
+  bajas: HashedBajas | undefined;
   /** Of X-Sync-Agent. */
   agente: string | undefined;
 }
@@ -105,7 +107,7 @@ export interface CommitRequest {
 export async function commitUpload(
   context: Context,
   configuration: Configuration,
-  { uploadId, totals, agente }: CommitRequest,
+  { uploadId, totals, bajas, agente }: CommitRequest,
 ): Promise<UploadResult> {
   const { tenantId } = configuration;
   return withTenantTransfer(context, configuration, { direccion: 'upload', tabla: '' }, async (transfer) => {
@@ -115,12 +117,13 @@ export async function commitUpload(
     transfer.tabla = upload.tabla;
     const table = findUploadTable(configuration, upload.tabla);
     assertTotals(upload.tabla, await findChunks(connection, uploadId), totals);
-    const { modo } = upload;
+    const { modo, huellas } = upload;
     const lectura = upload.lectura ?? undefined;
-    const reading = { lectura, relojAtrasado: upload.relojAtrasado ?? false };
+    const base = huellas ? upload.base! : undefined;
+    const reading = { lectura, relojAtrasado: upload.relojAtrasado ?? false, base, huellas };
     const rows = uploadRows(uploadId, rowKeyOf(table));
     const columns = { huella: upload.esquema ?? undefined, agente, isPart: upload.esParte ?? false };
-    const received = { rows, filas: totals.filas, modo, reading, columns, generacion: uploadId };
+    const received = { rows, filas: totals.filas, modo, reading, columns, generacion: uploadId, bajas };
     const result = await applyReceived(transfer, table, received);
     await finishUpload(connection, uploadId, result);
     const commit = { id: uploadId, tabla: table.nombre, agente, lectura, modo, resultado: result };
