@@ -52,7 +52,7 @@ beforeEach(async () => {
   await server.sql.query(
     'TRUNCATE parametros_maestros, sync_commits, sync_idempotency, sync_uploads, sync_upload_chunks, sync_logs, sync_cerrojos, sync_bajas_retenidas',
   );
-  await server.sql.query('TRUNCATE sync_ediciones');
+  await server.sql.query('TRUNCATE sync_ediciones; DELETE FROM sync_esquemas');
   await server.setTables(tables);
 });
 
@@ -294,10 +294,32 @@ test('a whole upload whose bajas wait leaves its ledger void until somebody has 
   expect(await stands(applied.result.generacion!)).toBe(true);
 });
 
+test('columns that wait for a decision leave the ledger void', async () => {
+  const describeColumns = async (names: readonly string[]): Promise<string> => {
+    const columnas = names.map((nombre) => ({ nombre, tipo: 'int', nula: true }));
+    const json = { tabla: 'vista_clientes', columnas };
+    const response = await server.call('/esquemas/acme-001', { method: 'POST', json });
+    return ((await response.json()) as { huella: string }).huella;
+  };
+  const base = await uploads.sendWhole(ROWS, { esquema: await describeColumns(['id', 'nombre']) });
+  expect(await stands(base)).toBe(true);
+  const sent = { base, huellas: true, esquema: await describeColumns(['id']) };
+  const { result } = await uploads.send(toLines([{ id: 1 }, { id: 2 }, { id: 3 }]), sent);
+  expect(result.esquema).toMatchObject({ estado: 'pendiente' });
+  expect(await stands(result.generacion!)).toBe(false);
+  await server.sql.query(`UPDATE sync_esquemas SET estado = 'aprobado' WHERE estado = 'pendiente'`);
+  const whole = await uploads.send(toLines([{ id: 1 }, { id: 2 }, { id: 3 }]), {
+    esquema: sent.esquema,
+    modo: 'completo',
+  });
+  expect(whole.result).toMatchObject({ registrosActualizados: 3 });
+  expect(await stands(whole.result.generacion!)).toBe(true);
+});
+
 test.each([
-  ['before the merge', true],
-  ['while it merges', false],
-])('an edit that commits %s of a whole upload is %s forgotten', async (_when, seen) => {
+  ['before a whole upload is merged is forgotten by it', true],
+  ['while a whole upload is merged is not', false],
+])('an edit that commits %s', async (_when, seen) => {
   await uploads.sendWhole(ROWS);
   // A row that the merge has to wait for: held by a session that touches it, and lets go when we say so.
   await inSession(async (holder) => {
