@@ -9,6 +9,7 @@ import type {
 import type { RunPhaseResponseSchema, RunPhaseSchema } from './endpoints/download.ts';
 import type {
   DescribeTableResponseSchema,
+  DescribeTableSchema,
   EsquemaCambiadoSchema,
   EsquemaPendienteSchema,
 } from './endpoints/esquemas.ts';
@@ -60,6 +61,7 @@ export type ReportBajasResponse = Type.Static<typeof ReportBajasResponseSchema>;
 export type StatusResponse = Type.Static<typeof StatusResponseSchema>;
 export type EstadoBajas = Type.Static<typeof EstadoBajasSchema>;
 export type BajasRetenidas = Type.Static<typeof BajasRetenidasSchema>;
+export type DescribeTable = Type.Static<typeof DescribeTableSchema>;
 export type DescribeTableResponse = Type.Static<typeof DescribeTableResponseSchema>;
 export type EsquemaCambiado = Type.Static<typeof EsquemaCambiadoSchema>;
 export type EsquemaPendiente = Type.Static<typeof EsquemaPendienteSchema>;

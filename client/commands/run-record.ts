@@ -17,5 +17,7 @@ export function describeSummary({ estado, done, failed, skipped, tablas }: RunSu
   if (skipped > 0) parts.push(`${skipped} sin empezar`);
   const retained = tablas.reduce((sum, { bajasRetenidas = 0 }) => sum + bajasRetenidas, 0);
   if (retained > 0) parts.push(`${retained} bajas retenidas`);
+  const columns = tablas.reduce((sum, { columnasPendientes = 0 }) => sum + columnasPendientes, 0);
+  if (columns > 0) parts.push(`${columns} cambios de columnas por aprobar`);
   return `Sincronización ${estado}: ${parts.join(', ')}`;
 }

@@ -1,6 +1,7 @@
 import type Type from 'typebox';
-import type { BajasRetenidas, StatusResponse } from '../../protocol/api.ts';
+import type { BajasRetenidas, EsquemaPendiente, StatusResponse } from '../../protocol/api.ts';
 import { OUTPUT_FORMAT, type StatusOutput } from '../../protocol/cli-output.ts';
+import { describeCambios } from '../../protocol/rows/drift.ts';
 import type { ConfigResponse, ConfiguracionTablas, Direccion } from '../../protocol/tenant-config/config.ts';
 import { visibleJson, visibleLine } from '../../protocol/visible.ts';
 import { titleOfConnection } from '../checks/connections.ts';
@@ -186,13 +187,20 @@ function describeBackend({ backend, versionConfiguracion }: Status): string[] {
     ({ tabla, trozos, filas, expira }) =>
       `  Subida abierta: ${tabla}, ${count(filas)} filas en ${trozos} trozos, hasta ${localTime(expira)}`,
   );
-  const held = (backend.bajasRetenidas ?? []).flatMap(describeRetained);
+  const held = [
+    ...(backend.bajasRetenidas ?? []).flatMap(describeRetained),
+    ...(backend.esquemasPendientes ?? []).map(describePending),
+  ];
   return [
     `Backend: configuración versión ${backend.version} (${same}), su hora es ${localTime(backend.hora)}. Lo que ha registrado:`,
     ...(rows.length === 0 ? ['  nada todavía'] : table(rows).map((line) => `  ${line}`)),
     ...open,
     ...held,
   ];
+}
+
+function describePending({ tabla, estado, cambios, total, desde }: EsquemaPendiente): string {
+  return `  Columnas por aprobar: ${tabla}, ${estado} desde ${localTime(desde)}: ${describeCambios(cambios, total)}`;
 }
 
 /** Samples in a line of its own: a technician looks whether these rows should be gone. */

@@ -11,6 +11,8 @@ export const exitCodes = {
   antiguo: 8,
   /** Nothing failed, but rows wait for an administrator (protocol/tenant-config/guard.ts). */
   bajasRetenidas: 9,
+  /** Nothing failed, but changes of columns wait for an administrator (protocol/rows/drift.ts). */
+  esquemaPendiente: 10,
   /** Ctrl-C or SIGTERM, as shells number it. */
   interrumpido: 130,
 } as const;
@@ -27,6 +29,7 @@ export const exitMeanings: Record<keyof typeof exitCodes, string> = {
   ocupado: 'ya había una sincronización en marcha en esa carpeta',
   antiguo: 'este agente es demasiado antiguo para el backend, o para los archivos de su carpeta',
   bajasRetenidas: 'todo bien, pero hay bajas retenidas: filas que faltan en el origen y esperan al administrador',
+  esquemaPendiente: 'todo bien, pero hay columnas que cambiaron en el origen y esperan al administrador',
   interrumpido: 'interrumpido antes de terminar',
 };
 
@@ -42,9 +45,10 @@ export const exitActions: Record<keyof typeof exitCodes, string> = {
   ocupado: 'nada; si se repite siempre, una ejecución tarda más que el intervalo',
   antiguo: 'instale la versión que dice el registro, o una posterior; véase «Actualizar»',
   bajasRetenidas: 'véase «Bajas retenidas»',
+  esquemaPendiente: 'véase «Columnas que cambian»',
   interrumpido: 'nada: la próxima ejecución sigue desde la última marca confirmada',
 };
 
 export type ExitReason = keyof typeof exitCodes;
 export const allExitReasons = Object.keys(exitCodes) as [ExitReason, ...ExitReason[]];
-export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial' | 'bajasRetenidas'>;
+export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial' | 'bajasRetenidas' | 'esquemaPendiente'>;

@@ -1,5 +1,6 @@
 import type {
   Commit,
+  DescribeTable,
   GeneracionesResponse,
   LogEntry,
   LogsResponse,
@@ -240,6 +241,16 @@ export class Backend {
    */
   reportBajas(report: ReportBajas, signal: AbortSignal): Promise<ReportBajasResponse> {
     return this.#requests.call('reportBajas', { body: report, headers: this.#requests.agent(), signal });
+  }
+
+  /**
+   * Describes the columns of an upload table, which uploads name by `huella` then.
+   *
+   * @throws SyncError ESQUEMA_CAMBIADO; RUTA_DESCONOCIDA: a backend that knows no descriptions
+   */
+  async describeTable(table: DescribeTable, huella: string, signal: AbortSignal): Promise<void> {
+    const request = { body: table, headers: this.#requests.agent(), signal, echo: { huella } };
+    await this.#requests.call('describeTable', request);
   }
 
   fetchStatus(signal: AbortSignal): Promise<StatusResponse> {

@@ -28,6 +28,8 @@ const TableRunSchema = Type.Object({
   codigo: Type.Optional(Type.String()),
   /** Rows that wait for an administrator (protocol/tenant-config/guard.ts). */
   bajasRetenidas: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** Changes of columns that wait for an administrator (protocol/rows/drift.ts). */
+  columnasPendientes: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 
 const RunSchema = Type.Object({

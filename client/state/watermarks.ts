@@ -56,6 +56,8 @@ const WatermarkSchema = Type.Object({
   ),
   /** The generation at the centre that it stands on; none of an older server's or agent's. */
   generacion: Type.Optional(Type.String()),
+  /** The columns of that upload, as the centre knows them (protocol/rows/drift.ts, huellaOf). */
+  esquema: Type.Optional(Type.String()),
 });
 export type Watermark = Type.Static<typeof WatermarkSchema>;
 

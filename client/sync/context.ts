@@ -68,6 +68,8 @@ export interface SyncContext extends Omit<RunContext, 'connectionOf' | 'progress
   progress: TableProgress;
   /** Told of bajas that the guard holds back, at either side: the run is then `parcial`. */
   onRetained(bajas: number): void;
+  /** Told how many changes of columns wait for an administrator: the run is then `parcial`. */
+  onColumnsPending(changes: number): void;
 }
 
 /** A table that goes over whole has about as many rows as last time; what changed since then nobody knows. */

@@ -81,8 +81,10 @@ export async function runTables(
   const skipped = tasks.length - tablas.length;
   if (skipped > 0) context.log.error(describeSkipped(skipped, endedBy, [...unusable.keys()]));
   const retained = tablas.some(({ bajasRetenidas = 0 }) => bajasRetenidas > 0);
-  const estado = failed === 0 ? (retained ? 'parcial' : 'exitoso') : done === 0 ? 'error' : 'parcial';
-  const worst = failed === 0 && retained ? 'bajasRetenidas' : estado;
+  const pending = tablas.some(({ columnasPendientes = 0 }) => columnasPendientes > 0);
+  const estado = failed === 0 ? (retained || pending ? 'parcial' : 'exitoso') : done === 0 ? 'error' : 'parcial';
+  const waits = retained ? 'bajasRetenidas' : 'esquemaPendiente';
+  const worst = failed === 0 && (retained || pending) ? waits : estado;
   const reason = reasonOf(worst, endedBy, [...unusable.values()]);
   return { estado, reason, done, failed, skipped, tablas };
 }
@@ -118,7 +120,7 @@ async function startAfresh(context: RunContext, tablas: readonly string[]): Prom
 }
 
 function reasonOf(
-  estado: RunSummary['estado'] | 'bajasRetenidas',
+  estado: RunSummary['estado'] | 'bajasRetenidas' | 'esquemaPendiente',
   endedBy: ExitReason | undefined,
   [unusable]: readonly ExitReason[],
 ): ExitReason {
@@ -137,7 +139,10 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
   const { direccion, tabla } = task;
   const startedAt = new Date();
   const runOf = (
-    rest: Pick<TableRun, 'estado' | 'filas' | 'leidas' | 'mensaje' | 'codigo' | 'bajasRetenidas'>,
+    rest: Pick<
+      TableRun,
+      'estado' | 'filas' | 'leidas' | 'mensaje' | 'codigo' | 'bajasRetenidas' | 'columnasPendientes'
+    >,
   ): TableRun => {
     const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
     return { direccion, tabla: tabla.nombre, ...times, ...rest };
@@ -148,15 +153,22 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
   const onRetained = (bajas: number) => {
     retained = bajas;
   };
+  let columns = 0;
+  const onColumnsPending = (changes: number) => {
+    columns = changes;
+  };
   try {
     connection = shared.connectionOf(tabla.conexion);
-    const context: SyncContext = { ...shared, ...connection, progress, onRetained };
+    const context: SyncContext = { ...shared, ...connection, progress, onRetained, onColumnsPending };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
     assertPinned(context.sensitivePins, direccion, tabla, context.approvedSql !== undefined);
     progress.expect(expectedRows(context, direccion, tabla));
     const sent =
       direccion === 'upload' ? await uploadTable(context, tabla) : { filas: await downloadTable(context, tabla) };
-    const held = retained > 0 ? { bajasRetenidas: retained } : {};
+    const held = {
+      ...(retained > 0 ? { bajasRetenidas: retained } : {}),
+      ...(columns > 0 ? { columnasPendientes: columns } : {}),
+    };
     return { run: runOf({ estado: 'exitoso', ...sent, mensaje: null, ...held }) };
   } catch (error) {
     const inPhase = error instanceof PhaseFailure;

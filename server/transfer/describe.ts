@@ -1,6 +1,6 @@
 import type { EsquemaCambiado, Retencion, UploadResult } from '../../protocol/api.ts';
 import { describeCambios, describeUnread } from '../../protocol/rows/drift.ts';
-import type { TablaSubida } from '../../protocol/tenant-config/config.ts';
+import { cambiosOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
 
 /** Parts of the sentence that sync_logs has of an upload. */
 
@@ -27,14 +27,15 @@ export function describeAlike(parecidas: UploadResult['clavesParecidas']): strin
 /** What changed of its columns, and what to do about it. */
 export function describeSchema(
   tenant: string,
-  { nombre }: TablaSubida,
+  tabla: TablaSubida,
   esquema: EsquemaCambiado | undefined,
   isPart: boolean,
 ): string[] {
   if (esquema === undefined) return [];
   const { id, estado, cambios, total } = esquema;
-  const what = `columnas de «${nombre}»: ${describeCambios(cambios, total)}`;
-  const unread = isPart ? describeUnread(cambios) : [];
+  const what = `columnas de «${tabla.nombre}»: ${describeCambios(cambios, total)}`;
+  // Of row hashes every row is another one by its new column, and comes.
+  const unread = isPart && cambiosOf(tabla) !== 'huellas' ? describeUnread(cambios) : [];
   if (estado === 'vigente') return [what, ...unread];
   return [`${what}: decida con ax-sync-server schema approve --tenant ${tenant} --id ${id}`, ...unread];
 }

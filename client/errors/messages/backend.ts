@@ -87,6 +87,11 @@ export const backendMessages = {
     message: '{url} redirige a {destino}.',
     action: 'Ejecute init con la dirección definitiva.',
   },
+  COLUMNAS_CAMBIADAS: {
+    kind: 'sqlserver',
+    message: 'Las columnas de «{tabla}» cambiaron mientras se leía.',
+    action: 'Nada: se lee otra vez desde el principio. Si se repite, espere a que terminen los cambios en SQL Server.',
+  },
   TROZO_PERDIDO: {
     kind: 'backend',
     message: 'El backend perdió el trozo {trozo} y el agente ya no lo conserva.',

@@ -36,6 +36,8 @@ export interface RangeOptions {
   after?: string;
   /** As of ReadRowsOptions. */
   names?: readonly string[];
+  /** As of ReadRowsOptions; told of each range. */
+  onColumns?: ReadRowsOptions['onColumns'];
   /** As of ReadRowsOptions. */
   blockBytes?: number;
   signal: AbortSignal;
@@ -51,13 +53,13 @@ export interface RangeOptions {
 export async function* readRanges(
   db: RowReader,
   query: string,
-  { parameters, key, filas, after, names = [], blockBytes, signal }: RangeOptions,
+  { parameters, key, filas, after, names = [], onColumns, blockBytes, signal }: RangeOptions,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   if (!Number.isSafeInteger(filas) || filas < 1) throw new RangeError(`filas: ${filas}`);
   const spelling = names.findLast((name) => name.toLowerCase() === key.name.toLowerCase()) ?? key.name;
   const column = `q.${quoteName(key.name)}`;
   const head = `SELECT TOP (${filas}) WITH TIES * FROM ${wrapQuery(query)} AS q`;
-  const options = { names, signal, ...defined({ blockBytes }) };
+  const options = { names, signal, ...defined({ blockBytes, onColumns }) };
   let ultima = after;
   for (let rows = filas; rows >= filas; ) {
     rows = 0;

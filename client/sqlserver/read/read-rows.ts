@@ -6,6 +6,7 @@ import type { Session } from '../session/session.ts';
 import type { NdjsonBlock } from '../transcoder/ndjson-block.ts';
 import { findUnknownColumn, RowTranscoder } from '../transcoder/row-transcoder.ts';
 import { sendRowsTo } from '../transcoder/transcoding-connection.ts';
+import { describeResult, type ResultColumn } from './result-columns.ts';
 import { assertUsableNames, makeRowEncoder, type RowEncoder } from './row-events.ts';
 
 export interface ReadRowsOptions {
@@ -17,6 +18,8 @@ export interface ReadRowsOptions {
   reader?: 'transcoder' | 'row-events';
   /** Spellings: a column whose name differs from one of these in case alone takes it. SQL Server does not tell them apart. */
   names?: readonly string[];
+  /** Told the columns of the result before its first row; what it throws ends the reading. */
+  onColumns?: (columns: ResultColumn[]) => void;
 }
 
 export const DEFAULT_BLOCK_BYTES = 256 * 1024;
@@ -71,6 +74,7 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
       const columns = metadata as ColumnMetadata[];
       for (const column of columns) column.colName = spellings.get(column.colName.toLowerCase()) ?? column.colName;
       assertUsableNames(columns.map(({ colName }) => colName));
+      options.onColumns?.(describeResult(columns));
       if (wantsTranscoder) transcoder = makeTranscoder(session, columns, blockBytes);
       if (transcoder === undefined) events = new EventCollector(columns, blockBytes);
     }),

@@ -3,6 +3,7 @@ import { type FileHandle, open, readFile, stat, truncate } from 'node:fs/promise
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { openBytes, sealBytes } from '../../../protocol/crypto/sealed.ts';
+import { ColumnaSchema } from '../../../protocol/endpoints/esquemas.ts';
 import { ModoSchema } from '../../../protocol/endpoints/fields.ts';
 import { newerFile } from '../../files/format.ts';
 import { AgentClockSchema } from '../../sqlserver/session/clock.ts';
@@ -67,6 +68,8 @@ export const UploadHeadSchema = Type.Object({
   /** `cambios: "rowversion"`: the bounds of the reading, and since when the upper one stands still. */
   versiones: Type.Optional(VersionBoundsSchema),
   quieta: Type.Optional(Type.String()),
+  /** The columns that its rows have; agents of before did not say. */
+  esquema: Type.Optional(Type.Object({ huella: Type.String(), columnas: Type.Array(ColumnaSchema) })),
   /** The column of `particion`. */
   particion: Type.Union([Type.String(), Type.Null()]),
 });

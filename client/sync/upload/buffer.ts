@@ -1,11 +1,13 @@
 import { defined } from '../../../protocol/defined.ts';
 import { Condition } from '../../async/condition.ts';
+import { agentError } from '../../errors/agent-error.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
 import type { ComparisonResult } from '../../state/ledger/comparison.ts';
 import { type ChunkStore, MemoryChunks, type StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { Spool } from '../../state/spool/spool.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
+import type { ColumnDescription } from './columns.ts';
 import { asBegunBefore, type UploadKind } from './open.ts';
 
 /** Chunks that are on their way at once, each on a connection of its own. Measured, 1 M rows: 5.6 s with one, 3.1 s with two. */
@@ -16,8 +18,8 @@ export const CHUNKS_IN_FLIGHT = 2;
  * memory where there is none. An only chunk needs no store: it goes in one request.
  */
 export class UploadBuffer {
-  readonly head: UploadHead;
-  readonly kind: UploadKind;
+  #head: UploadHead;
+  readonly #isPending: boolean;
   readonly #spool: Spool | undefined;
   readonly #changes = new Condition();
   #store: ChunkStore | undefined;
@@ -31,13 +33,33 @@ export class UploadBuffer {
 
   /** `pending`: what an earlier run left in the spool, which is gone on with. */
   constructor(head: UploadHead, spool?: Spool, pending?: SpooledUpload) {
-    this.head = head;
-    this.kind = pending === undefined ? head : asBegunBefore(head);
+    this.#head = head;
+    this.#isPending = pending !== undefined;
     this.#spool = spool;
     this.#store = pending;
     this.#idempotencyKey = pending?.idempotencyKey;
     this.replaced = pending?.replaced ?? 0;
     this.huellas = pending?.huellas;
+  }
+
+  get head(): UploadHead {
+    return this.#head;
+  }
+
+  get kind(): UploadKind {
+    return this.#isPending ? asBegunBefore(this.#head) : this.#head;
+  }
+
+  /**
+   * Takes the columns of the rows that come next. Of an upload that an agent of before began they are not known.
+   *
+   * @throws AgentError COLUMNAS_CAMBIADAS: the rows before have others
+   */
+  describe(esquema: ColumnDescription | undefined): void {
+    if (this.#head.esquema !== undefined && esquema !== undefined && this.#head.esquema.huella !== esquema.huella) {
+      throw agentError('COLUMNAS_CAMBIADAS', { tabla: this.#head.tabla });
+    }
+    if (!this.#isPending && esquema !== undefined) this.#head = { ...this.#head, esquema };
   }
 
   get store(): ChunkStore | undefined {
@@ -62,7 +84,7 @@ export class UploadBuffer {
       this.#first = chunk;
       return;
     }
-    const store = (await this.#spool?.create(this.head)) ?? new MemoryChunks(CHUNKS_IN_FLIGHT);
+    const store = (await this.#spool?.create(this.#head)) ?? new MemoryChunks(CHUNKS_IN_FLIGHT);
     this.#store = store;
     this.#first = undefined;
     this.#changes.notify();
@@ -73,7 +95,7 @@ export class UploadBuffer {
   /** No chunk comes any more. Keys that are gone go with the commit of a resumable upload: that is one then, however small. */
   async finish(signal: AbortSignal): Promise<void> {
     if (this.huellas?.bajas !== undefined && this.#store === undefined) {
-      this.#store = (await this.#spool?.create(this.head)) ?? new MemoryChunks(CHUNKS_IN_FLIGHT);
+      this.#store = (await this.#spool?.create(this.#head)) ?? new MemoryChunks(CHUNKS_IN_FLIGHT);
       if (this.#first !== undefined) await this.#store.add(this.#first, signal);
       this.#first = undefined;
     }
@@ -90,7 +112,7 @@ export class UploadBuffer {
 
   /** Keeps an only chunk for a later run, should the answer to its one request be lost. */
   async keep(chunk: CompressedChunk, clave: string): Promise<void> {
-    this.#store = await this.#spool?.keep(this.head, chunk, {
+    this.#store = await this.#spool?.keep(this.#head, chunk, {
       clave,
       sustituidos: this.replaced,
       ...defined({ huellas: this.huellas }),

@@ -11,6 +11,7 @@ import type { UploadJob } from './job.ts';
 import { keepLedger } from './keep-ledger.ts';
 import { removeStore } from './pending.ts';
 import { readsChanges } from './reading.ts';
+import { sayColumns } from './say-columns.ts';
 
 /** The backend has committed: the mark moves, and what waited for this goes. */
 export async function confirm(
@@ -34,6 +35,8 @@ export async function confirm(
   }
   const { bajasRetenidas = 0, retencion, clavesParecidas } = sent?.result ?? {};
   context.onRetained(bajasRetenidas);
+  const columnasPendientes = sayColumns(job, head, sent);
+  context.onColumnsPending(columnasPendientes);
   if (retencion !== undefined) sayRetained(context, tabla, retencion);
   if (clavesParecidas !== undefined) log.warn(describeAlike(clavesParecidas), tabla.nombre);
   const metadata = {
@@ -46,6 +49,7 @@ export async function confirm(
     ...(clavesRepetidas > 0 ? { clavesRepetidas } : {}),
     ...(replaced > 0 ? { caracteresSustituidos: replaced } : {}),
     ...(bajasRetenidas > 0 ? { bajasRetenidas } : {}),
+    ...(columnasPendientes > 0 ? { columnasPendientes } : {}),
     ...(relojAtrasado === true ? { relojAtrasado } : {}),
     ...defined({ relojAtrasadoSegundos: retroceso, transaccionAbiertaDesde: retenida }),
   };
@@ -54,7 +58,7 @@ export async function confirm(
     rows: filas,
     message: messageOf(sent, huellas?.leidas),
     metadata,
-    ...(bajasRetenidas > 0 ? { estado: 'parcial' as const } : {}),
+    ...(bajasRetenidas > 0 || columnasPendientes > 0 ? { estado: 'parcial' as const } : {}),
   };
 }
 
@@ -78,7 +82,7 @@ async function moveMark(
     huella: fingerprints.actual,
     ultimaEjecucion,
     filas,
-    ...defined({ generacion }),
+    ...defined({ generacion, esquema: sent === undefined ? mark?.esquema : sent.esquema }),
   };
   if (readsChanges(cambiosOf(tabla)) && entera === true && filas === 0) {
     if (mark !== undefined) await watermarks.set(nombre, { ...mark, ...common });

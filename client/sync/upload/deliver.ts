@@ -9,6 +9,7 @@ import type { Backend, CompressedChunk } from '../../http/backend.ts';
 import type { ChunkStore } from '../../state/spool/chunk-store.ts';
 import { CHUNKS_IN_FLIGHT, type UploadBuffer } from './buffer.ts';
 import { compressNothing } from './chunks.ts';
+import type { Announcement } from './columns.ts';
 import type { UploadEvents } from './events.ts';
 import { abandon, openToTheEnd, toldOf } from './open.ts';
 import { Patience } from './patience.ts';
@@ -26,11 +27,18 @@ export interface SentUpload {
   bytes: number;
   /** Chunks that the backend had from an earlier run or attempt. */
   alreadyThere: number;
+  /** The description of its columns that it named. */
+  esquema: string | undefined;
 }
 
 /** Whether the backend has lost a chunk that is no longer kept here either: the table has to be read again. */
 export function isChunkLost(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'TROZO_PERDIDO';
+}
+
+/** Whether the backend has forgotten the columns that the upload names. */
+function isForgotten(error: unknown): boolean {
+  return error instanceof SyncError && error.code === 'ESQUEMA_DESCONOCIDO';
 }
 
 /** An upload at the backend, and the chunks that it has. */
@@ -50,15 +58,19 @@ export class Delivery {
   readonly #backend: Backend;
   readonly #buffer: UploadBuffer;
   readonly #events: UploadEvents;
+  readonly #announcement: Announcement | undefined;
   #patience: Patience | undefined;
   #round = 1;
   #id = '';
   #alreadyThere = 0;
+  #esquema: string | undefined;
 
-  constructor(backend: Backend, buffer: UploadBuffer, events: UploadEvents) {
+  /** Without `announcement` the upload names no columns. */
+  constructor(backend: Backend, buffer: UploadBuffer, events: UploadEvents, announcement?: Announcement) {
     this.#backend = backend;
     this.#buffer = buffer;
     this.#events = events;
+    this.#announcement = announcement;
   }
 
   /** Has the backend store all chunks, those too that are still to come. Sends nothing where there is one at most. */
@@ -98,9 +110,22 @@ export class Delivery {
 
   async #sendWhole(chunk: CompressedChunk, idempotencyKey: string, signal: AbortSignal): Promise<SentUpload> {
     this.#events.onCommit();
-    const told = toldOf(this.#buffer.kind);
-    const result = await this.#backend.uploadOnce(told, chunk, { idempotencyKey, signal });
-    return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0 };
+    for (;;) {
+      try {
+        const esquema = await this.#announce(signal);
+        const told = { ...toldOf(this.#buffer.kind), ...defined({ esquema }) };
+        const result = await this.#backend.uploadOnce(told, chunk, { idempotencyKey, signal });
+        return { result, chunks: 1, rows: chunk.rows, bytes: chunk.body.length, alreadyThere: 0, esquema };
+      } catch (error) {
+        if (!isForgotten(error) || this.#round++ >= MAX_ROUNDS) throw error;
+        this.#announcement?.forget();
+      }
+    }
+  }
+
+  /** What the upload names of its columns, once the backend knows them. */
+  async #announce(signal: AbortSignal): Promise<string | undefined> {
+    return this.#announcement?.make(this.#buffer.head.esquema, signal);
   }
 
   async #commitStore(store: ChunkStore, signal: AbortSignal): Promise<SentUpload> {
@@ -110,7 +135,14 @@ export class Delivery {
       const bajas = this.#buffer.huellas?.bajas;
       try {
         const result = await this.#backend.commitUpload(this.#id, { ...totals, ...defined({ bajas }) }, signal);
-        return { result, chunks: totals.trozos, rows: totals.filas, bytes, alreadyThere: this.#alreadyThere };
+        return {
+          result,
+          chunks: totals.trozos,
+          rows: totals.filas,
+          bytes,
+          alreadyThere: this.#alreadyThere,
+          esquema: this.#esquema,
+        };
       } catch (error) {
         await this.#makeAgain(store, error);
         await this.send(signal);
@@ -123,6 +155,7 @@ export class Delivery {
     if (this.#round >= MAX_ROUNDS || !(error instanceof SyncError)) throw error;
     // Expired, or abandoned by another agent: all of it again under another name.
     if (error.code === 'SUBIDA_DESCONOCIDA') await store.setId(undefined);
+    else if (isForgotten(error)) this.#announcement?.forget();
     // PostgreSQL crashed and emptied what it had (TOTALES_DISTINTOS); or it is committed already (SUBIDA_CERRADA).
     else if (error.code !== 'TOTALES_DISTINTOS' && error.code !== 'SUBIDA_CERRADA') throw error;
     this.#round++;
@@ -130,6 +163,7 @@ export class Delivery {
 
   /** The upload at the backend; a new one where what it has is not what the store holds. */
   async #findOrOpen(store: ChunkStore, signal: AbortSignal): Promise<Found> {
+    this.#esquema = await this.#announce(signal);
     if (store.id !== undefined) {
       const { id } = store;
       const { estado, trozos } = await this.#backend.findUpload(id, signal);
@@ -145,7 +179,11 @@ export class Delivery {
     const id = newName();
     // Known before it exists: a run that dies here leaves nothing that the next one does not find.
     await store.setId(id);
-    await openToTheEnd(this.#backend, { id, ...toldOf(this.#buffer.kind) }, signal);
+    await openToTheEnd(
+      this.#backend,
+      { id, ...toldOf(this.#buffer.kind), ...defined({ esquema: this.#esquema }) },
+      signal,
+    );
     return { id, stored: new Set(), committed: false };
   }
 

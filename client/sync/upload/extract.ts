@@ -6,6 +6,7 @@ import { guardedNames, isKnownQuery, withKnownQuery } from '../../config/sensiti
 import { encryptRows, refuseColumns, sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import { findRangeKey } from '../../sqlserver/read/range-key.ts';
 import { type RangeEnd, readRanges } from '../../sqlserver/read/ranges.ts';
+import type { ResultColumn } from '../../sqlserver/read/result-columns.ts';
 import {
   DEFAULT_BLOCK_BYTES,
   type NdjsonBlock,
@@ -20,6 +21,7 @@ import type { SyncContext } from '../context.ts';
 import type { UploadBuffer } from './buffer.ts';
 import { changedRows, type ReadRows } from './changed-rows.ts';
 import { compressChunks, cutChunks } from './chunks.ts';
+import { describeColumns } from './columns.ts';
 import type { UploadEvents } from './events.ts';
 import { rowsIn } from './pending.ts';
 import { queryOf } from './reading.ts';
@@ -49,7 +51,10 @@ export async function extract(
   let sent = buffer.store === undefined ? 0 : rowsIn(buffer.store);
   try {
     const onRead = ({ rows, bytes }: ReadRows) => events.onRead(rows, bytes);
-    const rows = readLeaving(source, buffer.head, { comparison, onRead }, signal);
+    const sensitive = sensitiveColumnsOf(source.tabla, source.context.dataKey);
+    const onColumns = (columns: ResultColumn[]) =>
+      buffer.describe(describeColumns(columns, (name) => sensitive?.has(name) === true));
+    const rows = readLeaving(source, buffer.head, { comparison, sensitive, onRead, onColumns, signal });
     const counted = tap(rows, (item) => {
       if ('ultima' in item) return;
       buffer.replaced += item.replacedCharacters;
@@ -103,16 +108,23 @@ export async function fill(
   await buffer.finish(signal);
 }
 
+interface Leaving {
+  comparison: Comparison | undefined;
+  onRead: (read: ReadRows) => void;
+  sensitive: ReturnType<typeof sensitiveColumnsOf>;
+  onColumns: (columns: ResultColumn[]) => void;
+  signal: AbortSignal;
+}
+
 /** The rows as they may leave the machine. */
 function readLeaving(
   { context, tabla, db, from }: Source,
   head: UploadHead,
-  { comparison, onRead }: { comparison: Comparison | undefined; onRead: (read: ReadRows) => void },
-  signal: AbortSignal,
+  { comparison, sensitive, onRead, onColumns, signal }: Leaving,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
-  const { chunkBytes, dataKey, sensitivePins } = context;
+  const { chunkBytes, sensitivePins } = context;
   const blockBytes = Math.min(DEFAULT_BLOCK_BYTES, chunkBytes);
-  const rows = readTable(db, tabla, head, { after: from?.key, blockBytes, signal });
+  const rows = readTable(db, tabla, head, { after: from?.key, blockBytes, onColumns, signal });
   const onClean = () => context.learn((known) => withKnownQuery(known, tabla));
   const checked = isKnownQuery(sensitivePins, tabla)
     ? rows
@@ -124,28 +136,32 @@ function readLeaving(
           if (!('ultima' in item)) onRead({ rows: item.rows, bytes: item.bytes.length });
         })
       : changedRows(checked, tabla, comparison, onRead);
-  const sensitive = sensitiveColumnsOf(tabla, dataKey);
   return sensitive === undefined ? leaving : encryptRows(leaving, tabla, sensitive);
+}
+
+interface TableReading extends Pick<Leaving, 'onColumns' | 'signal'> {
+  after: string | undefined;
+  blockBytes: number;
 }
 
 async function* readTable(
   db: SqlServer,
   tabla: TablaSubida,
   head: UploadHead,
-  { after, blockBytes, signal }: { after: string | undefined; blockBytes: number; signal: AbortSignal },
+  { after, blockBytes, onColumns, signal }: TableReading,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { particion } = tabla;
   const query = queryOf(tabla, head.entera === true);
   const parameters = parametersOf(query, head).parameters ?? [];
   const names = namesOf(tabla);
   if (particion === undefined) {
-    yield* db.readRows(query, { parameters, names, blockBytes, signal });
+    yield* db.readRows(query, { parameters, names, blockBytes, onColumns, signal });
     return;
   }
   const key = await findRangeKey(db, query, parameters, particion.columna, signal);
   const { filas } = particion;
   yield* readRanges(db, query, {
-    ...{ parameters, names, blockBytes, signal, key, filas },
+    ...{ parameters, names, blockBytes, onColumns, signal, key, filas },
     ...defined({ after }),
   });
 }

@@ -2,6 +2,7 @@ import { limits } from '../../../protocol/constants.ts';
 import { type ErrorCode, SyncError } from '../../../protocol/errors.ts';
 import { bajasOf, isPhaseAt, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { runTogether } from '../../async/run-together.ts';
+import { AgentError } from '../../errors/agent-error.ts';
 import { describeError } from '../../errors/describe-error.ts';
 import { withRetries } from '../../errors/retry.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
@@ -15,6 +16,7 @@ import { atSqlServer } from '../at-sql-server.ts';
 import { expectedRows, type SyncContext } from '../context.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../phases.ts';
 import { UploadBuffer } from './buffer.ts';
+import { Announcement } from './columns.ts';
 import { confirm } from './confirm.ts';
 import { Delivery, isChunkLost, type SentUpload } from './deliver.ts';
 import type { UploadEvents } from './events.ts';
@@ -138,7 +140,9 @@ function transfer(job: UploadJob, plan: UploadPlan, buffer: UploadBuffer, db?: S
   return recordPhase(context, place, async () => {
     try {
       const read = db && ((inner: AbortSignal) => extract({ context, tabla, db, from }, buffer, events, inner));
-      const delivery = new Delivery(context.backend, buffer, events);
+      const known = context.watermarks.get(tabla.nombre, job.fingerprints)?.esquema;
+      const announcement = new Announcement(context.backend, tabla.nombre, known);
+      const delivery = new Delivery(context.backend, buffer, events, announcement);
       const sent = await deliverAsRead(delivery, read, actsOnNothing(tabla, buffer.head), context.signal);
       return await confirm(job, buffer, sent);
     } catch (error) {
@@ -207,7 +211,12 @@ function isWorthAnotherAttempt(error: unknown): boolean {
   const cause = causeOf(error);
   if (isCode(cause, 'GENERACION_DESCONOCIDA') || isCode(cause, 'LECTURA_ANTIGUA')) return true;
   if (cause instanceof LedgerUseless) return true;
-  return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause);
+  return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause) || isOtherColumns(cause);
+}
+
+/** Whether the columns changed while rows were read: they are read again, from the first. */
+function isOtherColumns(error: unknown): boolean {
+  return error instanceof AgentError && error.code === 'COLUMNAS_CAMBIADAS';
 }
 
 function isCode(error: unknown, code: ErrorCode): error is SyncError {
