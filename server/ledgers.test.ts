@@ -227,6 +227,23 @@ test('an edit that is rolled back, and one of other rows, void nothing', async (
   expect(await stands(base)).toBe(true);
 });
 
+test('one that follows a savepoint that was rolled back is noted, and each tipo_campo of one statement', async () => {
+  await uploads.sendWhole(ROWS);
+  await uploads.sendWhole(ROWS, { tabla: 'vista_productos' });
+  const edit = (nombre: string, more = '') =>
+    `UPDATE parametros_maestros SET nombre = '${nombre}' WHERE codigo = '1' ${more}`;
+  await inSession(async (session) => {
+    await session.query(`BEGIN; SAVEPOINT antes; ${edit('x', `AND tipo_campo = 'cliente'`)}; ROLLBACK TO antes`);
+    await session.query(`${edit('y', `AND tipo_campo = 'cliente'`)}; COMMIT`);
+    expect(await edits()).toEqual(['cliente']);
+    await uploads.sendWhole(ROWS);
+    expect(await edits()).toEqual([]);
+    // In a session that has noted that tipo_campo before.
+    await session.query(edit('z'));
+    expect(await edits()).toEqual(['cliente', 'producto']);
+  });
+});
+
 test('a partial upload leaves what was noted; a mark’s upload and an operator’s are no edits', async () => {
   const base = await uploads.sendWhole(ROWS);
   await uploads.send(ONE, { base, huellas: true });
