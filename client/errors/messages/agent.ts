@@ -190,6 +190,11 @@ export const agentMessages = {
     message: '{tabla} existe y le faltan las columnas {columnas}.',
     action: 'Añádalas a la tabla, o quítelas de schema.columns, o configure un post_process.',
   },
+  COLUMNA_AUSENTE: {
+    kind: 'sqlserver',
+    message: 'El post_process pide la columna «{columna}», que no está en {lugar}: {texto}',
+    action: 'Añádala ahí, o quítela de post_process. No se ha cambiado nada.',
+  },
   TIPO_DE_DESTINO: {
     kind: 'configuracion',
     message:

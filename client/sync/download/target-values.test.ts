@@ -235,6 +235,23 @@ test('a column that the built-in update has nowhere to put, and one that SQL Ser
   );
 });
 
+test('a post_process that asks for a column which one side has not: the error says which side', async () => {
+  const asks = (sql: string) => world.setTables({ tablasBajada: [conTexto({ post_process: { enabled: true, sql } })] });
+  await store('cosa', [['a', '{"valor": "x"}']]);
+  await world.execute('CREATE TABLE destino (codigo VARCHAR(20) PRIMARY KEY, extra INT)');
+  await asks('UPDATE vistas SET n = n + 1; INSERT INTO {tabla} (codigo, valor) SELECT codigo, valor FROM {temp_table}');
+  const target = await world.sync();
+  expect(target.reason, target.log).toBe('error');
+  expect(target.log).toMatch(/«valor», que no está en la tabla destino: .*error 207.*\[COLUMNA_AUSENTE\]/);
+  await asks('INSERT INTO {tabla} (codigo) SELECT extra FROM {temp_table}');
+  expect((await world.sync()).log).toMatch(
+    /«extra», que no está en la descarga \(\{temp_table\}\): .*\[COLUMNA_AUSENTE\]/,
+  );
+  await asks('INSERT INTO {tabla} (codigo) SELECT ninguna FROM {temp_table}');
+  expect((await world.sync()).log).toMatch(/error 207.*\[CONSULTA\]/);
+  expect(await world.query('SELECT n FROM vistas')).toEqual([{ n: 0 }]);
+});
+
 test.each([
   ['the built-in update', {}],
   ['a post_process', { post_process: { enabled: true, sql: replace } }],

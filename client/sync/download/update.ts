@@ -6,6 +6,7 @@ import type { SyncContext } from '../context.ts';
 import { recordPhase, retryDeadlocks } from '../phases.ts';
 import { findEqualKeys, uniqueColumnsOf } from './equal-keys.ts';
 import type { LoadedRows } from './load.ts';
+import { nameMissingColumn } from './missing-column.ts';
 import { isApproved, tellApplied, tellNone } from './retained-download.ts';
 import { builtInUpdate, fillNames } from './target.ts';
 import { RetainedBajas, TargetGuard } from './target-guard.ts';
@@ -48,7 +49,9 @@ export async function updateTarget(
       retryDeadlocks(context, tabla.nombre, () => db.transaction(() => guard.watch(update, approved))).catch(
         async (cause) => {
           const isDuplicate = cause instanceof SqlServerError && DUPLICATES.has(cause.number ?? 0);
-          throw isDuplicate ? await nameDuplicates(db, tabla, loaded, { signal, cause }) : cause;
+          throw isDuplicate
+            ? await nameDuplicates(db, tabla, loaded, { signal, cause })
+            : nameMissingColumn(tabla, loaded, cause);
         },
       );
     const updated = (rows: number) => ({

@@ -23,7 +23,7 @@ beforeEach(async () => {
   await world.execute(`INSERT INTO articulos (codigo, nombre)
     SELECT a.n * 100 + b.n * 10 + c.n, N'${'ñ'.repeat(200)}'
     FROM digitos AS a CROSS JOIN digitos AS b CROSS JOIN digitos AS c`);
-  await world.backend.sql.query('DELETE FROM parametros_maestros; DELETE FROM sync_logs');
+  await world.backend.sql.query('DELETE FROM parametros_maestros; DELETE FROM sync_logs; DELETE FROM sync_esquemas');
   await world.backend.sql.query('UPDATE sync_uploads SET "expiresAt" = now()');
   await rm(join(world.folder, 'last-sync.json'), { force: true });
   proxy = await startCuttingProxy(world.backend.url);

@@ -129,7 +129,9 @@ describe('end to end', () => {
   afterAll(() => world?.close());
   beforeEach(async () => {
     await world.execute('DELETE FROM cosas');
-    await world.backend.sql.query('DELETE FROM parametros_maestros; DELETE FROM sync_logs; DELETE FROM sync_commits');
+    await world.backend.sql.query(
+      'DELETE FROM parametros_maestros; DELETE FROM sync_logs; DELETE FROM sync_commits; DELETE FROM sync_esquemas',
+    );
     await rm(join(world.folder, 'last-sync.json'), { force: true });
     await configure();
   });
