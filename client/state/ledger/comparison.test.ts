@@ -46,7 +46,7 @@ async function read(
       for (const row of rows.slice(at, at + BLOCK_ROWS)) {
         const [key, content] = [Buffer.from(row[0]), Buffer.from(row.join('\0'))];
         comparison.keyHash.update(key, 0, key.length);
-        comparison.rowHash.update(content, 0, content.length);
+        comparison.rowHash.update(new DataView(content.buffer, content.byteOffset, content.length), 0, content.length);
         if (comparison.take()) sent.push(row);
       }
       await comparison.settle();

@@ -2,8 +2,16 @@ import { limits } from '../../../protocol/constants.ts';
 import { TextHash } from '../../../protocol/rows/hash.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
 import { HashList, HashSet } from './hash-list.ts';
-import { LedgerDamaged, type LedgerExtent, type LedgerReader, type LedgerWriter, PAIR_WORDS } from './ledger-file.ts';
+import {
+  BLOCK_PAIRS,
+  LedgerDamaged,
+  type LedgerExtent,
+  type LedgerReader,
+  type LedgerWriter,
+  PAIR_WORDS,
+} from './ledger-file.ts';
 import type { LedgerName, Ledgers } from './ledgers.ts';
+import { RowHash } from './row-hash.ts';
 import { LedgerWindow, WINDOW_PAIRS } from './window.ts';
 
 /** Keys that are new, and pairs that leave the window unmatched: past it the table goes whole, which costs no more. */
@@ -60,7 +68,7 @@ export interface ComparisonOptions {
  */
 export class Comparison {
   readonly keyHash: TextHash;
-  readonly rowHash: TextHash;
+  readonly rowHash: RowHash;
   readonly #options: ComparisonOptions;
   readonly #semilla: bigint;
   readonly #window: LedgerWindow | undefined;
@@ -83,7 +91,7 @@ export class Comparison {
     const seeds = ledgers.seedsOf(tabla);
     this.#semilla = seeds.key;
     this.keyHash = new TextHash(seeds.key);
-    this.rowHash = new TextHash(seeds.row);
+    this.rowHash = new RowHash(seeds.row);
     if (old === undefined) return;
     this.#window = new LedgerWindow(old.pairs, windowPairs);
     this.#blocks = old.blocks();
@@ -94,11 +102,16 @@ export class Comparison {
     return this.#read;
   }
 
-  /** Has what the next rows are compared with. Before each block of rows. Throws LedgerUseless. */
-  async prepare(): Promise<void> {
+  /** Has what the next rows are compared with, before each block of rows. Returns the bytes read for that. Throws LedgerUseless. */
+  async prepare(): Promise<number> {
     this.#inBlock = 0;
     this.#isPrefix = this.#writer === undefined && !this.#unwritable;
-    while (this.#blocks !== undefined && this.#window!.wantsMore) await this.#load();
+    let bytes = 0;
+    while (this.#blocks !== undefined && this.#window!.wantsMore) {
+      await this.#load();
+      bytes += BLOCK_PAIRS * PAIR_WORDS * 4;
+    }
+    return bytes;
   }
 
   /**

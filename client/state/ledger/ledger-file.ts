@@ -198,19 +198,21 @@ export class LedgerReader {
     return undefined;
   }
 
-  /** The pairs, in blocks of at most BLOCK_PAIRS; each is its reader's own. May be called again. Throws LedgerDamaged. */
+  /** The pairs, in blocks of at most BLOCK_PAIRS; each is valid until the next. May be called again. Throws LedgerDamaged. */
   async *blocks(): AsyncGenerator<Uint32Array> {
     let at = this.#start;
     let pairs = 0;
     const buffer = Buffer.alloc(LENGTH_BYTES + BLOCK_MAX_BYTES);
+    const block = new Uint32Array(BLOCK_PAIRS * PAIR_WORDS);
+    const blockBytes = new Uint8Array(block.buffer);
     for (let n = 0; at < this.#end; n++) {
       const { bytesRead } = await this.#file.read(buffer, 0, Math.min(buffer.length, this.#end - at), at);
       const length = bytesRead < LENGTH_BYTES ? 0 : buffer.readUInt32LE(0);
       if (length === 0 || LENGTH_BYTES + length > bytesRead) throw new LedgerDamaged('a block that is cut');
       const plain = openBytes(this.#key, blockName(this.id, n), buffer.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
       if (plain === undefined) throw new LedgerDamaged('a block that does not open');
-      const words = new Uint32Array(plain.length / 4);
-      new Uint8Array(words.buffer).set(plain);
+      blockBytes.set(plain);
+      const words = block.subarray(0, plain.length / 4);
       pairs += words.length / PAIR_WORDS;
       at += LENGTH_BYTES + length;
       yield words;

@@ -55,14 +55,18 @@ export class LedgerWindow {
 
   /** Takes the next pairs of the ledger; those that have to leave for them unmatched are told. */
   push(words: Uint32Array, unmatched: Unmatched): void {
-    for (let from = 0; from < words.length; from += PAIR_WORDS) {
-      if (this.#end - this.#start === this.#size) this.#leave(unmatched);
+    let left = words.length / PAIR_WORDS;
+    for (let from = 0; left > 0; ) {
       const slot = this.#end & this.#mask;
-      this.#words.set(words.subarray(from, from + PAIR_WORDS), slot * PAIR_WORDS);
-      this.#taken[slot] = 0;
-      this.#left++;
-      if (this.#heads !== undefined) this.#index(this.#end);
-      this.#end++;
+      const count = Math.min(left, this.#size - slot);
+      while (this.#end + count - this.#start > this.#size) this.#leave(unmatched);
+      this.#words.set(words.subarray(from, from + count * PAIR_WORDS), slot * PAIR_WORDS);
+      this.#taken.fill(0, slot, slot + count);
+      this.#left += count;
+      if (this.#heads !== undefined) for (let place = this.#end; place < this.#end + count; place++) this.#index(place);
+      this.#end += count;
+      from += count * PAIR_WORDS;
+      left -= count;
     }
   }
 

@@ -4,6 +4,7 @@ import type { RangeEnd } from '../../sqlserver/read/ranges.ts';
 import type { NdjsonBlock } from '../../sqlserver/sql-server.ts';
 import type { Comparison } from '../../state/ledger/comparison.ts';
 import type { LedgerName } from '../../state/ledger/ledgers.ts';
+import { makeCollector } from '../memory.ts';
 
 const LINE_FEED = 0x0a;
 const REPLACEMENT = Buffer.from('\uFFFD');
@@ -30,16 +31,19 @@ export async function* changedRows(
   onRead: (read: ReadRows) => void,
 ): AsyncGenerator<NdjsonBlock | ComparedRangeEnd> {
   const keys = new RowKeys(primaryKeyOf(tabla));
+  const collect = makeCollector('comparison');
   for await (const block of blocks) {
     if ('ultima' in block) {
       const huellas = await comparison.checkpoint();
       yield { ...block, ...(huellas === undefined ? {} : { huellas }) };
       continue;
     }
-    await comparison.prepare();
+    collect(await comparison.prepare());
     const changed = selectChanged(block, keys, comparison);
     await comparison.settle();
     onRead({ rows: block.rows, bytes: block.bytes.length });
+    // Chunks are counted where they are cut.
+    collect(block.bytes.length - changed.bytes.length);
     if (changed.rows > 0) yield changed;
   }
 }
@@ -47,6 +51,7 @@ export async function* changedRows(
 /** The lines of a block that go on, moved together where they lie: the block is its reader's own until the next one. */
 function selectChanged(block: NdjsonBlock, keys: RowKeys, comparison: Comparison): NdjsonBlock {
   const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const { keyHash, rowHash } = comparison;
   let rows = 0;
   let kept = 0;
@@ -55,7 +60,7 @@ function selectChanged(block: NdjsonBlock, keys: RowKeys, comparison: Comparison
   let start = 0;
   for (let row = 0; row < block.rows; row++) {
     const end = bytes.indexOf(LINE_FEED, start) + 1;
-    rowHash.update(bytes, start, end - 1);
+    rowHash.update(view, start, end - 1);
     if (!keys.hash(bytes, start, end - 1, keyHash) || comparison.take()) {
       rows++;
     } else {
