@@ -12,7 +12,7 @@ import type { RunContext } from './context.ts';
  */
 export async function checkGenerations(context: RunContext, tablas: readonly string[]): Promise<void> {
   const { backend, log, watermarks, signal } = context;
-  const stated = Object.entries(watermarks.generations(tablas));
+  const stated = Object.entries(watermarks.generations(await withoutPending(context, tablas)));
   try {
     for (let at = 0; at < stated.length; at += limits.generationsMaxCount) {
       const some = Object.fromEntries(stated.slice(at, at + limits.generationsMaxCount));
@@ -33,4 +33,16 @@ export async function checkGenerations(context: RunContext, tablas: readonly str
     if (error instanceof SyncError && error.code === 'RUTA_DESCONOCIDA') return;
     log.warn(`No se pudo comprobar de qué estado parten las marcas: ${describeError(error).message}`);
   }
+}
+
+/**
+ * A ledger stands on the newest commit of its table. One that waits in the spool may have been committed, its answer lost: then the
+ * mark is one behind, and the upload itself finds out.
+ */
+async function withoutPending({ spool, watermarks }: RunContext, tablas: readonly string[]): Promise<string[]> {
+  const asked: string[] = [];
+  for (const tabla of tablas) {
+    if (!watermarks.hasLedger(tabla) || (await spool?.has(tabla).catch(() => false)) !== true) asked.push(tabla);
+  }
+  return asked;
 }

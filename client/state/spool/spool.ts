@@ -121,6 +121,11 @@ export class Spool {
     return 'damaged';
   }
 
+  /** Whether something waits of that table, readable or not. */
+  async has(tabla: string): Promise<boolean> {
+    return (await namesIn(this.#pathOf(tabla))).includes(MANIFEST);
+  }
+
   /** Begins an upload, in the place of what there was of that table. Throws AgentError DISCO_LLENO or SPOOL_NO_ESCRIBIBLE. */
   async create(head: UploadHead): Promise<SpooledUpload> {
     const path = this.#pathOf(head.tabla);
