@@ -15,7 +15,10 @@ export interface HashedBajas {
   leidas: number;
 }
 
-/** @throws SyncError CUERPO_INVALIDO: no bigint, no base64 of whole hashes, too many, or not in ascending order */
+/**
+ * @throws SyncError CUERPO_INVALIDO: no bigint, no base64 of whole hashes, too many, or not in ascending order;
+ * GENERACION_DESCONOCIDA: a hash comes twice
+ */
 export function readBajas({ semilla, huellas, leidas }: Bajas): HashedBajas {
   if (BigInt.asIntN(64, BigInt(semilla)) !== BigInt(semilla)) throw invalid('semilla', 'no es un bigint');
   const bytes = Buffer.from(huellas, 'base64');
@@ -27,7 +30,10 @@ export function readBajas({ semilla, huellas, leidas }: Bajas): HashedBajas {
   let last = -1n;
   for (let at = 0; at < bytes.length; at += HASH_BYTES) {
     const hash = bytes.readBigUInt64BE(at);
-    if (hash <= last) throw invalid('huellas', 'no están en orden ascendente, una vez cada una');
+    if (hash < last) throw invalid('huellas', 'no están en orden ascendente');
+    // Two keys of the ledger: as bad as two rows.
+    if (hash === last)
+      throw new SyncError('GENERACION_DESCONOCIDA', 'Dos de las claves que faltan tienen la misma huella.');
     last = hash;
     hashes.push(BigInt.asIntN(64, hash).toString());
   }
