@@ -174,6 +174,18 @@ export const sqlServerMessages = {
     message: 'La columna «{columna}» de cambios: rowversion {motivo}, y tiene que ser rowversion (o binary(8)).',
     action: 'Ponga en columna la columna rowversion de la tabla, y esa columna en el SELECT.',
   },
+  SEGUIMIENTO_AUSENTE: {
+    kind: 'sqlserver',
+    message:
+      'La tabla {tabla} de seguimiento no tiene Change Tracking, o el usuario de SQL Server no tiene permiso para verlo.',
+    action:
+      'Actívelo (ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 7 DAYS, AUTO_CLEANUP = ON); ALTER TABLE {tabla} ENABLE CHANGE_TRACKING) y dé permiso: GRANT VIEW CHANGE TRACKING ON {tabla} TO su_usuario.',
+  },
+  SEGUIMIENTO_CLAVE: {
+    kind: 'sqlserver',
+    message: 'La tabla «{tabla}» de seguimiento {motivo}.',
+    action: 'Corrija seguimiento (tabla, clave) o la consulta; «Qué cambios elegir», en configuracion.md, dice cómo.',
+  },
   CONSULTA_ENVUELTA: {
     kind: 'sqlserver',
     message:

@@ -34,3 +34,16 @@ export function versionText(version: bigint): string {
 
 /** A version of Change Tracking: a bigint, as text. */
 export const TrackingVersion = Type.String({ pattern: '^\\d{1,19}$' });
+
+/** What a reading by Change Tracking is bound by. */
+export const TrackingHeadSchema = Type.Object({
+  /** Changes since this version; undefined: everything. */
+  desde: Type.Optional(TrackingVersion),
+  /** The version before the reading. */
+  hasta: TrackingVersion,
+  /** Places of the base tables that changed. */
+  cambiadas: Type.Array(Type.Integer({ minimum: 0 })),
+  /** Whether the reading is under SNAPSHOT. */
+  snapshot: Type.Boolean(),
+});
+export type TrackingHead = Type.Static<typeof TrackingHeadSchema>;

@@ -7,7 +7,7 @@ import { ColumnaSchema } from '../../../protocol/endpoints/esquemas.ts';
 import { ModoSchema } from '../../../protocol/endpoints/fields.ts';
 import { newerFile } from '../../files/format.ts';
 import { AgentClockSchema } from '../../sqlserver/session/clock.ts';
-import { VersionBoundsSchema } from '../../sqlserver/session/versions.ts';
+import { TrackingHeadSchema, VersionBoundsSchema } from '../../sqlserver/session/versions.ts';
 import { version } from '../../version.ts';
 import { deriveEntryKey } from './spool-key.ts';
 
@@ -68,6 +68,8 @@ export const UploadHeadSchema = Type.Object({
   /** `cambios: "rowversion"`: the bounds of the reading, and since when the upper one stands still. */
   versiones: Type.Optional(VersionBoundsSchema),
   quieta: Type.Optional(Type.String()),
+  /** `cambios: "seguimiento"`. */
+  seguimiento: Type.Optional(TrackingHeadSchema),
   /** The columns that its rows have; agents of before did not say. */
   esquema: Type.Optional(Type.Object({ huella: Type.String(), columnas: Type.Array(ColumnaSchema) })),
   /** The column of `particion`. */

@@ -68,7 +68,7 @@ export async function confirm(
  */
 async function moveMark(
   { context: { watermarks }, tabla, fingerprints }: UploadJob,
-  { base, entera, leido, lectura, quieta, reloj, revuelto, versiones }: UploadHead,
+  { base, entera, leido, lectura, quieta, reloj, revuelto, seguimiento, versiones }: UploadHead,
   sent: SentUpload | undefined,
   libro: LedgerName | undefined,
 ): Promise<void> {
@@ -88,10 +88,17 @@ async function moveMark(
     if (mark !== undefined) await watermarks.set(nombre, { ...mark, ...common });
     return;
   }
+  const isRetained = (sent?.result.bajasRetenidas ?? 0) > 0;
+  // Their keys are known from here on alone: they are asked for again until somebody has decided.
+  if (seguimiento !== undefined && isRetained && entera === true) {
+    await watermarks.forget(nombre);
+    return;
+  }
+  const tracked = isRetained ? seguimiento?.desde : seguimiento?.hasta;
   const whole = entera === true ? lectura : mark?.entera;
   await watermarks.set(nombre, {
     ...reloj,
-    ...defined({ leido, revuelto, entera: whole, libro, version: versiones?.hasta, quieta }),
+    ...defined({ leido, revuelto, entera: whole, libro, version: versiones?.hasta, quieta, seguimiento: tracked }),
     ...common,
   });
 }

@@ -4,6 +4,7 @@ import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
 import { tap } from '../../async/tap.ts';
 import { guardedNames, isKnownQuery, withKnownQuery } from '../../config/sensitive-pins.ts';
 import { encryptRows, refuseColumns, sensitiveColumnsOf } from '../../rows/field-encryption.ts';
+import { type BaseTable, sinceParameter } from '../../sqlserver/read/change-tracking.ts';
 import { findRangeKey } from '../../sqlserver/read/range-key.ts';
 import { type RangeEnd, readRanges } from '../../sqlserver/read/ranges.ts';
 import type { ResultColumn } from '../../sqlserver/read/result-columns.ts';
@@ -19,6 +20,7 @@ import type { StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SyncContext } from '../context.ts';
 import type { UploadBuffer } from './buffer.ts';
+import { changedQuery, finishTracking, resolveBaseTables, underSnapshot } from './change-tracking.ts';
 import { changedRows, type ReadRows } from './changed-rows.ts';
 import { compressChunks, cutChunks } from './chunks.ts';
 import { describeColumns } from './columns.ts';
@@ -47,24 +49,32 @@ export async function extract(
   events: UploadEvents,
   signal: AbortSignal,
 ): Promise<void> {
-  const comparison = await openComparison(source, buffer.head);
+  const { context, db, tabla } = source;
+  const { head } = buffer;
+  const isTracked = (head.seguimiento?.cambiadas.length ?? 0) > 0;
+  const bases = isTracked ? await resolveBaseTables(db, tabla, signal) : [];
+  const comparison = await openComparison(source, head);
   let sent = buffer.store === undefined ? 0 : rowsIn(buffer.store);
   try {
     const onRead = ({ rows, bytes }: ReadRows) => events.onRead(rows, bytes);
-    const sensitive = sensitiveColumnsOf(source.tabla, source.context.dataKey);
+    const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
     const onColumns = (columns: ResultColumn[]) =>
       buffer.describe(describeColumns(columns, (name) => sensitive?.has(name) === true));
-    const rows = readLeaving(source, buffer.head, { comparison, sensitive, onRead, onColumns, signal });
+    const rows = readLeaving({ ...source, bases }, head, { comparison, sensitive, onRead, onColumns, signal });
     const counted = tap(rows, (item) => {
       if ('ultima' in item) return;
       buffer.replaced += item.replacedCharacters;
       sent += item.rows;
     });
     const atEnd = async () => {
-      buffer.huellas = await comparison?.finish(sent);
+      const { seguimiento } = head;
+      buffer.huellas =
+        seguimiento === undefined
+          ? await comparison?.finish(sent)
+          : await finishTracking(db, tabla, bases, { head: seguimiento, rows: sent }, signal);
     };
-    const chunks = compressChunks(cutChunks(counted, source.context.chunkBytes), buffer.store?.ready);
-    await fill(buffer, chunks, signal, atEnd);
+    const chunks = compressChunks(cutChunks(counted, context.chunkBytes), buffer.store?.ready);
+    await underSnapshot(db, head.seguimiento?.snapshot === true, () => fill(buffer, chunks, signal, atEnd));
   } finally {
     await comparison?.close();
   }
@@ -118,13 +128,13 @@ interface Leaving {
 
 /** The rows as they may leave the machine. */
 function readLeaving(
-  { context, tabla, db, from }: Source,
+  { context, tabla, db, from, bases }: Source & { bases: readonly BaseTable[] },
   head: UploadHead,
   { comparison, sensitive, onRead, onColumns, signal }: Leaving,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { chunkBytes, sensitivePins } = context;
   const blockBytes = Math.min(DEFAULT_BLOCK_BYTES, chunkBytes);
-  const rows = readTable(db, tabla, head, { after: from?.key, blockBytes, onColumns, signal });
+  const rows = readTable(db, tabla, head, { bases, after: from?.key, blockBytes, onColumns, signal });
   const onClean = () => context.learn((known) => withKnownQuery(known, tabla));
   const checked = isKnownQuery(sensitivePins, tabla)
     ? rows
@@ -142,17 +152,22 @@ function readLeaving(
 interface TableReading extends Pick<Leaving, 'onColumns' | 'signal'> {
   after: string | undefined;
   blockBytes: number;
+  /** Of a reading by Change Tracking. */
+  bases: readonly BaseTable[];
 }
 
 async function* readTable(
   db: SqlServer,
   tabla: TablaSubida,
   head: UploadHead,
-  { after, blockBytes, onColumns, signal }: TableReading,
+  { bases, after, blockBytes, onColumns, signal }: TableReading,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { particion } = tabla;
-  const query = queryOf(tabla, head.entera === true);
-  const parameters = parametersOf(query, head).parameters ?? [];
+  const { entera, seguimiento } = head;
+  const isTracked = seguimiento?.desde !== undefined;
+  const query = isTracked ? changedQuery(tabla, bases, seguimiento) : queryOf(tabla, entera === true);
+  if (query === undefined) return;
+  const parameters = isTracked ? [sinceParameter(seguimiento.desde!)] : (parametersOf(query, head).parameters ?? []);
   const names = namesOf(tabla);
   if (particion === undefined) {
     yield* db.readRows(query, { parameters, names, blockBytes, onColumns, signal });

@@ -7,18 +7,19 @@ import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { Watermark } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
 import type { UploadJob } from './job.ts';
-import { planChanges } from './read-changes.ts';
+import { type KnownOfChanges, planChanges } from './read-changes.ts';
 import { isDue, modoOf, planReading, type ReadingPlan, readsChanges } from './reading.ts';
 
 /**
  * Decides what an upload is read with: looks at SQL Server's clock and open transactions, and says what is unusual about them.
- * `newest`: when the rows were read that made an earlier attempt a reading too old.
+ * `known.newest`: when the rows were read that made an earlier attempt a reading too old.
  */
 export async function readHead(
   { context, tabla, fingerprints }: UploadJob,
   db: SqlServer,
-  newest: string | undefined,
+  known: KnownOfChanges & { newest: string | undefined },
 ): Promise<UploadHead> {
+  const { newest } = known;
   const { log, watermarks, signal } = context;
   const { nombre } = tabla;
   if (watermarks.isOutdated(nombre, fingerprints)) {
@@ -29,10 +30,10 @@ export async function readHead(
   const leido = await readClocks(db, signal);
   const oldest = cambiosOf(tabla) === 'marca' ? await findWriter(context, db) : undefined;
   const timed = planReading(tabla, mark, { now: leido, after: readAgentClock(), oldest });
-  const changes = await planChanges(context, tabla, db, { mark, utc: leido.utc });
+  const changes = await planChanges(context, tabla, db, { mark, utc: leido.utc, known });
   const plan = { ...timed, ...changes };
   sayPlan(context, tabla, plan, mark !== undefined);
-  const { ultimaSync, entera, marca, revuelto, retroceso, retenida, versiones, quieta } = plan;
+  const { ultimaSync, entera, marca, revuelto, retroceso, retenida, versiones, quieta, seguimiento } = plan;
   // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.
   const huellas = readingOf(context, tabla, mark, leido);
   const isWhole = huellas !== undefined && huellas.contra === undefined;
@@ -53,7 +54,7 @@ export async function readHead(
     ...defined({ base: mark?.generacion }),
     lectura: leido.utc,
     ...(plan.relojAtrasado || isOlder ? { relojAtrasado: true } : {}),
-    ...defined({ revuelto, retroceso, retenida, huellas, versiones, quieta }),
+    ...defined({ revuelto, retroceso, retenida, huellas, versiones, quieta, seguimiento }),
     particion: tabla.particion?.columna ?? null,
   };
 }

@@ -7,7 +7,7 @@ import { describeError } from '../../errors/describe-error.ts';
 import { withRetries } from '../../errors/retry.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
-import type { SqlServer } from '../../sqlserver/sql-server.ts';
+import { type SqlServer, SqlServerError } from '../../sqlserver/sql-server.ts';
 import { LedgerUseless, type UselessReason } from '../../state/ledger/comparison.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
@@ -16,6 +16,7 @@ import { atSqlServer } from '../at-sql-server.ts';
 import { expectedRows, type SyncContext } from '../context.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../phases.ts';
 import { UploadBuffer } from './buffer.ts';
+import { ChangesUseless } from './change-tracking.ts';
 import { Announcement } from './columns.ts';
 import { confirm } from './confirm.ts';
 import { Delivery, isChunkLost, type SentUpload } from './deliver.ts';
@@ -24,6 +25,7 @@ import { extract, parametersOf } from './extract.ts';
 import type { UploadJob } from './job.ts';
 import { dropUseless, findPending, keepOrDrop, rowsIn } from './pending.ts';
 import { planUpload, type UploadPlan } from './plan.ts';
+import type { KnownOfChanges } from './read-changes.ts';
 import { readHead } from './read-head.ts';
 
 /**
@@ -53,6 +55,8 @@ export async function uploadTable(
       if (isSpoolUnusable(cause)) known.usesSpool = false;
       if (isCode(cause, 'GENERACION_DESCONOCIDA')) await watermarks.forget(tabla.nombre);
       if (cause instanceof LedgerUseless) await watermarks.forgetLedger(tabla.nombre);
+      if (cause instanceof ChangesUseless) known.entera = true;
+      if (isSnapshotRefused(cause)) known.withoutSnapshot = true;
       if (isCode(cause, 'LECTURA_ANTIGUA')) known.newest = cause.place.lectura;
       throw error;
     }
@@ -62,6 +66,10 @@ export async function uploadTable(
     const cause = causeOf(error);
     if (cause instanceof LedgerUseless) {
       log.info(`${describeUseless[cause.reason]}: la tabla se sube entera`, tabla.nombre);
+      return;
+    }
+    if (cause instanceof ChangesUseless) {
+      log.info(`${describeUselessChanges[cause.reason]}: la tabla se sube entera`, tabla.nombre);
       return;
     }
     const how = known.usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
@@ -84,8 +92,14 @@ const describeUseless = {
   muchasBajas: `Faltan más de ${limits.bajasMaxCount} filas en el origen`,
 } as const satisfies Record<UselessReason, string>;
 
+/** Why what was read of changes was of no use. */
+const describeUselessChanges = {
+  caducada: 'SQL Server olvidó cambios mientras se leían',
+  muchasBajas: describeUseless.muchasBajas,
+} as const satisfies Record<ChangesUseless['reason'], string>;
+
 /** What the attempts before this one have shown. */
-interface KnownFromBefore {
+interface KnownFromBefore extends KnownOfChanges {
   usesSpool: boolean;
   /** When the rows were read that made an earlier attempt a reading too old. */
   newest: string | undefined;
@@ -111,7 +125,7 @@ async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: Known
       return rows;
     }
     return await atSqlServer(context, tabla, async (db) => {
-      const head = pending?.head ?? (await readHead(job, db, known.newest));
+      const head = pending?.head ?? (await readHead(job, db, known));
       if (plan.kind === 'fresh') await runPhase(job, db, head, 'pre_process');
       const rows = await transfer(job, plan, bufferOf(context, head, pending), db);
       await runPhase(job, db, head, 'post_process');
@@ -210,6 +224,8 @@ async function runPhase(
 function isWorthAnotherAttempt(error: unknown): boolean {
   const cause = causeOf(error);
   if (isCode(cause, 'GENERACION_DESCONOCIDA') || isCode(cause, 'LECTURA_ANTIGUA')) return true;
+  if (cause instanceof LedgerUseless || cause instanceof ChangesUseless || isSnapshotRefused(cause)) return true;
+  return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause);
   if (cause instanceof LedgerUseless) return true;
   return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause) || isOtherColumns(cause);
 }
@@ -217,6 +233,11 @@ function isWorthAnotherAttempt(error: unknown): boolean {
 /** Whether the columns changed while rows were read: they are read again, from the first. */
 function isOtherColumns(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'COLUMNAS_CAMBIADAS';
+}
+
+/** One of several databases that a query reads from may not allow SNAPSHOT. */
+function isSnapshotRefused(error: unknown): boolean {
+  return error instanceof SqlServerError && error.number === 3952;
 }
 
 function isCode(error: unknown, code: ErrorCode): error is SyncError {
