@@ -301,9 +301,15 @@ describe('end to end', () => {
     );
     await world.execute("INSERT INTO fechadas (codigo, f) VALUES ('a', '2020-01-01')");
     const query = 'SELECT codigo, f, rv FROM fechadas';
-    await configure({ process: { query } });
+    const other = { nombre: 'fechadas', tipoCampo: 'fechada' };
+    await configure({ ...other, process: { query } });
     await sync();
-    await configure({ cambios: 'marca', columna: undefined, process: { query: `${query} WHERE f > @ultimaSync` } });
+    await configure({
+      ...other,
+      cambios: 'marca',
+      columna: undefined,
+      process: { query: `${query} WHERE f > @ultimaSync` },
+    });
     expect(await sync()).toMatchObject({ filas: 1 });
     await world.execute('DROP TABLE fechadas');
   });

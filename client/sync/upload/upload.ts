@@ -225,8 +225,6 @@ function isWorthAnotherAttempt(error: unknown): boolean {
   const cause = causeOf(error);
   if (isCode(cause, 'GENERACION_DESCONOCIDA') || isCode(cause, 'LECTURA_ANTIGUA')) return true;
   if (cause instanceof LedgerUseless || cause instanceof ChangesUseless || isSnapshotRefused(cause)) return true;
-  return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause);
-  if (cause instanceof LedgerUseless) return true;
   return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause) || isOtherColumns(cause);
 }
 
