@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { Count, DireccionSchema, TextOrNull } from './endpoints/fields.ts';
 import { StatusResponseSchema } from './endpoints/logs.ts';
+import { VerificacionSchema } from './endpoints/verificaciones.ts';
 
 /**
  * What `sync --json` (an object a line), `status --json` and `doctor --json` (one object) print. Programs of other people read
@@ -99,6 +100,23 @@ export const FailureEvent = Type.Object(
 );
 
 export const SyncOutput = Type.Union([LogEvent, ProgressEvent, EndEvent, FailureEvent]);
+
+/** The last line of `verify --json`; before it the lines of a run. */
+export const VerifyEndEvent = Type.Object(
+  {
+    evento: Type.Literal('fin'),
+    formato,
+    /** A name of the agent's exit codes. */
+    resultado: Type.String(),
+    /** Of each table that was compared, what the centre keeps of it. */
+    tablas: Type.Array(Type.Object(VerificacionSchema.properties, closed)),
+    /** Of tables that could not be. */
+    errores: Type.Array(Type.Object({ tabla: Type.String(), codigo: Type.String(), mensaje: Type.String() }, closed)),
+  },
+  closed,
+);
+
+export const VerifyOutput = Type.Union([LogEvent, ProgressEvent, VerifyEndEvent, FailureEvent]);
 
 const { success: _, ...backendStatus } = StatusResponseSchema.properties;
 

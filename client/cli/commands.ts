@@ -12,6 +12,7 @@ import { scheduleCommands } from './schedule.ts';
 import { statusCommand } from './status.ts';
 import { syncCommand } from './sync.ts';
 import { testCommand } from './test.ts';
+import { verifyCommand } from './verify.ts';
 
 /** The agent's commands, as help and manual list them. A new one is a file of this folder and a place here. */
 export const agentProgram: Program<Session, ExitReason> = {
@@ -32,7 +33,16 @@ export const agentProgram: Program<Session, ExitReason> = {
   },
   builtIn: ['help', 'version'],
   commands: [
-    ...[initCommand, connectionCommands, testCommand, syncCommand, statusCommand, logsCommand, doctorCommand],
+    ...[
+      initCommand,
+      connectionCommands,
+      testCommand,
+      syncCommand,
+      verifyCommand,
+      statusCommand,
+      logsCommand,
+      doctorCommand,
+    ],
     ...[rotateKeyCommand, approveCommand, dataKeyCommands, scheduleCommands],
   ],
   examples: [

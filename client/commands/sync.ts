@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { limits } from '../../protocol/constants.ts';
 import { defined } from '../../protocol/defined.ts';
-import type { Direccion } from '../../protocol/tenant-config/config.ts';
+import type { ConfiguracionTablas, Direccion } from '../../protocol/tenant-config/config.ts';
 import { describeServer } from '../../protocol/tenant-config/sql-server-name.ts';
 import { assertConnectionApproved } from '../config/approval.ts';
 import { type LocalConfig, readLocalConfig, writeLocalConfig } from '../config/local.ts';
@@ -21,7 +21,7 @@ import { withLock } from '../state/run-lock.ts';
 import { Spool, type SpoolOptions } from '../state/spool/spool.ts';
 import { makeSpoolKey } from '../state/spool/spool-key.ts';
 import { Watermarks } from '../state/watermarks.ts';
-import type { TableConnection } from '../sync/context.ts';
+import type { RunContext, TableConnection } from '../sync/context.ts';
 import { type RunOptions, type RunSummary, runTables } from '../sync/run.ts';
 import { type Log, type LogEcho, withLog } from '../ui/log.ts';
 import type { Progress } from '../ui/progress.ts';
@@ -34,6 +34,8 @@ import { describeSummary, recordOf } from './run-record.ts';
 
 export interface SyncOptions extends RunOptions {
   folder: string;
+  /** What is done with the tables; defaults to what `sync` does. Of another one's run nothing is kept. */
+  work?: (context: RunContext, tables: ConfiguracionTablas, options: RunOptions) => Promise<RunSummary>;
   /** `--sin-spool`: uploads leave nothing on the disk, and one that breaks off is read again. */
   usesSpool: boolean;
   /** `--aprobar-sql`: only SQL that a person has approved on this machine is run; `init --aprobar-sql` says so for all runs. */
@@ -83,7 +85,7 @@ export async function runSync(options: SyncOptions): Promise<ExitReason> {
       const history = await readHistory(folder);
       const done = await runLocked(options, local, { log, secrets, password, history }).catch(failed);
       // A run that kept quiet leaves the one before it the last one.
-      if (done.tablas.length > 0 || done.reason !== 'exitoso') {
+      if (options.work === undefined && (done.tablas.length > 0 || done.reason !== 'exitoso')) {
         await writeHistory(folder, history, recordOf(startedAt, done, secrets)).catch((error: Error) =>
           log.warn(`No se puede escribir logs/ejecuciones.json: ${error.message}`),
         );
@@ -150,7 +152,7 @@ async function runLocked(
   );
   const chunkBytes = tables.trozoKb === undefined ? limits.chunkTargetBytes : tables.trozoKb * 1024;
   const context = {
-    ...{ backend, connectionOf, watermarks, spool, usesSpool, chunkBytes, approvedSql },
+    ...{ folder, backend, connectionOf, watermarks, spool, usesSpool, chunkBytes, approvedSql },
     ledgers: new Ledgers(folder, spoolKey),
     dataKey: local.dataKey,
     sensitivePins,
@@ -162,10 +164,12 @@ async function runLocked(
     lastRows: (direccion: Direccion, tabla: string) => lastRows(history, direccion, tabla),
     lastRetained: (direccion: Direccion, tabla: string) => lastRetained(history, direccion, tabla),
   };
-  const summary = await runTables(context, tables, options).finally(() => pool.close());
+  const { work = runTables } = options;
+  const summary = await work(context, tables, options).finally(() => pool.close());
   await keepPins({ folder, password }, context.sensitivePins, sensitivePins, log);
   await shipOutbox(outbox, backend, log, signal);
-  log.info(`${describeSummary(summary)} en ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  if (options.work === undefined) log.info(`${describeSummary(summary)} en ${seconds} s`);
   return summary;
 }
 

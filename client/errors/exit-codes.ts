@@ -13,6 +13,10 @@ export const exitCodes = {
   bajasRetenidas: 9,
   /** Nothing failed, but changes of columns wait for an administrator (protocol/rows/drift.ts). */
   esquemaPendiente: 10,
+  /** `verify`: the sides are not equal. */
+  diferencias: 11,
+  /** `verify`: it did not come to its end in the time that it was given. */
+  incompleta: 12,
   /** Ctrl-C or SIGTERM, as shells number it. */
   interrumpido: 130,
 } as const;
@@ -30,6 +34,8 @@ export const exitMeanings: Record<keyof typeof exitCodes, string> = {
   antiguo: 'este agente es demasiado antiguo para el backend, o para los archivos de su carpeta',
   bajasRetenidas: 'todo bien, pero hay bajas retenidas: filas que faltan en el origen y esperan al administrador',
   esquemaPendiente: 'todo bien, pero hay columnas que cambiaron en el origen y esperan al administrador',
+  diferencias: '`verify` encontró filas que no son iguales en los dos lados',
+  incompleta: '`verify` no terminó en el tiempo que se le dio',
   interrumpido: 'interrumpido antes de terminar',
 };
 
@@ -46,9 +52,14 @@ export const exitActions: Record<keyof typeof exitCodes, string> = {
   antiguo: 'instale la versión que dice el registro, o una posterior; véase «Actualizar»',
   bajasRetenidas: 'véase «Bajas retenidas»',
   esquemaPendiente: 'véase «Columnas que cambian»',
+  diferencias: 'véase «Comprobar que los dos lados son iguales»',
+  incompleta: 'ejecute `verify` otra vez: sigue donde quedó',
   interrumpido: 'nada: la próxima ejecución sigue desde la última marca confirmada',
 };
 
 export type ExitReason = keyof typeof exitCodes;
 export const allExitReasons = Object.keys(exitCodes) as [ExitReason, ...ExitReason[]];
-export type AgentErrorKind = Exclude<ExitReason, 'exitoso' | 'parcial' | 'bajasRetenidas' | 'esquemaPendiente'>;
+export type AgentErrorKind = Exclude<
+  ExitReason,
+  'exitoso' | 'parcial' | 'bajasRetenidas' | 'esquemaPendiente' | 'diferencias' | 'incompleta'
+>;

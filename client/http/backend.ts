@@ -23,9 +23,11 @@ import { formatContentDigest } from '../../protocol/digest.ts';
 import { UploadResultSchema } from '../../protocol/endpoints/upload.ts';
 import type { ConfigResponse } from '../../protocol/tenant-config/config.ts';
 import { isRefusal } from '../errors/retry.ts';
-import { checkAnswer, checkFramed, isUnchanged } from './answers.ts';
-import { exchangeJson, exchangeStream } from './client.ts';
+import { checkAnswer, isUnchanged } from './answers.ts';
+import { exchangeJson } from './client.ts';
+import { openFramed, SQL_MS } from './framed.ts';
 import { type BackendOptions, Requests } from './requests.ts';
+import { VerificationRequests } from './verification.ts';
 
 /** A gzip member of whole NDJSON lines, as it goes over the wire. */
 export interface CompressedChunk {
@@ -50,8 +52,6 @@ export interface KeyState {
 
 /** Time limits by what is asked, beside that of a page: a body of some MB over a slow line, SQL over a large table. */
 const BODY_MS = 300_000;
-const SQL_MS = 900_000;
-const STALL_MS = 120_000;
 
 /**
  * The backend's API for one tenant. Every method retries as retry.ts says where repeating does no harm, and throws
@@ -59,9 +59,11 @@ const STALL_MS = 120_000;
  */
 export class Backend {
   readonly #requests: Requests;
+  readonly verification: VerificationRequests;
 
   constructor(options: BackendOptions) {
     this.#requests = new Requests(options);
+    this.verification = new VerificationRequests(this.#requests);
   }
 
   async checkHealth(signal: AbortSignal): Promise<void> {
@@ -198,11 +200,7 @@ export class Backend {
     await exchangeJson(this.#requests.describe('abandonUpload', { params: { id }, signal }));
   }
 
-  /**
-   * A framed download: its first byte to its last, and nothing about whether it is complete (sync/frame.ts). One
-   * attempt: what has been consumed cannot be repeated here. It holds one of the permits of the run until it is read to its end or
-   * left; whoever asks for it reads it.
-   */
+  /** A framed download, as of openFramed. */
   async openDownload(tabla: string, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array>> {
     const request = this.#requests.describe('openDownload', {
       query: { tabla },
@@ -210,20 +208,7 @@ export class Backend {
       timeoutMs: SQL_MS,
       signal,
     });
-    const giveBack = await this.#requests.semaphore.take(signal);
-    try {
-      const { body, ...answer } = await exchangeStream({ ...request, stallTimeoutMs: STALL_MS });
-      try {
-        checkFramed(request.url, answer);
-      } catch (error) {
-        await body.return(undefined);
-        throw error;
-      }
-      return endingWith(body, giveBack);
-    } catch (error) {
-      giveBack();
-      throw error;
-    }
+    return openFramed(this.#requests, request);
   }
 
   /** A phase at PostgreSQL is SQL of the tenant's own, maybe not repeatable: again only where it did not begin. */
@@ -267,14 +252,6 @@ export class Backend {
   /** Puts `next`, of which only the hash is sent, in the place of this backend's key. Repeating it does no harm. */
   rotateKey(next: string, signal: AbortSignal): Promise<RotateKeyResponse> {
     return this.#requests.call('rotateKey', { body: { huella: hashApiKey(next).toString('base64') }, signal });
-  }
-}
-
-async function* endingWith<T>(source: AsyncGenerator<T>, end: () => void): AsyncGenerator<T> {
-  try {
-    yield* source;
-  } finally {
-    end();
   }
 }
 

@@ -57,6 +57,7 @@ export class CanonicalRows {
   rowLow = 0;
   /** Whether an upload would refuse the row: without key, with two that differ, or with another `activo` than there is. */
   invalid = false;
+  readonly seed: bigint;
   readonly #primaryKey: readonly string[];
   readonly #hash: TextHash;
   #layout: Layout | undefined;
@@ -74,6 +75,7 @@ export class CanonicalRows {
   #keyEnd = 0;
 
   constructor(primaryKey: readonly string[], seed: bigint) {
+    this.seed = seed;
     this.#primaryKey = primaryKey;
     this.#hash = new TextHash(seed);
   }
@@ -98,9 +100,17 @@ export class CanonicalRows {
     return Buffer.from(this.#key.subarray(this.#keyStart, this.#keyEnd)).toString('utf8');
   }
 
-  /** The bytes of the key; valid until the next row. */
-  get keyBytes(): Uint8Array {
-    return this.#key.subarray(this.#keyStart, this.#keyEnd);
+  /** Bytes of the key. */
+  get keyLength(): number {
+    return this.#keyEnd - this.#keyStart;
+  }
+
+  /** Writes the bytes of the key. */
+  copyKey(out: Uint8Array, position: number): void {
+    const key = this.#key;
+    const end = this.#keyEnd;
+    let at = position;
+    for (let from = this.#keyStart; from < end; from++) out[at++] = key[from]!;
   }
 
   /** The line of the row, with its end; valid as long as the bytes of `begin`. */
@@ -216,7 +226,10 @@ export class CanonicalRows {
     this.#keyStart = this.#textStart;
     this.#keyEnd = this.#textEnd;
     if (twin < 0) return true;
-    return this.#findScalar(twin) && Buffer.compare(this.keyBytes, this.#textBytes()) === 0;
+    return (
+      this.#findScalar(twin) &&
+      Buffer.compare(this.#key.subarray(this.#keyStart, this.#keyEnd), this.#textBytes()) === 0
+    );
   }
 
   #readJoinedKey(key: Int32Array): boolean {

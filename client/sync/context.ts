@@ -26,6 +26,8 @@ export interface TableConnection {
 
 /** What the tables of one run share. */
 export interface RunContext {
+  /** The install folder. */
+  folder: string;
   backend: Backend;
   /**
    * The connection of this name; undefined: the one without. Throws AgentError where it does not exist or may not be used

@@ -13,6 +13,7 @@ import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './upload/open.ts';
 import { dropPending } from './upload/pending.ts';
 import { uploadTable } from './upload/upload.ts';
+import { verifyIfDue } from './verify/scheduled.ts';
 
 export interface RunOptions {
   upload: boolean;
@@ -169,6 +170,7 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
       ...(retained > 0 ? { bajasRetenidas: retained } : {}),
       ...(columns > 0 ? { columnasPendientes: columns } : {}),
     };
+    if (direccion === 'upload') await verifyIfDue(context, tabla);
     return { run: runOf({ estado: 'exitoso', ...sent, mensaje: null, ...held }) };
   } catch (error) {
     const inPhase = error instanceof PhaseFailure;

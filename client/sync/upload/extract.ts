@@ -118,6 +118,9 @@ export async function fill(
   await buffer.finish(signal);
 }
 
+/** What placeholders of the query are bound to. */
+type ReadWith = Pick<UploadHead, 'ultimaSync' | 'versiones' | 'entera' | 'seguimiento'>;
+
 interface Leaving {
   comparison: Comparison | undefined;
   onRead: (read: ReadRows) => void;
@@ -127,9 +130,9 @@ interface Leaving {
 }
 
 /** The rows as they may leave the machine. */
-function readLeaving(
+export function readLeaving(
   { context, tabla, db, from, bases }: Source & { bases: readonly BaseTable[] },
-  head: UploadHead,
+  head: ReadWith,
   { comparison, sensitive, onRead, onColumns, signal }: Leaving,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { chunkBytes, sensitivePins } = context;
@@ -159,7 +162,7 @@ interface TableReading extends Pick<Leaving, 'onColumns' | 'signal'> {
 async function* readTable(
   db: SqlServer,
   tabla: TablaSubida,
-  head: UploadHead,
+  head: ReadWith,
   { bases, after, blockBytes, onColumns, signal }: TableReading,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { particion } = tabla;
@@ -189,7 +192,7 @@ function namesOf(tabla: TablaSubida): string[] {
 /** The values of `@ultimaSync`, `@desdeVersion` and `@hastaVersion` for SQL that mentions them. */
 export function parametersOf(
   sql: string,
-  { ultimaSync, versiones, entera }: Pick<UploadHead, 'ultimaSync' | 'versiones' | 'entera'>,
+  { ultimaSync, versiones, entera }: ReadWith,
 ): { parameters?: SqlParameter[] } {
   const parameters: SqlParameter[] = versiones === undefined ? [] : versionParameters(sql, versiones, entera === true);
   if (mentionsMark(sql)) parameters.push({ name: 'ultimaSync', type: 'datetime2', value: ultimaSync });
