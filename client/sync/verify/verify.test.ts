@@ -205,7 +205,7 @@ test('a key of several columns, and one whose text SQL Server does not read back
   const keys = ['id', 'parte'];
   await world.setTables({
     tablasSubida: [
-      tabla({ primaryKey: keys }),
+      tabla({ nombre: 'compuestas', tipoCampo: 'compuestas', primaryKey: keys }),
       tabla({ nombre: 'fechas', tipoCampo: 'fechas', primaryKey: ['fecha', 'id'] }),
     ],
   });
