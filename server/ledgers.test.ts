@@ -168,6 +168,10 @@ test('a ledger of rows that another table wrote to since, or under another tipo_
     server.setTables({ tablasSubida: [{ nombre: 'vista_clientes', ...ledger, tipoCampo }, ...also] });
   await setClientes('otro');
   expect((await uploads.send(ONE, { base, huellas: true })).problem.detail).toContain('otra tabla');
+  const elsewhere = await uploads.sendWhole(ROWS);
+  expect(await stands(elsewhere)).toBe(true);
+  await server.setTables(tables);
+  expect(await stands(elsewhere)).toBe(false);
   const guest = { nombre: 'huesped', primaryKey: 'id', tipoCampo: 'cliente', process };
   await setClientes('otro', [guest]);
   expect((await uploads.send(ONE, { tabla: 'huesped' })).status).toBe(200);
