@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { SyncError } from '../../../protocol/errors.ts';
 import { approveSchema, findWaitingSchemas } from '../../../server/rows/schema-approval.ts';
+import { createDataKey } from '../../commands/data-key.ts';
 import { runStatus } from '../../commands/status.ts';
 import { exitCodes } from '../../errors/exit-codes.ts';
 import type { ResultColumn } from '../../sqlserver/read/result-columns.ts';
@@ -259,6 +260,28 @@ test('congelar stops at any change, evolucionar goes on with every one; another 
   expect(await documents()).toEqual({ 1: { id: 1 } });
 });
 
+test('with row hashes: values stay while it waits, every row comes when it is approved, and then nothing comes again', async () => {
+  await setTables({ ...table, cambios: 'huellas' });
+  await make('id int NOT NULL, a varchar(20), b int', `1, 'x', 7`, `2, 'y', 8`);
+  await world.sync();
+  expect((await world.sync()).log).toMatch(/2 filas leídas, ninguna cambió/);
+  await make('id int NOT NULL, a varchar(20)', `1, 'x'`, `2, 'y'`);
+  for (let run = 0; run < 2; run += 1) {
+    expect((await world.sync()).reason).toBe('esquemaPendiente');
+    expect(await documents()).toEqual({ 1: { id: 1, a: 'x', b: 7 }, 2: { id: 2, a: 'y', b: 8 } });
+  }
+  await approve();
+  expect((await world.sync()).reason).toBe('exitoso');
+  expect(await documents()).toEqual({ 1: { id: 1, a: 'x' }, 2: { id: 2, a: 'y' } });
+  expect((await world.sync()).log).toMatch(/2 filas leídas, ninguna cambió/);
+  // A new column is another row hash: all of them come.
+  await make('id int NOT NULL, a varchar(20), c int', `1, 'x', 1`, `2, 'y', 2`);
+  const { log } = await world.sync();
+  expect(log).toMatch(/INFO .*«c» es nueva/);
+  expect(log).not.toContain('--desde-cero');
+  expect(await documents()).toMatchObject({ 1: { c: 1 }, 2: { c: 2 } });
+});
+
 test('nothing new costs no request; the centre restored is described to again', async () => {
   await make('id int NOT NULL', '1');
   await world.sync();
@@ -365,6 +388,26 @@ test('what a result is described as: type, length, digits, NULL, collation, in i
   const { columnas } = describeColumns(seen, (name) => name === 'n')!;
   expect(columnas[1]).toMatchObject({ nombre: 'n', tipo: 'nvarchar', longitud: 30, sensible: true });
   expect(columnas[0]).not.toHaveProperty('sensible');
+});
+
+test('camposSensibles: described with the type at SQL Server and no value; what stays of a row stays encrypted', async () => {
+  await createDataKey({ folder: world.folder, print: () => {} });
+  await setTables({ ...table, nombre: 'secretos', camposSensibles: ['cuit'] });
+  await make('id int NOT NULL, a varchar(20), cuit varchar(20)', `1, 'x', '20-11111111-1'`);
+  expect((await world.sync()).reason).toBe('exitoso');
+  const before = (await documents())['1'] as { cuit: string };
+  expect(before.cuit).toMatch(/^cs2:/);
+  const { rows } = await world.backend.sql.query('SELECT columnas::text AS texto FROM sync_esquemas');
+  expect(JSON.parse(rows[0].texto)[2]).toMatchObject({ nombre: 'cuit', tipo: 'varchar', longitud: 20, sensible: true });
+  expect(rows[0].texto).not.toMatch(/20-11111111-1|cs2:/);
+  await make('id int NOT NULL, cuit varchar(30)', `1, '20-11111111-1'`);
+  const { reason, log } = await world.sync();
+  expect([reason, log]).toEqual(['esquemaPendiente', expect.stringMatching(/«a» ya no está .*«cuit» es más ancha/)]);
+  expect((await documents())['1']).toEqual({ id: 1, a: 'x', cuit: before.cuit });
+  // One that goes is refused before anything is sent: nobody could tell it from a query that names it otherwise.
+  await make('id int NOT NULL, a varchar(20)', `1, 'z'`);
+  expect((await world.sync()).reason).toBe('error');
+  expect((await documents())['1']).toEqual({ id: 1, a: 'x', cuit: before.cuit });
 });
 
 describe('bounds, and a backend of before', () => {
