@@ -3,6 +3,8 @@ import { SyncError } from '../../protocol/errors.ts';
 import { describeError, endsRun } from '../errors/describe-error.ts';
 import type { RunContext } from './context.ts';
 
+type GenerationContext = Pick<RunContext, 'backend' | 'log' | 'spool' | 'watermarks' | 'signal'>;
+
 /**
  * Asks the backend, once a run, whether the marks of these tables stand on what it has: a table without news makes no upload
  * that would say so. Watermarks that stand on what it does not have (it was restored, or built anew) are forgotten, and those tables are
@@ -10,7 +12,7 @@ import type { RunContext } from './context.ts';
  *
  * Throws what ends the run. Anything else is told: an upload says what it stands on, too, and the next run asks again.
  */
-export async function checkGenerations(context: RunContext, tablas: readonly string[]): Promise<void> {
+export async function checkGenerations(context: GenerationContext, tablas: readonly string[]): Promise<void> {
   const { backend, log, watermarks, signal } = context;
   const stated = Object.entries(watermarks.generations(await withoutPending(context, tablas)));
   try {
@@ -39,7 +41,7 @@ export async function checkGenerations(context: RunContext, tablas: readonly str
  * A ledger stands on the newest commit of its table. One that waits in the spool may have been committed, its answer lost: then the
  * mark is one behind, and the upload itself finds out.
  */
-async function withoutPending({ spool, watermarks }: RunContext, tablas: readonly string[]): Promise<string[]> {
+async function withoutPending({ spool, watermarks }: GenerationContext, tablas: readonly string[]): Promise<string[]> {
   const asked: string[] = [];
   for (const tabla of tablas) {
     if (!watermarks.hasLedger(tabla) || (await spool?.has(tabla).catch(() => false)) !== true) asked.push(tabla);

@@ -14,6 +14,7 @@ import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
 import { fingerprintsOf } from '../../state/watermarks.ts';
 import { atSqlServer } from '../at-sql-server.ts';
 import { expectedRows, type SyncContext } from '../context.ts';
+import { checkGenerations } from '../generations.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../phases.ts';
 import { UploadBuffer } from './buffer.ts';
 import { ChangesUseless } from './change-tracking.ts';
@@ -80,6 +81,8 @@ export async function uploadTable(
   if (known.resumed !== true) return { filas };
   progress.again();
   progress.expect(expectedRows(context, 'upload', tabla));
+  // What was pending may have been committed long ago, and another upload after it.
+  if (watermarks.hasLedger(tabla.nombre)) await checkGenerations(context, [tabla.nombre]);
   const leidas = await upload();
   return { filas: filas + leidas, leidas };
 }
