@@ -13,12 +13,13 @@ import { readClocks } from '../sqlserver/session/clock.ts';
 import { findInstancePort } from '../sqlserver/session/instance.ts';
 import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/sql-server.ts';
 import type { Secrets } from '../ui/secrets.ts';
+import { checkChanges } from './changes.ts';
 import type { Checklist, Finding } from './checklist.ts';
 import { checkDownload, checkTarget } from './download.ts';
 import { checkName, describeClock } from './machine.ts';
 import { checkTransactions } from './marks.ts';
 import { checkPermissions } from './permissions.ts';
-import { checkIndexes, checkUpload } from './upload.ts';
+import { checkIndexes, checkUpload, parametersOf } from './upload.ts';
 
 /** What a run needs of SQL Server and of each table; nothing is changed. */
 
@@ -92,6 +93,9 @@ async function checkSqlServer(
       const options = { dataKey: local.dataKey, guarded: guardedNames(pins, tabla) };
       return use((db) => checkUpload(db, tabla, options, signal));
     });
+    await list.check(`Cambios de ${tabla.nombre}`, () =>
+      use(async (db) => checkChanges(db, tabla, await parametersOf(db, tabla, signal), signal)),
+    );
     if (thorough) await list.check(`Índices de ${tabla.nombre}`, () => use((db) => checkIndexes(db, tabla, signal)));
   }
   for (const tabla of bajadas) {

@@ -9,6 +9,7 @@ import type { SqlParameter, SqlServer } from '../sqlserver/sql-server.ts';
 import { boundMark } from '../state/watermarks.ts';
 import { queryOf } from '../sync/upload/reading.ts';
 import { assertVersionColumn, EVERY_VERSION, versionParameters } from '../sync/upload/rowversion.ts';
+import { assertTracked } from './changes.ts';
 import type { Finding } from './checklist.ts';
 import { describeUndated } from './marks.ts';
 import { describeKey } from './row-key.ts';
@@ -28,6 +29,7 @@ export async function checkUpload(
   const query = queryOf(tabla, true);
   const parameters = await parametersOf(db, tabla, signal);
   if (cambiosOf(tabla) === 'rowversion') await assertVersionColumn(db, tabla, signal);
+  if (cambiosOf(tabla) === 'seguimiento') await assertTracked(db, tabla, signal);
   const { particion } = tabla;
   if (particion !== undefined) await findRangeKey(db, query, parameters, particion.columna, signal);
   let columns: string[] = [];
@@ -48,7 +50,7 @@ export async function checkUpload(
 }
 
 /** What a reading from the beginning binds. */
-async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal): Promise<SqlParameter[]> {
+export async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal): Promise<SqlParameter[]> {
   const { query } = tabla.process;
   if (!mentionsMark(query)) return versionParameters(query, EVERY_VERSION, true);
   const value = boundMark(tabla, undefined, await readClocks(db, signal));

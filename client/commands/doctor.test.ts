@@ -68,7 +68,14 @@ test('everything that support would ask for, a line each, in a report without se
     ...['DNS de SQL Server', 'Cifrado de SQL Server'],
     ...[`SQL Server 127.0.0.1:${world.settings.port}`, 'Versión de SQL Server', 'Reloj de SQL Server'],
     'Transacciones de SQL Server',
-    ...['Subida vista_cambio', 'Índices de vista_cambio', 'Bajada cuentas', 'Destino cuentas', 'Permisos en cuentas'],
+    ...[
+      'Subida vista_cambio',
+      'Cambios de vista_cambio',
+      'Índices de vista_cambio',
+      'Bajada cuentas',
+      'Destino cuentas',
+      'Permisos en cuentas',
+    ],
     ...[
       'Disco',
       'Contraseña',

@@ -130,3 +130,51 @@ test('a date column that may be NULL is named, with what becomes of such rows', 
   expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida escrita:/));
   expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida clave:/));
 });
+
+test('the best way to find what changed is proposed for each table, with what to write and why', async () => {
+  await world.execute(`CREATE TABLE piezas (id int NOT NULL PRIMARY KEY, n int NULL, rv rowversion)
+    ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON)`);
+  const tabla = (nombre: string, query: string, more: object = {}) => ({
+    ...{ ...subida(nombre, query), tipoCampo: nombre, primaryKey: 'id', ...more },
+  });
+  const tablasSubida = [
+    tabla('con_version', 'SELECT id, n, rv FROM piezas'),
+    tabla('con_bajas', 'SELECT id AS codigo, n, rv FROM piezas', { bajas: 'desactivar' }),
+    tabla('sin_nada', 'SELECT id, n FROM piezas'),
+    tabla('fechada', 'SELECT id, n FROM piezas WHERE n > @ultimaSync', { cambios: 'marca' }),
+  ];
+  await world.setTables({ tablasSubida });
+  const about = async (nombre: string) =>
+    (await check()).lines.filter((line) => line.includes(` Cambios de ${nombre}: `));
+  expect(await about('con_version')).toEqual([
+    expect.stringMatching(
+      /^✔ Cambios de con_version: completo; mejor "cambios": "rowversion", "columna": "rv": «rv» es rowversion/,
+    ),
+  ]);
+  expect(await about('con_bajas')).toEqual([expect.stringContaining('mejor "cambios": "rowversion"')]);
+  expect(await about('sin_nada')).toEqual([
+    expect.stringContaining('completo; mejor "cambios": "huellas": vale para cualquier consulta'),
+  ]);
+  expect(await about('fechada')).toEqual([expect.stringMatching(/: marca: la consulta filtra por @ultimaSync/)]);
+  await world.execute('ALTER TABLE piezas ENABLE CHANGE_TRACKING');
+  expect(await about('con_version')).toEqual([expect.stringContaining('mejor "cambios": "rowversion"')]);
+  const [proposed] = await about('con_bajas');
+  expect(proposed).toContain('"seguimiento": [{ "tabla": "dbo.piezas", "clave": { "id": "codigo" } }]');
+  expect(await about('sin_nada')).toEqual([expect.stringContaining('"seguimiento": [{ "tabla": "dbo.piezas" }]')]);
+  const tracked = (clave: object) => ({ cambios: 'seguimiento', seguimiento: [{ tabla: 'dbo.piezas', ...clave }] });
+  await world.setTables({
+    tablasSubida: [
+      tabla('seguida', 'SELECT id, n FROM piezas', tracked({})),
+      tabla('mal_seguida', 'SELECT id, n FROM piezas', tracked({ clave: { n: 'n' } })),
+    ],
+  });
+  expect(await about('seguida')).toEqual([
+    expect.stringMatching(
+      /^⚠ Cambios de seguida: seguimiento: dbo.piezas tiene Change Tracking.*→ Los cambios se conservan 48 h/s,
+    ),
+  ]);
+  const { lines } = await check();
+  expect(lines).toContainEqual(expect.stringMatching(/^✖ Subida mal_seguida: .*\[SEGUIMIENTO_CLAVE\]/));
+  await world.execute('ALTER DATABASE CURRENT SET CHANGE_TRACKING (CHANGE_RETENTION = 7 DAYS)');
+  expect(await about('seguida')).toEqual([expect.stringMatching(/^✔/)]);
+});
