@@ -259,6 +259,24 @@ test('an approval is of what was shown: another column gone since then waits by 
   expect(await documents()).toMatchObject({ 1: { a: 'x', b: 7 } });
 });
 
+test('an approval, and its id, are of these changes: where another agent has the table evolve meanwhile, it waits again', async () => {
+  const { publica } = makeAgentKeyPair();
+  const registered = await server.call('/agents/acme-001', { method: 'POST', json: { clavePublica: publica } });
+  const { agente } = (await registered.json()) as { agente: string };
+  const columnC: Columna = { nombre: 'c', tipo: 'int', nula: true };
+  await first();
+  const one = await send([ID, A], [{ id: 1, a: 'x' }], { agente });
+  await approve();
+  await send([ID, A, B, columnC], [{ id: 1, a: 'x', b: 7, c: 1 }]);
+  const again = await send([ID, A], [{ id: 1, a: 'x' }], { agente });
+  expect(again.esquema).toMatchObject({ estado: 'pendiente', nueva: true, total: 2 });
+  await send([ID, A, B, columnC, { ...columnC, nombre: 'd' }], [{ id: 1, a: 'x', b: 7, c: 1, d: 2 }]);
+  const third = await send([ID, A], [{ id: 1, a: 'x' }], { agente });
+  expect(new Set([one, again, third].map(({ esquema }) => esquema!.id)).size).toBe(3);
+  await expect(schemaApprove(config(), 'acme-001', again.esquema!.id)).rejects.toThrow();
+  expect(await documents()).toMatchObject({ 1: { b: 7, c: 1, d: 2 } });
+});
+
 describe('a table that stops', () => {
   test.each([
     ['its key is gone', [A, B], /«id» es de la clave y ya no está/],
