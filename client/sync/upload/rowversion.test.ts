@@ -286,15 +286,6 @@ describe('end to end', () => {
     expect((await world.sync()).log).toMatch(/no se puede filtrar por sus cambios: .*\[CONSULTA_ENVUELTA\]/);
   });
 
-  test('with particion, a reading that broke off goes on with the bounds that it began with', async () => {
-    await configure({ particion: { columna: 'codigo', filas: 2 } });
-    for (const codigo of ['a', 'b', 'c', 'd', 'e']) await write(codigo);
-    await sync();
-    for (const codigo of ['a', 'b', 'c', 'd', 'e']) await write(codigo, 2);
-    expect(await sync()).toMatchObject({ filas: 5 });
-    expect(await stored()).toBe('a=2 b=2 c=2 d=2 e=2');
-  });
-
   test('a mark of rowversion is none for marca: the table goes up whole', async () => {
     await world.execute(
       'CREATE TABLE fechadas (codigo varchar(20) NOT NULL PRIMARY KEY, f datetime2(7) NOT NULL, rv rowversion)',
