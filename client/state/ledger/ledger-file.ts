@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { openBytes, sealBytes } from '../../../protocol/crypto/sealed.ts';
 import { onDisk } from '../../files/disk.ts';
@@ -239,11 +239,6 @@ export async function readLedgerId(path: string): Promise<string | undefined> {
   } finally {
     await file.close();
   }
-}
-
-/** Its size on the disk; 0 where there is none. */
-export async function ledgerBytes(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0;
 }
 
 async function readHead(path: string, file: FileHandle): Promise<{ id: string; length: number } | undefined> {
