@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mentionsMark, withUndatedRows } from './ultima-sync.ts';
+import { mentionsMark, undatedRowsOf, withUndatedRows } from './ultima-sync.ts';
 
 const NEW = 'SELECT a FROM v';
 
@@ -71,6 +71,15 @@ test.each([
 ])('what says itself what a first reading brings stays as it is: %s', (query) => {
   expect(withUndatedRows(query)?.sql).toBe(query);
 });
+
+test.each([{ incremental: true }, { cambios: 'marca' as const }])(
+  'rows without a date are told of a table of marks, however it says so: %j',
+  (said) => {
+    const tabla = { nombre: 'v', campoFecha: 'f', process: { query: 'SELECT a FROM v WHERE f > @ultimaSync' } };
+    expect(undatedRowsOf({ ...tabla, ...said })).toBe('enteras');
+    expect(undatedRowsOf(tabla)).toBeUndefined();
+  },
+);
 
 test('the parameter is found in any case and not inside another name', () => {
   expect(mentionsMark('x > @ULTIMASYNC')).toBe(true);

@@ -1,3 +1,4 @@
+import { cambiosOf } from './changes.ts';
 import type { TablaSubida } from './config.ts';
 
 /**
@@ -130,10 +131,10 @@ function findComparisons(tokens: readonly Token[]): Comparison[] | undefined {
  */
 export function undatedRowsOf({
   campoFecha,
-  incremental,
   process,
+  ...tabla
 }: TablaSubida): 'siempre' | 'enteras' | 'nunca' | undefined {
-  if (incremental !== true || campoFecha === undefined) return undefined;
+  if (cambiosOf(tabla) !== 'marca' || campoFecha === undefined) return undefined;
   const name = campoFecha.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   if (new RegExp(`(^|[^\\p{L}\\p{N}_])${name}[\\]"]?\\s+IS\\s+NULL`, 'iu').test(process.query)) return 'siempre';
   return withUndatedRows(process.query) === undefined ? 'nunca' : 'enteras';

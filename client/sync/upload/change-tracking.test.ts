@@ -347,6 +347,21 @@ describe('end to end', () => {
     });
   });
 
+  test('a query that also reads a database which does not allow SNAPSHOT is read without it', async () => {
+    await world.execute('ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON');
+    await world.execute('CREATE TABLE existencias (id int NOT NULL PRIMARY KEY, cuantas int NOT NULL)', world.almacen);
+    const query = `SELECT c.id AS codigo, c.n, e.cuantas FROM cosas AS c
+      LEFT JOIN ${world.almacen.database}.dbo.existencias AS e ON e.id = c.id`;
+    await configure({ nombre: 'con_existencias', process: { query } });
+    await insert(1, 2);
+    await sync();
+    await world.execute('DELETE FROM cosas WHERE id = 2; UPDATE cosas SET n = 5 WHERE id = 1');
+    const { log, filas } = await sync();
+    expect(log).toContain('La tabla se lee sin SNAPSHOT');
+    expect(filas).toBe(1);
+    expect(await stored()).toBe('1=5 2=1 (baja)');
+  });
+
   test.each([1, 2, 3])(
     'whatever happens between readings, the centre ends as the source is (seed %i)',
     async (seed) => {

@@ -73,6 +73,10 @@ export async function uploadTable(
       log.info(`${describeUselessChanges[cause.reason]}: la tabla se sube entera`, tabla.nombre);
       return;
     }
+    if (isSnapshotRefused(cause)) {
+      log.info('La consulta lee otra base que no admite SNAPSHOT. La tabla se lee sin SNAPSHOT', tabla.nombre);
+      return;
+    }
     const how = known.usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
     log.warn(`${describeError(cause).text} ${how}`, tabla.nombre);
   };
