@@ -51,7 +51,7 @@ async function run(rows: number): Promise<Aim[]> {
     tablasSubida: [{ nombre: 'filas', primaryKey: 'codigo', bajas: 'desactivar', process: { query } }],
   });
   await expectZero(tenant, initArguments(server, tenant, source.sql));
-  await expectZero(tenant, ['sync', '--upload-only', '--carpeta', tenant.folder]);
+  await expectZero(tenant, ['sync', '--upload-only']);
   await inDatabase(server, 'VACUUM ANALYZE parametros_maestros');
   const alone: number[] = [];
   const equal: Line[] = [];
@@ -143,9 +143,13 @@ async function inDatabase(server: ServerFixture, sql: string): Promise<void> {
   }
 }
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
-const medianOf = (lines: readonly Line[]) =>
-  lines.toSorted((a, b) => a.seconds - b.seconds)[Math.floor(lines.length / 2)]!;
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+function medianOf(lines: readonly Line[]): Line {
+  return lines.toSorted((a, b) => a.seconds - b.seconds)[Math.floor(lines.length / 2)]!;
+}
 
 function print(rows: number, reading: number, lines: readonly Line[]): void {
   console.log(

@@ -6,6 +6,7 @@ import { readClocks } from '../../sqlserver/session/clock.ts';
 import { quoteName, type SqlServer } from '../../sqlserver/sql-server.ts';
 import { boundMark } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
+import { makeCollector } from '../memory.ts';
 import { runPhaseAtSqlServer } from '../phases.ts';
 import { parametersOf, readLeaving } from '../upload/extract.ts';
 import { queryOf } from '../upload/reading.ts';
@@ -91,9 +92,11 @@ export class TableSource {
       context.progress.bytes(bytes);
     };
     const sensitive = sensitiveColumnsOf(tabla, context.dataKey);
+    const collect = makeCollector('comparison');
     const watch = { comparison: undefined, sensitive, onRead, onColumns: () => {}, signal };
     for await (const block of readLeaving(source, this.#head, watch)) {
       if ('ultima' in block) continue;
+      collect(block.bytes.length);
       rows.begin(block.bytes);
       yield rows;
     }

@@ -1,7 +1,9 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Compile } from 'typebox/compile';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import type { Verificacion } from '../../../protocol/api.ts';
+import { VerifyEndEvent } from '../../../protocol/cli-output.ts';
 import { createDataKey } from '../../commands/data-key.ts';
 import { describeVerification, runVerify } from '../../commands/verify.ts';
 import type { ExitReason } from '../../errors/exit-codes.ts';
@@ -402,6 +404,56 @@ describe('--max-segundos', () => {
     expect(reason).toBe('incompleta');
     expect(figures((await verify()).one)).toEqual(equal(100));
   });
+});
+
+test('what was compared is settled every ten seconds; one that is killed after that goes on there, and finds the same', async () => {
+  await world.setTables({ tablasSubida: [tabla()] });
+  await fill(1000);
+  await world.sync();
+  await atCentre(`UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo::int % 4 = 0`);
+  const real = performance.now;
+  let jumps = 0;
+  const jumping = watchFor('listPairs', async () => {
+    performance.now = () => real.call(performance) + 11_000 * ++jumps;
+  });
+  const stop = new AbortController();
+  let looks = 0;
+  const { prototype } = VerificationRequests;
+  const { findDetails } = prototype;
+  prototype.findDetails = function counted(...parameters) {
+    if (++looks === 8) stop.abort(new Error('killed'));
+    return findDetails.apply(this, parameters);
+  };
+  const killed = await verify({ signal: stop.signal }).finally(() => {
+    performance.now = real;
+    prototype.findDetails = findDetails;
+    jumping.stop();
+  });
+  expect(killed.reason).toBe('interrumpido');
+  const { tablas } = JSON.parse(await world.readFile('verificaciones.json')) as {
+    tablas: Record<string, { sigue?: { cubo: number; totales: { distintas: number } } }>;
+  };
+  expect(tablas['upload/filas']?.sigue?.cubo).toBeGreaterThan(0);
+  expect(tablas['upload/filas']?.sigue?.totales.distintas).toBeGreaterThan(0);
+  const resumed = await verify();
+  expect(resumed.log).toContain('La comparación sigue donde quedó');
+  expect(figures(resumed.one)).toEqual({ ...equal(1000), iguales: 750, distintas: 250 });
+});
+
+test('what it prints for programs is what its schema says', async () => {
+  await world.setTables({
+    tablasSubida: [
+      tabla(),
+      tabla({ nombre: 'rota', tipoCampo: 'rota', process: { query: 'SELECT * FROM dbo.no_esta' } }),
+    ],
+  });
+  await fill(10);
+  const { result } = await verify();
+  const { reason: resultado, ...rest } = result;
+  expect(rest.errores).toHaveLength(1);
+  const event = { evento: 'fin', formato: 1, resultado, ...rest };
+  expect([...Compile(VerifyEndEvent).Errors(event)]).toEqual([]);
+  expect([...Compile(VerifyEndEvent).Errors({ ...event, otro: 1 })]).not.toEqual([]);
 });
 
 test('an interruption leaves no file with rows behind', async () => {
