@@ -56,6 +56,8 @@ export interface ComparisonOptions {
   old: LedgerReader | undefined;
   /** Whether keys that are gone are told. */
   tellsGone: boolean;
+  /** Whether keys that were gone still wait for a decision: that none is gone any more is told, too. */
+  someWait?: boolean;
   /** Pairs of the window. */
   windowPairs?: number;
 }
@@ -194,7 +196,7 @@ export class Comparison {
   /** All rows have been taken: what is new, what is gone. `sent`: rows that go up. Throws LedgerUseless. */
   async finish(sent: number): Promise<ComparisonResult> {
     const leidas = this.#read;
-    const bajas = await this.#findGone(leidas);
+    const bajas = (await this.#findGone(leidas)) ?? this.#noneGone(sent, leidas);
     const news = sent > 0 || bajas !== undefined || this.#window === undefined;
     if (!news || this.#unwritable) {
       await this.#abandonWriter();
@@ -258,6 +260,13 @@ export class Comparison {
     const bytes = Buffer.alloc(hashes.length * 8);
     for (const [index, hash] of hashes.entries()) bytes.writeBigUInt64BE(hash, index * 8);
     return { semilla: String(this.#semilla), huellas: bytes.toString('base64'), leidas };
+  }
+
+  /** What waited is back: said with an upload that there is anyhow. */
+  #noneGone(sent: number, leidas: number): Gone | undefined {
+    const { old, someWait = false, tellsGone } = this.#options;
+    if (old === undefined || !tellsGone || !someWait || sent === 0) return undefined;
+    return { semilla: String(this.#semilla), huellas: '', leidas };
   }
 
   /** Which of `gone` were sent as new. Throws LedgerUseless repetidas. */

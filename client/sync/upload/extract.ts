@@ -85,7 +85,7 @@ export async function extract(
  * Undefined where no ledger is kept. Throws LedgerUseless.
  */
 async function openComparison(
-  { context: { ledgers }, tabla, from }: Source,
+  { context: { lastRetained, ledgers }, tabla, from }: Source,
   { huellas }: UploadHead,
 ): Promise<Comparison | undefined> {
   if (huellas === undefined || ledgers === undefined) return undefined;
@@ -96,7 +96,11 @@ async function openComparison(
   if (isLost && contra === undefined) return undefined;
   const old = contra && (await ledgers.find(nombre, contra));
   if (contra !== undefined && (isLost || old === undefined)) throw new LedgerUseless('danado');
-  const comparison = new Comparison({ ledgers, tabla: nombre, old, tellsGone: bajasOf(tabla) !== 'ignorar' });
+  const comparison = new Comparison({
+    ...{ ledgers, tabla: nombre, old },
+    tellsGone: bajasOf(tabla) !== 'ignorar',
+    someWait: lastRetained('upload', nombre),
+  });
   try {
     if (from?.ledger !== undefined) await comparison.resume(from.ledger);
     return comparison;

@@ -1,6 +1,7 @@
 import { cp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { createDataKey } from '../../commands/data-key.ts';
 import { startCuttingProxy } from '../../testing/cutting-proxy.ts';
 import { startWorld, type World } from '../../testing/world.ts';
 
@@ -189,6 +190,20 @@ test('more rows are gone than the guard lets pass: they wait, are asked again ea
   expect(await sync()).toMatch(/Sin novedades/);
 });
 
+test('rows that waited are back: nothing waits any more', async () => {
+  await setTable({ guarda: { bajas: 10, porciento: 5 } });
+  await sync();
+  await world.execute(`UPDATE articulos SET codigo = 'x' + codigo WHERE n < 50`);
+  expect((await world.sync()).reason).toBe('bajasRetenidas');
+  await world.execute(`UPDATE articulos SET codigo = 'a' + CONVERT(varchar(10), n) WHERE n < 50`);
+  // The other keys are gone now, which is as many.
+  expect((await world.sync()).reason).toBe('bajasRetenidas');
+  await world.execute(`INSERT INTO articulos SELECT 'x' + codigo, descripcion, precio, n FROM articulos WHERE n < 50`);
+  await sync();
+  expect((await world.backend.sql.query('SELECT * FROM sync_bajas_retenidas')).rows).toEqual([]);
+  expect(await sync()).toMatch(/Sin novedades: 350 filas/);
+});
+
 test('an empty source: nothing is gone until somebody says so', async () => {
   await setTable();
   await sync();
@@ -261,6 +276,28 @@ test('the answer of the commit is lost: the next run asks for it, adopts the led
   } finally {
     await proxy.close();
   }
+});
+
+// The last one: what was encrypted once is not sent in plain from this folder any more.
+test('sensitive columns are compared as they are, and sent as they are stored', async () => {
+  await createDataKey({ folder: world.folder, print: () => {} });
+  await setTable({ camposSensibles: ['descripcion'] });
+  await sync();
+  const read = async () => {
+    const { rows } = await world.backend.sql.query<{ valor: string }>(
+      `SELECT parametros_json->>'descripcion' AS valor FROM parametros_maestros WHERE codigo = 'a7'`,
+    );
+    return rows[0]!.valor;
+  };
+  const stored = await read();
+  expect(stored).toMatch(/^cs2:/);
+  expect(await sync()).toMatch(/Sin novedades: 300 filas/);
+  await world.execute(`UPDATE articulos SET descripcion = N'Otra' WHERE codigo = 'a7'`);
+  expect(await sync()).toMatch(/300 filas leídas, 1 filas subidas/);
+  expect(await read()).not.toBe(stored);
+  await world.execute(`UPDATE articulos SET descripcion = N'Artículo 7' WHERE codigo = 'a7'`);
+  await sync();
+  expect(await read()).toBe(stored);
 });
 
 async function copyFolder(from: string, to: string): Promise<void> {
