@@ -25,8 +25,6 @@ export interface Tally {
   repetidas: number;
 }
 
-export const noRows = (): Tally => ({ filasOrigen: 0, filasDestino: 0, iguales: 0, inactivas: 0, repetidas: 0 });
-
 /** What a pair of hashes is; undefined where the sides agree. A row that is not active and that the source has not is no difference. */
 export function kindOf({ origen, destino }: Pick<Difference, 'origen' | 'destino'>): Kind | undefined {
   if (origen === destino) return undefined;

@@ -11,7 +11,7 @@ import type { CanonicalRows } from '../../rows/canonical.ts';
  * Rows lie in parts by the leading bits of the key's hash; within one, in the order in which they were read.
  */
 export const PART_BITS = 6;
-const SEGMENT_BYTES = 64 * 1024;
+const SEGMENT_BYTES = 16 * 1024;
 const HEAD_BYTES = 18;
 /** A longer key is not kept: such a row is looked for by its hash. */
 const KEY_MAX_BYTES = 450;
