@@ -7,12 +7,7 @@ import type {
   ReportBajasSchema,
 } from './endpoints/bajas.ts';
 import type { RunPhaseResponseSchema, RunPhaseSchema } from './endpoints/download.ts';
-import type {
-  DescribeTableResponseSchema,
-  DescribeTableSchema,
-  EsquemaCambiadoSchema,
-  EsquemaPendienteSchema,
-} from './endpoints/esquemas.ts';
+import type { DescribeTableSchema, EsquemaCambiadoSchema, EsquemaPendienteSchema } from './endpoints/esquemas.ts';
 import type { ModoSchema } from './endpoints/fields.ts';
 import type { GeneracionesResponseSchema } from './endpoints/generaciones.ts';
 import type { LogEntrySchema, LogsResponseSchema, StatusResponseSchema } from './endpoints/logs.ts';
@@ -62,7 +57,6 @@ export type StatusResponse = Type.Static<typeof StatusResponseSchema>;
 export type EstadoBajas = Type.Static<typeof EstadoBajasSchema>;
 export type BajasRetenidas = Type.Static<typeof BajasRetenidasSchema>;
 export type DescribeTable = Type.Static<typeof DescribeTableSchema>;
-export type DescribeTableResponse = Type.Static<typeof DescribeTableResponseSchema>;
 export type EsquemaCambiado = Type.Static<typeof EsquemaCambiadoSchema>;
 export type EsquemaPendiente = Type.Static<typeof EsquemaPendienteSchema>;
 export type Retencion = Type.Static<typeof RetencionSchema>;
