@@ -42,7 +42,10 @@ async function peakOfBackends(): Promise<number> {
   const own = rows.map(({ pid }) => String(pid)).filter((pid) => running.has(pid));
   return Math.max(
     0,
-    ...own.map((pid) => Number(/RssAnon:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024),
+    // One that has just ended says nothing of its memory.
+    ...own.map(
+      (pid) => Number(/RssAnon:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024,
+    ),
   );
 }
 
