@@ -8,7 +8,10 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const inBun = process.versions.bun !== undefined;
 
 /** Else one of these would begin last, and run on alone: a clean clone has no record of how long each takes. */
-const LONGEST = ['fixtures/e2e/faults.test.ts', 'fixtures/e2e/windows-exe.test.ts', 'server/main.test.ts'];
+const LONGEST = [
+  ...['fixtures/e2e/faults.test.ts', 'fixtures/e2e/windows-exe.test.ts', 'fixtures/e2e/fault-scenarios.test.ts'],
+  'server/main.test.ts',
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
