@@ -71,9 +71,9 @@ export class Ledgers {
     return (await readLedgerId(path)) === id;
   }
 
-  /** Removes the next ledger of a table: its upload came to nothing. */
+  /** Removes what was begun of the next ledger of a table, as far as the disk lets it: a later one is begun in its place anyhow. */
   async dropNew(tabla: string): Promise<void> {
-    await rm(this.#pathOf(tabla, 'nuevo'), { force: true });
+    await rm(this.#pathOf(tabla, 'nuevo'), { force: true }).catch(() => {});
   }
 
   /** Removes what belongs to none of `tablas`. */

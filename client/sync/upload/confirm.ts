@@ -24,6 +24,8 @@ export async function confirm(
   const { modo, ultimaSync, relojAtrasado, retroceso, retenida } = head;
   const filas = sent?.rows ?? 0;
   const libro = await keepLedger(context.ledgers, { head, huellas, result: sent?.result });
+  // Of an attempt before this one, which went on without a ledger.
+  if (libro === undefined) await context.ledgers.dropNew(tabla.nombre);
   await moveMark(job, head, sent, libro);
   if (store !== undefined) await removeStore(context, store);
   if (replaced > 0) {

@@ -198,3 +198,22 @@ test('a reading by ranges that breaks goes on behind its last whole range, with 
     await sqlProxy.close();
   }
 });
+
+test('a table that goes on without a spool leaves nothing of the ledger that was begun', async () => {
+  const sqlProxy = await startFaultProxy(world.settings);
+  try {
+    await world.init(proxy.url, { host: '127.0.0.1', port: sqlProxy.port });
+    await setTable({ particion: { columna: 'codigo', filas: 100 } });
+    sqlProxy.arm({ kind: 'cut', direction: 'bajada', after: 200_000 });
+    expect((await world.sync({ policy })).reason).toBe('error');
+    const left = async () => (await readdir(join(world.folder, 'huellas'))).filter((name) => name.startsWith(nombre));
+    expect(await left()).toEqual([expect.stringMatching(/\.nuevo$/)]);
+    await rm(join(world.folder, 'spool'), { recursive: true });
+    const { reason, log } = await world.sync({ usesSpool: false });
+    expect([reason, log]).toEqual(['exitoso', expect.any(String)]);
+    await expectEqual();
+    expect(await left()).toEqual([]);
+  } finally {
+    await sqlProxy.close();
+  }
+});
