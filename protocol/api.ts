@@ -6,7 +6,7 @@ import type {
   ReportBajasResponseSchema,
   ReportBajasSchema,
 } from './endpoints/bajas.ts';
-import type { RunPhaseResponseSchema, RunPhaseSchema } from './endpoints/download.ts';
+import type { ChangesSchema, RunPhaseResponseSchema, RunPhaseSchema } from './endpoints/download.ts';
 import type { DescribeTableSchema, EsquemaCambiadoSchema, EsquemaPendienteSchema } from './endpoints/esquemas.ts';
 import type { ModoSchema } from './endpoints/fields.ts';
 import type { GeneracionesResponseSchema } from './endpoints/generaciones.ts';
@@ -33,13 +33,14 @@ import type {
  * that it does not know: the other may be newer. What changes the meaning of a body therefore needs a path of its own.
  */
 
-export type { DownloadEnd, DownloadStart } from './endpoints/download.ts';
+export type { DownloadEnd, DownloadLedger, DownloadStart } from './endpoints/download.ts';
 
 export type Modo = Type.Static<typeof ModoSchema>;
 export type OpenUpload = Type.Static<typeof OpenUploadSchema>;
 export type Commit = Type.Static<typeof CommitSchema>;
 /** Bajas of a commit. */
 export type Bajas = Type.Static<typeof BajasSchema>;
+export type ChangesRequest = Type.Static<typeof ChangesSchema>;
 export type RunPhase = Type.Static<typeof RunPhaseSchema>;
 export type ReportBajas = Type.Static<typeof ReportBajasSchema>;
 export type LogEntry = Type.Static<typeof LogEntrySchema>;

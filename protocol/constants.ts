@@ -45,6 +45,8 @@ export const limits = {
   verifySamples: 20,
   /** Columns that are named of one of them. */
   verifyColumnsMax: 100,
+  /** Leading bits of a key's hash that make a bucket of a download with `huellas`. */
+  changesMaxBits: 16,
   /** NDJSON bytes at which the agent closes a chunk. */
   chunkTargetBytes: 8 * 1024 * 1024,
   /** MB (10^6 bytes) of compressed chunks that wait on the agent's disk. */

@@ -3,7 +3,7 @@ import { API_PREFIX } from './constants.ts';
 import { registerAgent, rotateKey } from './endpoints/agents.ts';
 import { reportBajas } from './endpoints/bajas.ts';
 import { getConfig } from './endpoints/config.ts';
-import { openDownload, runPhase } from './endpoints/download.ts';
+import { openChanges, openDownload, runPhase } from './endpoints/download.ts';
 import type { AnswerOf, BodyOf, Endpoint, ParamsOf } from './endpoints/endpoint.ts';
 import { describeTable } from './endpoints/esquemas.ts';
 import { checkGenerations } from './endpoints/generaciones.ts';
@@ -30,6 +30,7 @@ export const endpoints = {
   checkGenerations,
   describeTable,
   openDownload,
+  openChanges,
   runPhase,
   reportBajas,
   summarize,

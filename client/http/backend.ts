@@ -1,4 +1,5 @@
 import type {
+  ChangesRequest,
   Commit,
   DescribeTable,
   GeneracionesResponse,
@@ -209,6 +210,15 @@ export class Backend {
       signal,
     });
     return openFramed(this.#requests, request);
+  }
+
+  /** The rows of a download that the agent does not hold, framed; as openDownload. */
+  openChanges(body: ChangesRequest, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array>> {
+    const headers = { 'accept-encoding': 'gzip' };
+    return openFramed(
+      this.#requests,
+      this.#requests.describe('openChanges', { body, headers, timeoutMs: SQL_MS, signal }),
+    );
   }
 
   /** A phase at PostgreSQL is SQL of the tenant's own, maybe not repeatable: again only where it did not begin. */

@@ -80,7 +80,8 @@ export function expectedRows(
   direccion: Direccion,
   tabla: Pick<TablaSubida, 'nombre' | 'cambios' | 'incremental'>,
 ): ProgressState['total'] {
-  if (direccion === 'upload' && !['completo', 'huellas'].includes(cambiosOf(tabla))) return undefined;
+  if (!['completo', 'huellas'].includes(cambiosOf(tabla))) return undefined;
+  if (direccion === 'download' && tabla.cambios === 'huellas') return undefined;
   const filas = lastRows(direccion, tabla.nombre);
   return filas === undefined ? undefined : { filas, exacto: false };
 }

@@ -8,6 +8,7 @@ import { SqlServerError } from '../sqlserver/errors.ts';
 import type { TableRun } from '../state/history.ts';
 import { expectedRows, type RunContext, type SyncContext, type TableConnection } from './context.ts';
 import { downloadTable } from './download/download.ts';
+import { ledgerOf } from './download/held.ts';
 import { checkGenerations } from './generations.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './upload/open.ts';
@@ -104,7 +105,8 @@ async function forgetOtherTables(
   const names = (config.tablasSubida ?? []).map(({ nombre }) => nombre);
   try {
     const onKept = (error: unknown) => log.warn(describeError(error).text);
-    await ledgers.prune(names);
+    const down = (config.tablasBajada ?? []).filter(({ cambios }) => cambios === 'huellas');
+    await ledgers.prune([...names, ...down.map(({ nombre }) => ledgerOf(nombre))]);
     for (const id of (await spool?.prune(names, onKept)) ?? []) await abandon(backend, id);
   } catch (error) {
     log.warn(`No se puede limpiar spool/: ${describeError(error).message}`);

@@ -1,5 +1,5 @@
 import Type from 'typebox';
-import { mediaTypes } from '../constants.ts';
+import { limits, mediaTypes } from '../constants.ts';
 import { type Endpoint, example, json, NoQuery, nothing, stream, TenantParams } from './endpoint.ts';
 import { Count, Done, TableName } from './fields.ts';
 
@@ -17,6 +17,20 @@ export interface DownloadStart {
     tabla: string;
     schema: { columns: { name: string; type: string; nullable: boolean }[] };
     timestamp: string;
+    /** Of a download with `huellas`. */
+    huellas?: DownloadLedger;
+  };
+}
+
+/** What the agent is to know of a download with `huellas`. */
+export interface DownloadLedger {
+  /** Digest of query, schema and key: what was hashed under another one is not compared. */
+  consulta: string;
+  /** Which buckets follow, and how many rows there are in all; absent: every row follows. */
+  cubos?: {
+    /** A bit for each bucket, the lowest of a byte first; base64. */
+    distintos: string;
+    filas: number;
   };
 }
 
@@ -62,6 +76,49 @@ export const openDownload = {
       headers: { accept: mediaTypes.framedNdjson, 'accept-encoding': 'gzip' },
     }),
     example({ query: { tabla: 'consulta' } }),
+  ],
+} as const satisfies Endpoint;
+
+/** A digest of the server's own. */
+const Consulta = Type.String({ pattern: '^[0-9a-f]{32}$' });
+
+export const ChangesSchema = Type.Object({
+  tabla: TableName,
+  /** A bigint of PostgreSQL, as text. */
+  semilla: Type.String({ pattern: '^-?\\d{1,19}$' }),
+  /** What the agent holds; absent: nothing. */
+  libro: Type.Optional(
+    Type.Object({
+      consulta: Consulta,
+      /** Leading bits of a key's hash that make a bucket. */
+      bits: Type.Integer({ minimum: 0, maximum: limits.changesMaxBits }),
+      /** Of each bucket the hashes of its rows and their number, one XOR the other: 8 bytes, big-endian; base64. */
+      firmas: Type.String({
+        pattern: '^[A-Za-z0-9+/]*={0,2}$',
+        maxLength: 4 * Math.ceil((8 * 2 ** limits.changesMaxBits) / 3),
+      }),
+    }),
+  ),
+});
+
+export const openChanges = {
+  method: 'POST',
+  path: '/download-cambios/:tenantId',
+  tag: 'bajada',
+  summary:
+    'Rows for SQL Server, framed: those of the buckets in which the agent holds something else, which the first line names; all, where it holds nothing that can be compared.',
+  access: 'tenant',
+  params: TenantParams,
+  query: NoQuery,
+  headers: { 'accept-encoding': 'zstd, gzip or neither.' },
+  body: json(ChangesSchema),
+  answers: { 200: stream({ [mediaTypes.framedNdjson]: undefined }) },
+  errors: ['CONFIG_INVALIDA', 'TABLA_DESCONOCIDA', 'SQL_FALLO'],
+  examples: [
+    example({ body: { tabla: 'consulta', semilla: '-7' } }),
+    example({
+      body: { tabla: 'consulta', semilla: '5', libro: { consulta: '0'.repeat(32), bits: 0, firmas: 'AAAAAAAAAAA=' } },
+    }),
   ],
 } as const satisfies Endpoint;
 

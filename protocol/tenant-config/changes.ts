@@ -14,6 +14,16 @@ export type Cambios = Type.Static<typeof CambiosSchema>;
 export const BajasSchema = Type.Union([Type.Literal('desactivar'), Type.Literal('borrar'), Type.Literal('ignorar')]);
 export type Bajas = Type.Static<typeof BajasSchema>;
 
+/** What the fields mean, in either direction. */
+export const CAMBIOS_ENGLISH =
+  'how changes are found: `completo` (everything goes), `marca` (watermark), `rowversion`, `seguimiento` (Change Tracking), `huellas` (row hashes)';
+export const BAJAS_ENGLISH =
+  'what becomes of rows that are gone: `desactivar` (deactivate), `borrar` (delete), `ignorar` (ignore)';
+
+/** Of a download. */
+export const CambiosBajadaSchema = Type.Union([Type.Literal('completo'), Type.Literal('huellas')]);
+export const BajasBajadaSchema = Type.Union([Type.Literal('borrar'), Type.Literal('ignorar')]);
+
 /** The fields that say it, of today and of before. */
 interface Said {
   cambios?: Cambios;

@@ -6,6 +6,7 @@ import { findConnectionProblems, findUnknownConnections } from './connection-pro
 const upload = { nombre: 'clientes', primaryKey: 'id', process: { query: 'SELECT id FROM clientes' } };
 const changes = { ...upload, incremental: true, process: { query: 'SELECT id FROM v WHERE f > @ultimaSync' } };
 const download = { nombre: 'plan_cuentas', process: { query: 'parametros_maestros.tipo_campo=cuenta' } };
+const changed = { ...download, primaryKey: 'codigo', cambios: 'huellas' };
 
 describe('findConfigProblems', () => {
   test('a valid configuration has none', () => {
@@ -13,6 +14,12 @@ describe('findConfigProblems', () => {
     const often = { ...changes, completoCada: '12h', desactivarAusentes: true };
     expect(findConfigProblems({ tablasSubida: [often] })).toEqual([]);
     expect(findConfigProblems({})).toEqual([]);
+    const post_process = (sql: string) => ({ post_process: { enabled: true, sql } });
+    const handled = { ...changed, ...post_process('INSERT … {temp_table}; DELETE … {temp_bajas}') };
+    expect(findConfigProblems({ tablasBajada: [changed] })).toEqual([]);
+    expect(findConfigProblems({ tablasBajada: [handled] })).toEqual([]);
+    const kept = { ...changed, bajas: 'ignorar', ...post_process('INSERT … {temp_table}') };
+    expect(findConfigProblems({ tablasBajada: [kept] })).toEqual([]);
     const ranges = { ...upload, particion: { columna: 'id', filas: 500_000 } };
     expect(findConfigProblems({ tablasSubida: [ranges], spoolMaxMb: 512, trozoKb: 256 })).toEqual([]);
   });
@@ -154,6 +161,31 @@ describe('findConfigProblems', () => {
         ],
       },
       { campo: 'configuracionTablas.tablasSubida[0].bajas', valor: 'desactivar', regla: /ponga bajas: ignorar/ },
+    ],
+    [
+      'huellas of a download without a key',
+      { tablasBajada: [{ ...download, cambios: 'huellas' }] },
+      { campo: 'configuracionTablas.tablasBajada[0].cambios', valor: 'huellas', regla: /necesita primaryKey/ },
+    ],
+    [
+      'a post_process that would take what did not change for gone',
+      { tablasBajada: [{ ...changed, post_process: { enabled: true, sql: 'MERGE … when not  matched BY source' } }] },
+      { campo: 'configuracionTablas.tablasBajada[0].post_process.sql', regla: /quitaría lo demás; use \{temp_bajas\}/ },
+    ],
+    [
+      'a post_process that knows nothing of what is gone',
+      { tablasBajada: [{ ...changed, post_process: { enabled: true, sql: 'INSERT … {temp_table}' } }] },
+      { campo: 'configuracionTablas.tablasBajada[0].post_process.sql', regla: /ponga bajas: ignorar/ },
+    ],
+    [
+      'a post_process that asks for what is gone where that is not known',
+      { tablasBajada: [{ ...download, post_process: { enabled: true, sql: 'DELETE … {temp_bajas}' } }] },
+      { campo: 'configuracionTablas.tablasBajada[0].post_process.sql', regla: /solo existe con cambios: huellas/ },
+    ],
+    [
+      'bajas of a download that knows none',
+      { tablasBajada: [{ ...download, bajas: 'borrar' }] },
+      { campo: 'configuracionTablas.tablasBajada[0].bajas', valor: 'borrar', regla: /solo vale con cambios: huellas/ },
     ],
     [
       'rowversion without its column',

@@ -1,6 +1,7 @@
 import { parseSqlType } from '../rows/sql-types.ts';
 import { bajasOf, cambiosOf } from './changes.ts';
 import type { TablaBajada } from './download-table.ts';
+import { isPhaseAt } from './phases.ts';
 import { type ConfigProblem, show } from './schema-problems.ts';
 import type { ConfiguracionTablas } from './settings.ts';
 import { deriveTipoCampo } from './tipo-campo.ts';
@@ -19,6 +20,7 @@ export function findContradictions(config: ConfiguracionTablas): ConfigProblem[]
     ...tablasSubida.flatMap((tabla, index) => findTableContradictions(tabla, at('tablasSubida', index))),
     ...tablasBajada.flatMap((tabla, index) => findTableContradictions(tabla, at('tablasBajada', index))),
     ...tablasBajada.flatMap((tabla, index) => findColumnProblems(tabla, `${at('tablasBajada', index)}.schema.columns`)),
+    ...tablasBajada.flatMap((tabla, index) => findChangesProblems(tabla, at('tablasBajada', index))),
     ...tablasSubida.flatMap((tabla, index) => findReadingProblems(tabla, at('tablasSubida', index))),
     ...tablasSubida.flatMap((tabla, index) => findTrackingProblems(tabla, at('tablasSubida', index))),
     ...findSharedTipos(tablasSubida, (index) => at('tablasSubida', index)),
@@ -73,6 +75,30 @@ function findColumnProblems({ schema }: TablaBajada, at: string): ConfigProblem[
     } catch (error) {
       problems.push({ campo: `${at}[${number}].type`, valor: type, regla: (error as Error).message });
     }
+  }
+  return problems;
+}
+
+/** What `cambios: "huellas"` asks of a download table. */
+function findChangesProblems(tabla: TablaBajada, at: string): ConfigProblem[] {
+  const { bajas, cambios, post_process: fase } = tabla;
+  const problems: ConfigProblem[] = [];
+  const add = (campo: string, valor: string, regla: string) => problems.push({ campo: `${at}.${campo}`, valor, regla });
+  const sql = isPhaseAt(fase, 'download', 'destino') ? fase.sql : undefined;
+  const namesBajas = sql !== undefined && /\{temp_bajas\}/.test(sql);
+  if (cambios !== 'huellas') {
+    if (bajas !== undefined) add('bajas', bajas, 'solo vale con cambios: huellas');
+    if (namesBajas) add('post_process.sql', show(sql), '{temp_bajas} solo existe con cambios: huellas');
+    return problems;
+  }
+  if (primaryKeyOf(tabla).length === 0) add('cambios', cambios, 'huellas necesita primaryKey');
+  if (sql === undefined) return problems;
+  if (/\bNOT\s+MATCHED\s+BY\s+SOURCE\b/i.test(sql)) {
+    const regla = 'con cambios: huellas, {temp_table} solo trae lo que cambió: NOT MATCHED BY SOURCE quitaría lo demás';
+    add('post_process.sql', show(sql), `${regla}; use {temp_bajas}`);
+  } else if (!namesBajas && bajas !== 'ignorar') {
+    const regla = 'con cambios: huellas debe tratar {temp_bajas}, las claves que ya no están; si no le importan, ponga';
+    add('post_process.sql', show(sql), `${regla} bajas: ignorar`);
   }
   return problems;
 }

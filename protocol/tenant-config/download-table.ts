@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { BAJAS_ENGLISH, BajasBajadaSchema, CAMBIOS_ENGLISH, CambiosBajadaSchema } from './changes.ts';
 import { field, laterSql, schemasOf } from './field.ts';
 import { GuardaSchema, guardFields, sqlOfGuard } from './guard.ts';
 import { FaseSchema, ProcessSchema, phaseFields, processFields, sqlOfPhase } from './phases.ts';
@@ -80,6 +81,20 @@ export const downloadFields = {
     place: 'destino',
     members: schemaFields,
   }),
+  cambios: field(Type.Optional(CambiosBajadaSchema), {
+    english: CAMBIOS_ENGLISH,
+    description:
+      'qué baja: `completo` (por omisión; todo, cada vez) o `huellas` (solo lo que cambió, y las bajas); véase «Bajar solo lo que cambió»',
+    touches: { sql: (cambios) => (cambios === 'huellas' ? 'solo lo que cambió, y lo que ya no está' : undefined) },
+    place: 'destino',
+  }),
+  bajas: field(Type.Optional(BajasBajadaSchema), {
+    english: BAJAS_ENGLISH,
+    description:
+      'con `cambios: "huellas"`: qué pasa en el destino con las filas que ya no bajan: `borrar` (por omisión; con `post_process`, lo que haga su SQL con `{temp_bajas}`) o `ignorar`',
+    touches: { sql: (bajas) => (bajas === undefined ? undefined : `bajas: ${bajas}`) },
+    place: 'destino',
+  }),
   guarda: field(Type.Optional(GuardaSchema), {
     english: 'guard',
     description: 'como en las subidas, para las filas que la bajada quitaría del destino',
@@ -107,7 +122,7 @@ export const downloadFields = {
   post_process: field(Type.Optional(FaseSchema), {
     english: 'phase after',
     description:
-      'fase que lleva lo bajado al destino; `{temp_table}` es la tabla temporal con lo descargado y `{tabla}` el destino. Véase «Fases»',
+      'fase que lleva lo bajado al destino; `{temp_table}` es la tabla temporal con lo descargado, `{temp_bajas}`, con `cambios: "huellas"`, la que tiene las claves que ya no están, y `{tabla}` el destino. Véase «Fases»',
     touches: { sql: (fase) => sqlOfPhase(fase, 'download') },
     members: phaseFields,
   }),

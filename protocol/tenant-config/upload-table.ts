@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { POLITICAS, type Politica } from '../rows/drift.ts';
-import { BajasSchema, CambiosSchema } from './changes.ts';
+import { BAJAS_ENGLISH, BajasSchema, CAMBIOS_ENGLISH, CambiosSchema } from './changes.ts';
 import { type FieldsTouching, field, laterRows, laterSql, rowsOf, schemasOf } from './field.ts';
 import { GuardaSchema, guardFields } from './guard.ts';
 import { FaseSchema, ProcessSchema, phaseFields, processFields, rowsOfPhase, sqlOfPhase } from './phases.ts';
@@ -70,8 +70,7 @@ export const uploadFields = {
     touches: { rows: (primaryKey) => primaryKeyOf(primaryKey === undefined ? {} : { primaryKey }) },
   }),
   cambios: field(Type.Optional(CambiosSchema), {
-    english:
-      'how changes are found: `completo` (everything goes), `marca` (watermark), `rowversion`, `seguimiento` (Change Tracking), `huellas` (row hashes)',
+    english: CAMBIOS_ENGLISH,
     description:
       'cómo se sabe qué cambió: `completo` (por omisión; sube todo), `marca` (`@ultimaSync`), `rowversion`, `seguimiento` o `huellas`; véase «Qué `cambios` elegir»',
     touches: { reading: true },
@@ -110,7 +109,7 @@ export const uploadFields = {
     members: seguimientoFields,
   }),
   bajas: field(Type.Optional(BajasSchema), {
-    english: 'what becomes of rows that are gone: `desactivar` (deactivate), `borrar` (delete), `ignorar` (ignore)',
+    english: BAJAS_ENGLISH,
     description:
       'qué pasa con las filas que ya no están en el origen: `desactivar` (`activo = false`; por omisión con `huellas` y `seguimiento`), `borrar` o `ignorar` (por omisión en las demás). `marca` y `rowversion` solo las conocen con `completoCada`',
     touches: { centre: true },

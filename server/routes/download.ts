@@ -18,4 +18,12 @@ export const downloadHandlers = (context: Context) =>
       const body = await openDownload(context, request.tenant, { tabla: table, format, signal });
       return sendStream(context, request, reply, { body, format });
     },
+
+    async openChanges(request, reply) {
+      const { tenant, body: changes } = request;
+      const tabla = findDownloadTable(tenant, changes.tabla);
+      const signal = watchRequest(request, reply);
+      const body = await openDownload(context, tenant, { tabla, format: 'framed', changes, signal });
+      return sendStream(context, request, reply, { body, format: 'framed' });
+    },
   }) satisfies Partial<Handlers>;

@@ -10,6 +10,8 @@ import { closeTenantCursor, describeTenantCursor, openTenantCursor } from '../po
 export interface DownloadQuery {
   /** SELECT of one column `fila`: the row as JSON text without line breaks. */
   select: string;
+  /** The same with a column `clave` before it, the JSON of the key's values; undefined without `huellas`. */
+  keyed: string | undefined;
   /** The configured schema as it stands, else one derived from the rows or from the query's types. */
   schema: { columns: { name: string; type: string; nullable?: boolean }[] };
 }
@@ -36,9 +38,17 @@ export async function prepareDownloadQuery(
     const from = `parametros_maestros WHERE "tenantId" = ${quoteLiteral(tenant)} AND tipo_campo = ${quoteLiteral(tipoCampo)}`;
     const schema = tabla.schema ?? (await deriveSchema(connection, from, primaryKeyOf(tabla)));
     const members = schema.columns.map(({ name }) => ({ name, json: maestroJson(name) }));
-    return { select: `SELECT ${jsonObject(members)} AS fila FROM ${from}${ordered ? ' ORDER BY codigo' : ''}`, schema };
+    const row = `${jsonObject(members)} AS fila FROM ${from}`;
+    const keyed = keyedSelect(tabla, members, row);
+    return { select: `SELECT ${row}${ordered ? ' ORDER BY codigo' : ''}`, keyed, schema };
   }
   return describeQuery(connection, tabla);
+}
+
+/** A member of a row, and SQL of its value. */
+interface Member {
+  name: string;
+  json: string;
 }
 
 const ownColumns = ['codigo', 'nombre', 'activo'];
@@ -59,12 +69,25 @@ function maestroJson(name: string): string {
  * A JSON object as text, without line breaks. Written by hand, since PostgreSQL cuts the aliases that `row_to_json` takes
  * for keys at 63 bytes, and a name of SQL Server has up to 128 characters; as fast, too.
  */
-function jsonObject(members: readonly { name: string; json: string }[]): string {
+function jsonObject(members: readonly Member[]): string {
   const parts = members.map(({ name, json }, index) => {
     const key = quoteLiteral(`${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
     return `${key} || coalesce((${json})::text, 'null')`;
   });
   return parts.length === 0 ? `'{}'` : `${parts.join(' || ')} || '}'`;
+}
+
+/** The agent finds the same text in the row (client/rows/line-keys.ts). Throws SQL_FALLO where the rows have not got the key. */
+function keyedSelect(tabla: TablaBajada, members: readonly Member[], row: string): string | undefined {
+  // Another download may have a primaryKey that its rows have not got (the key of the table that is made).
+  const keys = tabla.cambios === 'huellas' ? primaryKeyOf(tabla) : [];
+  const parts = keys.map((key) => {
+    const member = members.find(({ name }) => name.toLowerCase() === key.toLowerCase());
+    if (member !== undefined) return `coalesce((${member.json})::text, 'null')`;
+    const reason = `La consulta no devuelve la columna «${key}» de primaryKey.`;
+    throw new SyncError('SQL_FALLO', reason, { tabla: tabla.nombre, fase: 'process' });
+  });
+  return parts.length === 0 ? undefined : `SELECT ${parts.join(` || ',' || `)} AS clave, ${row}`;
 }
 
 /**
@@ -135,7 +158,8 @@ async function describeQuery(connection: Connection, tabla: TablaBajada): Promis
       nullable: true,
     })),
   };
-  return { select: `SELECT ${jsonObject(members)} AS fila FROM (\n${query}\n) r`, schema };
+  const row = `${jsonObject(members)} AS fila FROM (\n${query}\n) r`;
+  return { select: `SELECT ${row}`, keyed: keyedSelect(tabla, members, row), schema };
 }
 
 /**

@@ -37,7 +37,7 @@ function seedOf({ semilla }: VerifiedTable): string {
 }
 
 /** SQL of which bucket a hash of 64 bits is in: a number from 0. */
-function bucketSql(hash: string, bits: number): string {
+export function bucketSql(hash: string, bits: number): string {
   // Not a bare 0, which ORDER BY would take for a column.
   return bits === 0 ? '0::integer' : `((${hash} >> ${64 - bits}) & ${2 ** bits - 1})::integer`;
 }

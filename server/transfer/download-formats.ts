@@ -1,4 +1,4 @@
-import type { DownloadEnd, DownloadStart } from '../../protocol/api.ts';
+import type { DownloadEnd, DownloadLedger, DownloadStart } from '../../protocol/api.ts';
 
 /** The bodies that a download may have. */
 
@@ -9,6 +9,8 @@ export interface Head {
   tabla: string;
   schema: { columns: { name: string; type: string; nullable?: boolean }[] };
   timestamp: string;
+  /** Of a download with `huellas`; framed ones have it. */
+  huellas?: DownloadLedger;
 }
 
 const LINE_FEED = 0x0a;
@@ -46,13 +48,14 @@ async function* writeNdjson(
 }
 
 async function* writeFramed(
-  { tabla, schema, timestamp }: Head,
+  { tabla, schema, timestamp, huellas }: Head,
   rows: AsyncIterable<Buffer>,
   count: () => number,
   finish: () => Promise<void>,
 ): AsyncGenerator<string | Buffer> {
   const columns = schema.columns.map(({ name, type, nullable }) => ({ name, type, nullable: nullable ?? true }));
-  const start: DownloadStart = { $inicio: { tabla, schema: { columns }, timestamp } };
+  const ledger = huellas === undefined ? {} : { huellas };
+  const start: DownloadStart = { $inicio: { tabla, schema: { columns }, timestamp, ...ledger } };
   yield `${JSON.stringify(start)}\n`;
   yield* rows;
   await finish();

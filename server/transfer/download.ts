@@ -1,3 +1,4 @@
+import type { ChangesRequest, DownloadLedger } from '../../protocol/api.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { TablaBajada } from '../../protocol/tenant-config/config.ts';
 import type { Config } from '../config.ts';
@@ -5,8 +6,9 @@ import type { Context } from '../context.ts';
 import { DatabaseClock } from '../postgres/database-clock.ts';
 import { translateSqlError } from '../postgres/errors.ts';
 import type { Borrowed, Connection } from '../postgres/pool.ts';
-import { openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
-import { prepareDownloadQuery } from '../rows/download-query.ts';
+import { closeTenantCursor, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
+import { BucketComparison, changedSql, digestOfQuery, signaturesSql } from '../rows/download-changes.ts';
+import { type DownloadQuery, prepareDownloadQuery } from '../rows/download-query.ts';
 import type { Configuration } from '../tenants/configurations.ts';
 import { readBatches } from './download-batches.ts';
 import { bodyWriters, type DownloadFormat, type Head } from './download-formats.ts';
@@ -22,6 +24,8 @@ import { logFailure } from './transfer.ts';
 export interface DownloadRequest {
   tabla: TablaBajada;
   format: DownloadFormat;
+  /** What the agent holds of it; undefined: everything is sent. */
+  changes?: ChangesRequest;
   /** Aborted once nobody reads (any more): the query is given up. */
   signal: AbortSignal;
 }
@@ -35,7 +39,7 @@ export interface DownloadRequest {
 export async function openDownload(
   context: Context,
   configuration: Configuration,
-  { tabla, format, signal }: DownloadRequest,
+  { tabla, format, changes, signal }: DownloadRequest,
 ): Promise<AsyncIterable<string | Buffer>> {
   const { config, database } = context;
   const started = new Date();
@@ -55,9 +59,11 @@ export async function openDownload(
   signal.addEventListener('abort', () => giveUp(), { once: true });
   try {
     signal.throwIfAborted();
-    const schema = await openCursor(connection, context, configuration, tabla, { ordered: format !== 'framed' });
+    const query = await prepare(connection, context, configuration, tabla, { ordered: format !== 'framed' });
+    const head: Head = { tabla: tabla.nombre, schema: query.schema, timestamp: new Date().toISOString() };
+    if (changes === undefined) await openTenantCursor(connection, query.select);
+    else head.huellas = await openChanged({ connection, config, clock }, query, changes);
     const tally = { filas: 0, bytes: 0 };
-    const head = { tabla: tabla.nombre, schema, timestamp: new Date().toISOString() };
     const rows = readBatches(connection, config, tally, clock);
     const first = await rows.next();
     const finish = async () => {
@@ -75,22 +81,45 @@ export async function openDownload(
   }
 }
 
-/** Opens the cursor on the tenant's query, in one snapshot that only it reads. Returns the schema of its rows. */
-async function openCursor(
+/** Begins the one snapshot that only the tenant's query reads. */
+async function prepare(
   connection: Connection,
   { config }: Context,
   { tenantId }: Configuration,
   tabla: TablaBajada,
   { ordered }: { ordered: boolean },
-): Promise<Head['schema']> {
+): Promise<DownloadQuery> {
   await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   await setTenant(connection, tenantId);
   await setTimeouts(connection, { statementMs: config.SQL_TIMEOUT_MS });
   // Without the check a query whose reader has gone would run to its end.
   await connection.query(`SET LOCAL client_connection_check_interval = '5s'; SET LOCAL TimeZone = 'UTC'`);
-  const { select, schema } = await prepareDownloadQuery(connection, tenantId, tabla, { ordered });
-  await openTenantCursor(connection, select);
-  return schema;
+  return prepareDownloadQuery(connection, tenantId, tabla, { ordered });
+}
+
+/** Opens the cursor on the rows of the buckets that differ from what the agent holds; on all, where that cannot be compared. */
+async function openChanged(
+  { connection, config, clock }: { connection: Connection; config: Config; clock: DatabaseClock },
+  query: DownloadQuery,
+  request: ChangesRequest,
+): Promise<DownloadLedger> {
+  const consulta = digestOfQuery(query);
+  const { libro } = request;
+  const { keyed } = query;
+  if (keyed === undefined || libro?.consulta !== consulta) {
+    await openTenantCursor(connection, query.select);
+    return { consulta };
+  }
+  const { bits } = libro;
+  const comparison = new BucketComparison(bits, Buffer.from(libro.firmas, 'base64'));
+  await openTenantCursor(connection, signaturesSql(keyed, request, bits));
+  for await (const lines of readBatches(connection, config, { filas: 0, bytes: 0 }, clock)) {
+    comparison.take(lines.toString('latin1'));
+  }
+  await closeTenantCursor(connection);
+  const { distintos, filas } = comparison;
+  await openTenantCursor(connection, changedSql(keyed, request, bits, distintos));
+  return { consulta, cubos: { distintos: distintos.toString('base64'), filas } };
 }
 
 /**

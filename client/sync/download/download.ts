@@ -1,11 +1,13 @@
 import type { TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { describeError } from '../../errors/describe-error.ts';
 import { withRetries } from '../../errors/retry.ts';
+import type { SqlServer } from '../../sqlserver/sql-server.ts';
 import { quoteTable } from '../../sqlserver/tables/ddl.ts';
 import { atSqlServer } from '../at-sql-server.ts';
 import type { SyncContext } from '../context.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtBackend, runPhaseAtSqlServer } from '../phases.ts';
-import { loadRows } from './load.ts';
+import { GoesWhole } from './held.ts';
+import { type LoadedRows, loadRows } from './load.ts';
 import { fillNames } from './target.ts';
 import { updateTarget } from './update.ts';
 
@@ -33,12 +35,9 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
     await runPhaseAtSqlServer(context, db, { direccion: 'download', tabla, fase: 'pre_process' }, (sql) => ({
       sql: fillNames(sql, { tabla: quoteTable(tabla.nombre) }),
     }));
-    const loaded = await recordPhase(
-      context,
-      { direccion: 'download', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'destino' },
-      () => loadRows(context, db, tabla),
-    );
-    if (!(await updateTarget(context, db, tabla, loaded))) return loaded.rows;
+    const loaded = await loadAndUpdate(context, db, tabla);
+    if (loaded === undefined) return 0;
+    if (!loaded.isUpdated) return loaded.rows;
     context.learn((pins) => loaded.origins.learnInto(pins));
     if (loaded.origins.old > 0) {
       log.warn(
@@ -48,6 +47,40 @@ async function downloadOnce(context: SyncContext, tabla: TablaBajada): Promise<n
       );
     }
     await runPhaseAtBackend(context, tabla, 'post_process');
+    // Not before: a phase that failed runs again only with rows.
+    await loaded.changes?.settle(true);
     return loaded.rows;
   });
+}
+
+/** Answers what was loaded, and whether the target has it now; undefined: it had everything before. */
+async function loadAndUpdate(
+  context: SyncContext,
+  db: SqlServer,
+  tabla: TablaBajada,
+  compare = true,
+): Promise<(LoadedRows & { isUpdated: boolean }) | undefined> {
+  const { log } = context;
+  try {
+    const loaded = await recordPhase(
+      context,
+      { direccion: 'download', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'destino' },
+      () => loadRows(context, db, tabla, compare),
+    );
+    const { changes } = loaded;
+    if (changes?.isNews === false) {
+      await changes.drop();
+      log.info(`Sin novedades: ${loaded.received} filas en el backend, ninguna cambió`, tabla.nombre);
+      return undefined;
+    }
+    await changes?.forget();
+    const isUpdated = await updateTarget(context, db, tabla, loaded);
+    if (!isUpdated) await changes?.settle(false);
+    return { ...loaded, isUpdated };
+  } catch (error) {
+    const cause = causeOf(error);
+    if (!(cause instanceof GoesWhole) || !compare) throw error;
+    log.info(`${cause.message}: se baja la tabla entera`, tabla.nombre);
+    return loadAndUpdate(context, db, tabla, false);
+  }
 }

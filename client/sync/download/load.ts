@@ -9,8 +9,10 @@ import { type BulkColumn, createTableSql, createTempTableSql, quoteTable } from 
 import type { TableColumns } from '../../sqlserver/tables/table-columns.ts';
 import type { SyncContext } from '../context.ts';
 import { makeCollector } from '../memory.ts';
+import { type DownloadChanges, openChanges } from './changes.ts';
 import { findEqualKeys, type KeyColumn } from './equal-keys.ts';
-import { readFrame } from './frame.ts';
+import { type FramedDownload, readFrame } from './frame.ts';
+import { makeGoneKeys } from './gone-keys.ts';
 import { landingColumns } from './landing.ts';
 import { columnsOf, keyNames, makeTempName } from './target.ts';
 
@@ -24,14 +26,20 @@ export interface LoadedRows {
   target: TableColumns | undefined;
   builtIn: boolean;
   rows: number;
+  /** Rows at the centre: more than `rows` where only changes came. */
+  received: number;
+  /** With `cambios: "huellas"`: the `#temp` of keys that are gone, and what the ledger says. */
+  bajas: string | undefined;
+  changes: DownloadChanges | undefined;
   /** Of sensitive values. */
   origins: Origins;
 }
 
-export async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada) {
+/** `compare`: whether rows that the agent knows to be in the target may stay away. Throws GoesWhole where they may not. */
+export async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada, compare: boolean) {
   const { log, policy, progress, signal } = context;
   progress.waiting(() => 'filas del backend');
-  const loaded = await withRetries(() => loadOnce(context, db, tabla), {
+  const loaded = await withRetries(() => loadOnce(context, db, tabla, compare), {
     signal,
     policy,
     // A connection to SQL Server that broke took its #temp along.
@@ -41,7 +49,12 @@ export async function loadRows(context: SyncContext, db: SqlServer, tabla: Tabla
       log.warn(`${describeError(error).message} Se empieza de nuevo.`, tabla.nombre);
     },
   });
-  const message = `${loaded.rows} filas descargadas en ${loaded.temp}`;
+  const { rows, received, changes, temp } = loaded;
+  const gone = changes?.gone;
+  const message =
+    gone === undefined
+      ? `${rows} filas descargadas en ${temp}`
+      : `${rows} de ${received} filas cambiaron, descargadas en ${temp}; ${gone.length} ya no están`;
   return { value: loaded, rows: loaded.rows, message, metadata: { filas: loaded.rows, bytes: loaded.bytes } };
 }
 
@@ -50,11 +63,12 @@ async function loadOnce(
   context: SyncContext,
   db: SqlServer,
   tabla: TablaBajada,
+  compare: boolean,
 ): Promise<LoadedRows & { bytes: number }> {
-  const { backend, dataKey, progress, sensitivePins, signal } = context;
+  const { dataKey, progress, sensitivePins, signal } = context;
   const sensitive = sensitiveColumnsOf(tabla, dataKey);
   const origins = new Origins(sensitivePins, tabla);
-  const { start, rows: lines } = await readFrame(await backend.openDownload(tabla.nombre, signal));
+  const { start, rows: lines, changes } = await openRows(context, db, tabla, compare);
   try {
     const wanted = columnsOf(tabla, start.schema);
     await createTargetIfMissing(db, tabla, wanted, signal);
@@ -71,7 +85,8 @@ async function loadOnce(
       progress.bytes(piece.length);
       collect(piece.length);
     });
-    const arriving = sensitive === undefined ? counted : decryptRows(counted, sensitive, origins);
+    const wantedRows = changes === undefined ? counted : changes.filter(counted);
+    const arriving = sensitive === undefined ? wantedRows : decryptRows(wantedRows, sensitive, origins);
     let seen = 0;
     const onRows = (total: number) => {
       progress.rows(total - seen);
@@ -80,18 +95,46 @@ async function loadOnce(
     try {
       const rows = await db.bulkLoad(temp, columns, arriving, { signal, onRows });
       // Of two rows with one key the update would take either. SQL of the customer's own may well choose.
-      const equal = builtIn ? await findEqualKeys(db, { tabla: tabla.nombre, temp, keys }, { signal }) : undefined;
+      const equal =
+        builtIn || changes !== undefined
+          ? await findEqualKeys(db, { tabla: tabla.nombre, temp, keys }, { signal })
+          : undefined;
       if (equal !== undefined) throw equal;
-      return { temp, columns, keys, target, builtIn, rows, bytes, origins };
+      const job = { tabla: tabla.nombre, temp, columns, keys };
+      const bajas =
+        changes?.isNews === true
+          ? await makeGoneKeys(
+              db,
+              { ...job, seed: changes.seed },
+              { gone: changes.gone, ignored: tabla.bajas === 'ignorar' },
+              signal,
+            )
+          : undefined;
+      const received = changes?.filas ?? rows;
+      return { temp, columns, keys, target, builtIn, rows, received, bajas, changes, bytes, origins };
     } catch (error) {
       await db.execute(`DROP TABLE ${temp}`, { signal }).catch(() => {
         // It goes with the connection; the first error is the one to tell.
       });
       throw error;
     }
+  } catch (error) {
+    await changes?.drop();
+    throw error;
   } finally {
     await lines.return(undefined);
   }
+}
+
+async function openRows(
+  context: SyncContext,
+  db: SqlServer,
+  tabla: TablaBajada,
+  compare: boolean,
+): Promise<FramedDownload & { changes: DownloadChanges | undefined }> {
+  if (tabla.cambios === 'huellas') return openChanges(context, db, tabla, compare);
+  const frame = await readFrame(await context.backend.openDownload(tabla.nombre, context.signal));
+  return { ...frame, changes: undefined };
 }
 
 /** The key's columns in `#temp`; none where a post_process is given a primaryKey that the download has not got. */

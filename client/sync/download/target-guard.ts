@@ -5,6 +5,7 @@ import { type Guarda, isRetained, MUESTRA_MAX } from '../../../protocol/tenant-c
 import { type BulkColumn, quoteName, quoteTable, type SqlServer, SqlServerError } from '../../sqlserver/sql-server.ts';
 import type { TableColumns } from '../../sqlserver/tables/table-columns.ts';
 import type { KeyColumn } from './equal-keys.ts';
+import { sameKey } from './gone-keys.ts';
 
 /**
  * The guard before an update that would empty or thin out a target (protocol/tenant-config/guard.ts). Only the update itself, which may be SQL of the
@@ -19,8 +20,10 @@ import type { KeyColumn } from './equal-keys.ts';
 export interface GuardedUpdate {
   tabla: TablaBajada;
   temp: string;
-  /** Rows of `temp`. */
-  rows: number;
+  /** Rows of the download: of `temp`, and with `bajas` those that stayed as they were. */
+  received: number;
+  /** The `#temp` of keys that are gone, where `temp` has only what changed. */
+  bajas: string | undefined;
   columns: readonly BulkColumn[];
   keys: readonly KeyColumn[];
   /** Of the target; undefined where this login may not read it: nothing is guarded then. */
@@ -104,7 +107,7 @@ export class TargetGuard {
     const done = await update();
     const after = await this.#count();
     const { active: total } = before;
-    const isMuch = (bajas: number) => isRetained({ bajas, total, recibidas: this.#update.rows }, this.#guarda);
+    const isMuch = (bajas: number) => isRetained({ bajas, total, recibidas: this.#update.received }, this.#guarda);
     let bajas = Math.max(before.total - after.total, before.active - after.active, 0);
     if (this.#absent !== undefined && isMuch(this.#absentBefore)) {
       bajas = Math.max(bajas, this.#absentBefore - (await this.#countAbsent(this.#absent)));
@@ -115,9 +118,9 @@ export class TargetGuard {
 
   /** The built-in update of a table with a key, where nothing in it says what is active. */
   #onlyAdds(): boolean {
-    const { builtIn, keys, columns } = this.#update;
+    const { bajas, builtIn, keys, columns } = this.#update;
     const activates = this.#active !== undefined && columns.some(({ name }) => name.toLowerCase() === 'activo');
-    return builtIn && keys.length > 0 && !activates;
+    return builtIn && bajas === undefined && keys.length > 0 && !activates;
   }
 
   /** Whether the target is as it was before the update: SQL that commits by itself cannot be taken back. */
@@ -166,21 +169,19 @@ export class TargetGuard {
   }
 
   #absentCondition(): string {
-    const { temp, columns, builtIn } = this.#update;
+    const { temp, bajas, columns, builtIn } = this.#update;
     const given = columns.find(({ name, type }) => name.toLowerCase() === 'activo' && type.name === 'bit');
     const activeToo = this.#active !== undefined && given !== undefined ? ' AND s.[activo] = 1' : '';
-    const absent = builtIn
-      ? `EXISTS (SELECT 1 FROM ${temp} AS s WHERE ${this.#sameKey()} AND s.[activo] = 0)`
-      : `NOT EXISTS (SELECT 1 FROM ${temp} AS s WHERE ${this.#sameKey()}${activeToo})`;
+    const inactive = `EXISTS (SELECT 1 FROM ${temp} AS s WHERE ${this.#sameKey()} AND s.[activo] = 0)`;
+    const gone = `EXISTS (SELECT 1 FROM ${bajas} AS s WHERE ${this.#sameKey()})`;
+    const notCome = `NOT EXISTS (SELECT 1 FROM ${temp} AS s WHERE ${this.#sameKey()}${activeToo})`;
+    const absent =
+      bajas !== undefined ? (activeToo === '' ? gone : `(${gone} OR ${inactive})`) : builtIn ? inactive : notCome;
     return this.#active === undefined ? absent : `${this.#active} AND ${absent}`;
   }
 
   #sameKey(): string {
-    const equal = this.#update.keys.map(({ name, collation }) => {
-      const collate = collation === undefined ? '' : ` COLLATE ${collation}`;
-      return `s.${quoteName(name)}${collate} = t.${quoteName(name)}`;
-    });
-    return equal.join(' AND ');
+    return sameKey(this.#update.keys);
   }
 
   /** Goes through rows without holding them: how many, a sum that knows no order, and the first ones' values. */

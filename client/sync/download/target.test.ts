@@ -26,7 +26,7 @@ test('a name for #temp that needs no brackets, another each time', () => {
 
 test('with a key: update what is known, insert the rest; names are quoted and the key is found in any case', () => {
   expect(keyNames(tabla, columns)).toEqual(['codigo']);
-  expect(builtInUpdate(tabla, columns, '#t')).toEqual([
+  expect(builtInUpdate(tabla, columns, { temp: '#t', bajas: undefined })).toEqual([
     'UPDATE t SET [tipo]]de] = s.[tipo]]de] FROM [dbo].[plan cuentas] AS t INNER JOIN #t AS s ON t.[codigo] = s.[codigo]',
     'INSERT INTO [dbo].[plan cuentas] ([codigo], [tipo]]de]) SELECT s.[codigo], s.[tipo]]de] FROM #t AS s ' +
       'WHERE NOT EXISTS (SELECT 1 FROM [dbo].[plan cuentas] AS t WHERE t.[codigo] = s.[codigo])',
@@ -34,7 +34,9 @@ test('with a key: update what is known, insert the rest; names are quoted and th
 });
 
 test('nothing but a key: there is nothing to update', () => {
-  expect(builtInUpdate(tabla, columns.slice(0, 1), '#t')).toEqual([expect.stringMatching(/^INSERT /)]);
+  expect(builtInUpdate(tabla, columns.slice(0, 1), { temp: '#t', bajas: undefined })).toEqual([
+    expect.stringMatching(/^INSERT /),
+  ]);
 });
 
 test('a key that the schema has not got is refused by name', () => {

@@ -13,11 +13,11 @@ export function columnsOf(tabla: TablaBajada, offered: Esquema): BulkColumn[] {
 
 let tempTables = 10_000 + Math.floor(Math.random() * 90_000);
 
-/** `#temp_<tabla>_<n>`: a name that T-SQL takes without brackets, and that no other download of this process has. */
-export function makeTempName(nombre: string): string {
+/** `#temp_<tabla>_<n>`, or `#bajas_<tabla>_<n>`: a name that T-SQL takes without brackets, and that no other download of this process has. */
+export function makeTempName(nombre: string, kind: 'temp' | 'bajas' = 'temp'): string {
   const plain = nombre.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 80);
   tempTables += 1;
-  return `#temp_${plain}_${tempTables}`;
+  return `#${kind}_${plain}_${tempTables}`;
 }
 
 /** `sql` with each `{name}` of `names` in its place, once: what a name holds is text, also `$&` or `{tabla}`. */
@@ -29,11 +29,16 @@ export function fillNames(sql: string, names: Readonly<Record<string, string>>):
  * What brings the target up to date when the configuration has no post_process at `destino`:
  *
  * - with a primaryKey: rows of known keys are updated, others inserted; none is deleted;
- * - without: the target becomes a copy of the download (all rows out, all rows in).
+ * - with `bajas`, the `#temp` of keys that are gone, their rows are deleted before that;
+ * - without primaryKey: the target becomes a copy of the download (all rows out, all rows in).
  *
  * Statements without MERGE, for SQL Server 2014 and later. They belong in one transaction.
  */
-export function builtInUpdate(tabla: TablaBajada, columns: readonly BulkColumn[], temp: string): string[] {
+export function builtInUpdate(
+  tabla: TablaBajada,
+  columns: readonly BulkColumn[],
+  { temp, bajas }: { temp: string; bajas: string | undefined },
+): string[] {
   const target = quoteTable(tabla.nombre);
   const names = columns.map(({ name }) => quoteName(name));
   const list = names.join(', ');
@@ -48,8 +53,10 @@ export function builtInUpdate(tabla: TablaBajada, columns: readonly BulkColumn[]
   const insert =
     `INSERT INTO ${target} (${list}) SELECT ${source} FROM ${temp} AS s ` +
     `WHERE NOT EXISTS (SELECT 1 FROM ${target} AS t WHERE ${same})`;
-  if (rest.length === 0) return [insert];
-  return [`UPDATE t SET ${assignments} FROM ${target} AS t INNER JOIN ${temp} AS s ON ${same}`, insert];
+  const gone = `DELETE t FROM ${target} AS t WHERE EXISTS (SELECT 1 FROM ${bajas} AS s WHERE ${same})`;
+  const before = bajas === undefined ? [] : [gone];
+  if (rest.length === 0) return [...before, insert];
+  return [...before, `UPDATE t SET ${assignments} FROM ${target} AS t INNER JOIN ${temp} AS s ON ${same}`, insert];
 }
 
 /** The key's columns as the schema spells them, without quotes. Throws AgentError when the schema has not got one. */

@@ -31,9 +31,11 @@ export async function updateTarget(
 ): Promise<boolean> {
   const { signal } = context;
   const configured = tabla.post_process;
+  const { temp, bajas, builtIn, changes } = loaded;
+  const names = { temp_table: temp, ...(bajas === undefined ? {} : { temp_bajas: bajas }) };
   const statements = isPhaseAt(configured, 'download', 'destino')
-    ? [fillNames(configured.sql, { temp_table: loaded.temp, tabla: quoteTable(tabla.nombre) })]
-    : [UPDATE_OPTIONS, ...builtInUpdate(tabla, loaded.columns, loaded.temp)];
+    ? [fillNames(configured.sql, { ...names, tabla: quoteTable(tabla.nombre) })]
+    : [UPDATE_OPTIONS, ...builtInUpdate(tabla, loaded.columns, loaded)];
   const place = { direccion: 'download', tabla: tabla.nombre, fase: 'post_process', ejecutadoEn: 'destino' } as const;
   context.progress.waiting(() => 'post_process en SQL Server');
   return recordPhase(context, place, async () => {
@@ -42,6 +44,7 @@ export async function updateTarget(
     const update = async () => {
       let affected = 0;
       for (const sql of statements) affected += (await db.execute(sql, { signal })).rowsAffected;
+      await changes?.countTarget(builtIn);
       return affected;
     };
     const guard = await TargetGuard.open(db, { tabla, ...loaded }, signal);
@@ -65,16 +68,18 @@ export async function updateTarget(
       return done;
     } catch (error) {
       if (!(error instanceof RetainedBajas)) throw error;
-      const { bajas, total } = error.found;
-      if (!(await guard.isAsBefore())) throw agentError('GUARDA_SIN_EFECTO', { tabla: tabla.nombre, bajas, total });
+      const { bajas: taken, total } = error.found;
+      if (!(await guard.isAsBefore())) {
+        throw agentError('GUARDA_SIN_EFECTO', { tabla: tabla.nombre, bajas: taken, total });
+      }
       const report = await guard.describe(error.found);
       if (await isApproved(context, report)) {
-        const done = updated(await attempt(bajas));
+        const done = updated(await attempt(taken));
         await tellApplied(context, report);
         return done;
       }
-      const message = `Tabla destino sin cambios: ${bajas} bajas retenidas de ${total} filas`;
-      return { value: false, rows: 0, message, estado: 'parcial', metadata: { bajasRetenidas: bajas } };
+      const message = `Tabla destino sin cambios: ${taken} bajas retenidas de ${total} filas`;
+      return { value: false, rows: 0, message, estado: 'parcial', metadata: { bajasRetenidas: taken } };
     }
   });
 }

@@ -1,0 +1,348 @@
+import { cp, readdir, rm, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { createDataKey } from '../../commands/data-key.ts';
+import { Ledgers } from '../../state/ledger/ledgers.ts';
+import { startWorld, type World } from '../../testing/world.ts';
+
+/** Downloads with `cambios: "huellas"`: only what changed comes down, and in the end the target is what a whole download would make it. */
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld(inject('postgresUrl'));
+});
+afterAll(() => world?.close());
+
+const ROWS = 2000;
+beforeEach(async () => {
+  await world.execute('DROP TABLE IF EXISTS destino; DROP TABLE IF EXISTS bitacora');
+  await rm(join(world.folder, 'bajadas.json'), { force: true });
+  await world.backend.sql.query('DELETE FROM parametros_maestros; DELETE FROM sync_bajas_retenidas');
+  await world.backend.sql.query(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, parametros_json)
+     SELECT $1, 'cosa', 'c' || g, 'Ñandú ' || g, jsonb_build_object('precio', g * 0.25) FROM generate_series(1, $2::int) g`,
+    [world.backend.tenant, ROWS],
+  );
+});
+
+const schema = {
+  columns: [
+    { name: 'codigo', type: 'VARCHAR(20)', nullable: false },
+    { name: 'nombre', type: 'NVARCHAR(50)' },
+    { name: 'precio', type: 'DECIMAL(18,4)' },
+  ],
+};
+const tabla = {
+  ...{ nombre: 'destino', primaryKey: 'codigo', schema, cambios: 'huellas' },
+  process: { query: 'parametros_maestros.tipo_campo=cosa' },
+};
+const setTable = (more: object = {}) => world.setTables({ tablasBajada: [{ ...tabla, ...more }] });
+const centre = (sql: string) => world.backend.sql.query(sql);
+
+async function sync(): Promise<string> {
+  const { reason, log } = await world.sync();
+  expect([reason, log]).toEqual(['exitoso', expect.any(String)]);
+  return log;
+}
+
+const WHOLE = /se baja la tabla entera/;
+
+/** The target is what the centre has, row by row. */
+async function expectEqual(): Promise<void> {
+  const found = await readAll('SELECT codigo, nombre, CONVERT(VARCHAR(30), precio) AS precio FROM destino');
+  const { rows } = await centre(
+    `SELECT codigo, nombre, (parametros_json->>'precio')::numeric(18,4)::text AS precio FROM parametros_maestros WHERE tipo_campo = 'cosa'`,
+  );
+  const asText = (all: object[]) => all.map((row) => JSON.stringify(row)).sort();
+  expect(asText(found)).toEqual(asText(rows));
+}
+
+const readAll = (sql: string) => world.query(sql);
+
+test('nothing changed: nothing comes down, and post_process does not run', async () => {
+  const sql =
+    'DELETE FROM destino WHERE codigo IN (SELECT codigo FROM {temp_table} UNION SELECT codigo FROM {temp_bajas}); INSERT INTO destino SELECT codigo, nombre, precio FROM {temp_table}; INSERT INTO bitacora SELECT COUNT(*) FROM {temp_table}';
+  await world.execute('CREATE TABLE bitacora (filas INT NOT NULL)');
+  await setTable({ post_process: { enabled: true, sql } });
+  expect(await sync()).toMatch(/No se sabe qué tiene el destino: se baja la tabla entera/);
+  await expectEqual();
+  for (let run = 0; run < 2; run++)
+    expect(await sync()).toMatch(/Sin novedades: 2000 filas en el backend, ninguna cambió/);
+  expect(await readAll('SELECT filas FROM bitacora')).toEqual([{ filas: ROWS }]);
+  await centre(
+    `UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'; DELETE FROM parametros_maestros WHERE codigo = 'c8'`,
+  );
+  expect(await sync()).toMatch(/1 de 1999 filas cambiaron, descargadas en .*; 1 ya no están/);
+  await expectEqual();
+  expect(await readAll('SELECT filas FROM bitacora ORDER BY filas')).toEqual([{ filas: 1 }, { filas: ROWS }]);
+});
+
+test('one row changed, one came, one is gone: these alone reach the target, by the built-in update', async () => {
+  await setTable();
+  await sync();
+  await centre(`UPDATE parametros_maestros SET parametros_json = '{"precio": 99.5}' WHERE codigo = 'c1999';
+    DELETE FROM parametros_maestros WHERE codigo = 'c3';
+    UPDATE parametros_maestros SET codigo = 'nueva' WHERE codigo = 'c4'`);
+  const log = await sync();
+  expect(log).toMatch(/2 de 1999 filas cambiaron, descargadas en .*; 2 ya no están/);
+  expect(log).not.toMatch(WHOLE);
+  await expectEqual();
+  expect(await sync()).toMatch(/Sin novedades: 1999 filas/);
+});
+
+/** Bytes of rows that the last download brought. */
+async function bytesOfLast(): Promise<number> {
+  const { rows } = await centre(
+    `SELECT metadatos->>'bytes' AS bytes FROM sync_logs WHERE fase = 'process' ORDER BY "fechaInicio" DESC, id DESC LIMIT 1`,
+  );
+  return Number((rows[0] as { bytes: string }).bytes);
+}
+
+test('what comes down is in proportion to what changed: the rows of a bucket for each row', async () => {
+  await setTable();
+  await sync();
+  const whole = await bytesOfLast();
+  await centre(`UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`);
+  await sync();
+  const one = await bytesOfLast();
+  expect(one).toBeGreaterThan(0);
+  expect(one).toBeLessThan(whole / 15);
+  await sync();
+  expect(await bytesOfLast()).toBe(0);
+});
+
+test('a key that SQL Server writes otherwise than the backend: what is gone is found by a whole download', async () => {
+  const columns = [{ name: 'codigo', type: 'CHAR(20)', nullable: false }, ...schema.columns.slice(1)];
+  await setTable({ schema: { columns } });
+  await sync();
+  await centre(`DELETE FROM parametros_maestros WHERE codigo = 'c3'`);
+  expect(await sync()).toMatch(/1 claves que ya no están no se encuentran en el destino: se baja la tabla entera/);
+  expect(await readAll("SELECT COUNT(*) AS n FROM destino WHERE codigo = 'c3'")).toEqual([{ n: 0 }]);
+  expect(await sync()).toMatch(/Sin novedades: 1999 filas/);
+});
+
+test('a key that changes its case alone keeps its row; two that SQL Server takes for one are refused by name', async () => {
+  await setTable();
+  await sync();
+  await centre(`UPDATE parametros_maestros SET codigo = 'C7', nombre = 'mayúscula' WHERE codigo = 'c7'`);
+  await sync();
+  expect(await readAll("SELECT nombre FROM destino WHERE codigo = 'c7'")).toEqual([{ nombre: 'mayúscula' }]);
+  await centre(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, parametros_json)
+     SELECT "tenantId", tipo_campo, 'C9', 'otra', '{}' FROM parametros_maestros WHERE codigo = 'c9'`,
+  );
+  const { reason, log } = await world.sync();
+  expect(reason).toBe('error');
+  expect(log).toMatch(/CLAVES_IGUALES/);
+  expect(await readAll("SELECT nombre FROM destino WHERE codigo = 'c9'")).toEqual([{ nombre: 'Ñandú 9' }]);
+});
+
+test('a key of several columns, of a query', async () => {
+  const query = `SELECT left(codigo, 2) AS "Parte", substr(codigo, 3) || ',' AS resto, nombre FROM parametros_maestros WHERE tipo_campo = 'cosa'`;
+  const columns = [
+    { name: 'nombre', type: 'NVARCHAR(50)' },
+    { name: 'parte', type: 'VARCHAR(2)', nullable: false },
+    { name: 'resto', type: 'VARCHAR(20)', nullable: false },
+  ];
+  await setTable({ primaryKey: ['resto', 'PARTE'], schema: { columns }, process: { query } });
+  await sync();
+  await centre(
+    `UPDATE parametros_maestros SET nombre = 'a "b"' WHERE codigo = 'c17'; DELETE FROM parametros_maestros WHERE codigo = 'c1'`,
+  );
+  const log = await sync();
+  expect(log).toMatch(/1 de 1999 filas cambiaron, .*; 1 ya no están/);
+  expect(log).not.toMatch(WHOLE);
+  const found = await readAll(
+    "SELECT parte + resto AS k, nombre FROM destino WHERE parte IN ('c1') AND resto IN (',', '7,')",
+  );
+  expect(found).toEqual([{ k: 'c17,', nombre: 'a "b"' }]);
+  expect(await readAll('SELECT COUNT(*) AS n FROM destino')).toEqual([{ n: 1999 }]);
+});
+
+test('bajas: ignorar leaves what is gone, and {temp_bajas} is empty', async () => {
+  await setTable({ bajas: 'ignorar' });
+  await sync();
+  await world.execute("INSERT INTO destino (codigo, nombre) VALUES ('propia', N'de aquí')");
+  await sync();
+  await centre(`DELETE FROM parametros_maestros WHERE codigo = 'c3'`);
+  await sync();
+  expect(await readAll('SELECT COUNT(*) AS n FROM destino')).toEqual([{ n: ROWS + 1 }]);
+  expect(await sync()).toMatch(/Sin novedades: 1999 filas/);
+});
+
+test('without a schema a column that came is another query: the table comes down whole', async () => {
+  const { schema: _, ...free } = tabla;
+  await world.execute(
+    'CREATE TABLE destino (codigo VARCHAR(20) PRIMARY KEY, nombre NVARCHAR(50), activo BIT, precio FLOAT, color NVARCHAR(20))',
+  );
+  await world.setTables({ tablasBajada: [free] });
+  await sync();
+  expect(await sync()).toMatch(/Sin novedades/);
+  await centre(
+    `UPDATE parametros_maestros SET parametros_json = parametros_json || '{"color": "azul"}' WHERE codigo = 'c7'`,
+  );
+  expect(await sync()).toMatch(/La consulta del backend o sus columnas son otras: se baja la tabla entera/);
+  expect(await readAll("SELECT codigo FROM destino WHERE color = N'azul'")).toEqual([{ codigo: 'c7' }]);
+});
+
+test('a sensitive column is compared sealed, and decrypted where it is loaded', async () => {
+  await createDataKey({ folder: world.folder, print: () => {} });
+  await world.execute(`DROP TABLE IF EXISTS origen; CREATE TABLE origen (codigo VARCHAR(20) PRIMARY KEY, secreto NVARCHAR(50));
+    INSERT INTO origen VALUES ('a', N'uno'), ('b', N'dos')`);
+  const sellada = { primaryKey: 'codigo', camposSensibles: ['secreto'] };
+  const query = 'SELECT codigo, secreto FROM origen';
+  const columns = [schema.columns[0], { name: 'secreto', type: 'NVARCHAR(50)' }];
+  await world.setTables({
+    tablasSubida: [{ nombre: 'origen', tipoCampo: 'sellada', ...sellada, process: { query } }],
+    tablasBajada: [
+      { ...tabla, ...sellada, schema: { columns }, process: { query: 'parametros_maestros.tipo_campo=sellada' } },
+    ],
+  });
+  await sync();
+  expect(await sync()).toMatch(/Sin novedades: 2 filas/);
+  await world.execute("UPDATE origen SET secreto = N'tres' WHERE codigo = 'b'");
+  expect(await sync()).toMatch(/1 de 2 filas cambiaron/);
+  const found = await readAll('SELECT codigo, secreto FROM destino ORDER BY codigo');
+  expect(found).toEqual([
+    { codigo: 'a', secreto: 'uno' },
+    { codigo: 'b', secreto: 'tres' },
+  ]);
+});
+
+test.each([
+  ['another query', () => setTable({ process: { query: `${tabla.process.query} ` } })],
+  ['another post_process', () => setTable({ bajas: 'ignorar' })],
+  ['a target with fewer rows', () => world.execute("DELETE FROM destino WHERE codigo = 'c5'")],
+  ['a target that is not there', () => world.execute('DROP TABLE destino')],
+  ['a ledger that is cut', async () => truncate(await ledgerFile(), 5000)],
+  ['a ledger that is gone', async () => rm(await ledgerFile())],
+  ['a state that is gone', () => rm(join(world.folder, 'bajadas.json'))],
+])('%s: the table comes down whole, and is right', async (_, act) => {
+  await setTable();
+  await sync();
+  await act();
+  await centre(`UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`);
+  expect(await sync()).toMatch(WHOLE);
+  await expectEqual();
+  expect(await sync()).toMatch(/Sin novedades/);
+});
+
+async function ledgerFile(): Promise<string> {
+  const names = await readdir(join(world.folder, 'huellas'));
+  return join(
+    world.folder,
+    'huellas',
+    names.find((name) => name.startsWith('download_destino') && name.endsWith('.libro'))!,
+  );
+}
+
+/** One run that ends before the next ledger is in its place. */
+async function syncUntilAdopt(): Promise<void> {
+  const real = Ledgers.prototype.adopt;
+  Ledgers.prototype.adopt = () => Promise.reject(new Error('the process ends here'));
+  try {
+    expect((await world.sync()).reason).toBe('error');
+  } finally {
+    Ledgers.prototype.adopt = real;
+  }
+}
+
+test('an agent that ends between the commit at SQL Server and its ledger: a row that is as before is not taken for the old one', async () => {
+  await setTable();
+  await sync();
+  await centre(`UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`);
+  await syncUntilAdopt();
+  expect(await readAll("SELECT nombre FROM destino WHERE codigo = 'c7'")).toEqual([{ nombre: 'otro' }]);
+  await centre(`UPDATE parametros_maestros SET nombre = 'Ñandú 7' WHERE codigo = 'c7'`);
+  expect(await sync()).toMatch(WHOLE);
+  await expectEqual();
+});
+
+test('a folder of yesterday beside a target of today: what has come and gone since is set right', async () => {
+  await setTable();
+  await sync();
+  const yesterday = join(world.folder, 'ayer');
+  await cp(join(world.folder, 'huellas'), join(yesterday, 'huellas'), { recursive: true });
+  await cp(join(world.folder, 'bajadas.json'), join(yesterday, 'bajadas.json'));
+  await centre(
+    `DELETE FROM parametros_maestros WHERE codigo = 'c3'; UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`,
+  );
+  await sync();
+  await cp(yesterday, world.folder, { recursive: true });
+  await rm(yesterday, { recursive: true });
+  await centre(`UPDATE parametros_maestros SET nombre = 'Ñandú 7' WHERE codigo = 'c7'`);
+  expect(await sync()).toMatch(/El destino tenía 2000 filas y ahora tiene 1999: se baja la tabla entera/);
+  await expectEqual();
+});
+
+test.each([
+  ['the built-in update', {}],
+  [
+    'a post_process',
+    { post_process: { enabled: true, sql: 'DELETE FROM destino WHERE codigo IN (SELECT codigo FROM {temp_bajas})' } },
+  ],
+])('%s that takes away too many waits, run after run, until its bajas are approved', async (_, more) => {
+  await setTable();
+  await sync();
+  await setTable(more);
+  await sync();
+  await centre(`DELETE FROM parametros_maestros WHERE codigo IN (SELECT 'c' || g FROM generate_series(1, 600) g)`);
+  for (let run = 0; run < 2; run++) {
+    const { reason, log } = await world.sync();
+    expect(reason, log).toBe('bajasRetenidas');
+    expect(log).toMatch(/600 de 2000 filas del destino/);
+    expect(log).toMatch(/600 ya no están/);
+    expect(await readAll('SELECT COUNT(*) AS n FROM destino')).toEqual([{ n: ROWS }]);
+  }
+  await centre(`UPDATE sync_bajas_retenidas SET estado = 'aprobada'`);
+  await sync();
+  await expectEqual();
+  expect(await sync()).toMatch(/Sin novedades: 1400 filas/);
+});
+
+test('a centre without rows empties no target, however small', async () => {
+  await centre(`DELETE FROM parametros_maestros WHERE codigo NOT IN ('c1', 'c2')`);
+  await setTable();
+  await sync();
+  await centre('DELETE FROM parametros_maestros');
+  expect((await world.sync()).reason).toBe('bajasRetenidas');
+  expect(await readAll('SELECT COUNT(*) AS n FROM destino')).toEqual([{ n: 2 }]);
+});
+
+test('an update that fails leaves target and ledger; the next run has everything', async () => {
+  await setTable();
+  await sync();
+  await world.execute("ALTER TABLE destino ADD CONSTRAINT corto CHECK (nombre <> N'malo')");
+  await centre(`UPDATE parametros_maestros SET nombre = 'malo' WHERE codigo = 'c7'`);
+  expect((await world.sync()).reason).toBe('error');
+  await centre(
+    `UPDATE parametros_maestros SET nombre = 'bueno' WHERE codigo = 'c8'; UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`,
+  );
+  await sync();
+  await expectEqual();
+});
+
+test('any sequence of changes and faults ends as a whole download would', async () => {
+  await setTable();
+  let seed = 12345;
+  const draw = (below: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return (seed >>> 8) % below;
+  };
+  const row = () => `'c${1 + draw(ROWS)}'`;
+  const acts: (() => Promise<unknown>)[] = [
+    () => centre(`UPDATE parametros_maestros SET nombre = 'n${draw(3)}' WHERE codigo = ${row()}`),
+    () => centre(`DELETE FROM parametros_maestros WHERE codigo = ${row()}`),
+    () => centre(`UPDATE parametros_maestros SET codigo = 'k${draw(1e6)}' WHERE codigo = ${row()}`),
+    () => centre(`UPDATE parametros_maestros SET parametros_json = '{"precio": ${draw(9)}}' WHERE codigo = ${row()}`),
+    () => world.execute(`DELETE FROM destino WHERE codigo = ${row()}`),
+    async () => truncate(await ledgerFile(), 1000 + draw(20_000)).catch(() => {}),
+    () => syncUntilAdopt().catch(() => {}),
+  ];
+  await sync();
+  for (let round = 0; round < 12; round++) {
+    for (let act = 0; act < 4; act++) await acts[draw(acts.length)]!();
+    await sync();
+    await expectEqual();
+  }
+}, 120_000);
