@@ -187,7 +187,7 @@ test('without a schema a column that came is another query: the table comes down
 
 test('a sensitive column is compared sealed, and decrypted where it is loaded', async () => {
   await createDataKey({ folder: world.folder, print: () => {} });
-  await world.execute(`DROP TABLE IF EXISTS origen; CREATE TABLE origen (codigo VARCHAR(20) PRIMARY KEY, secreto NVARCHAR(50));
+  await world.execute(`DROP TABLE IF EXISTS origen; DROP TABLE IF EXISTS secretos; CREATE TABLE origen (codigo VARCHAR(20) PRIMARY KEY, secreto NVARCHAR(50));
     INSERT INTO origen VALUES ('a', N'uno'), ('b', N'dos')`);
   const sellada = { primaryKey: 'codigo', camposSensibles: ['secreto'] };
   const query = 'SELECT codigo, secreto FROM origen';
@@ -195,14 +195,20 @@ test('a sensitive column is compared sealed, and decrypted where it is loaded', 
   await world.setTables({
     tablasSubida: [{ nombre: 'origen', tipoCampo: 'sellada', ...sellada, process: { query } }],
     tablasBajada: [
-      { ...tabla, ...sellada, schema: { columns }, process: { query: 'parametros_maestros.tipo_campo=sellada' } },
+      {
+        ...tabla,
+        ...sellada,
+        nombre: 'secretos',
+        schema: { columns },
+        process: { query: 'parametros_maestros.tipo_campo=sellada' },
+      },
     ],
   });
   await sync();
   expect(await sync()).toMatch(/Sin novedades: 2 filas/);
   await world.execute("UPDATE origen SET secreto = N'tres' WHERE codigo = 'b'");
   expect(await sync()).toMatch(/1 de 2 filas cambiaron/);
-  const found = await readAll('SELECT codigo, secreto FROM destino ORDER BY codigo');
+  const found = await readAll('SELECT codigo, secreto FROM secretos ORDER BY codigo');
   expect(found).toEqual([
     { codigo: 'a', secreto: 'uno' },
     { codigo: 'b', secreto: 'tres' },
