@@ -9,7 +9,7 @@ import { makeTempName } from './target.ts';
 
 /** `{temp_bajas}`: the keys of the target's rows that the centre no longer has, in the primaryKey's columns. */
 
-export interface GoneKeysJob {
+interface GoneKeysJob {
   tabla: string;
   /** With the rows that came. */
   temp: string;

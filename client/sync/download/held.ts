@@ -73,7 +73,7 @@ export async function countTarget(
   return Number(row?.n);
 }
 
-export function chooseBits(rows: number): number {
+function chooseBits(rows: number): number {
   return Math.min(limits.changesMaxBits, Math.max(0, Math.ceil(Math.log2(Math.max(1, rows / BUCKET_ROWS)))));
 }
 
