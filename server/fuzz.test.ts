@@ -259,6 +259,8 @@ test('mutated requests leave the server up, without an internal error, a lost co
 }, async () => {
   const scratch = await createScratchDatabase(inject('postgresUrl'));
   const sql = new pg.Pool({ connectionString: scratch.url, max: 1 });
+  // It ends before its sockets do: what is dropped then may still tell them.
+  sql.on('error', () => {});
   const env = { DATABASE_URL: scratch.url };
   const sqlServer = ['--host', 'h', '--database', 'd', '--user', 'u', '--password', 'p'];
   await runServer(['migrate'], env);
