@@ -69,6 +69,8 @@ async function measureSize(rows: number): Promise<Aim[]> {
   };
   const plain = await openTenant(server, source, wire.url, 'completo', rows);
   await measure(plain, PLAIN);
+  // Both into a table that is empty.
+  await settle(server, 'TRUNCATE parametros_maestros');
   const tenant = await openTenant(server, source, wire.url, 'huellas', rows);
   await measure(tenant, FIRST);
   await settle(server);
@@ -164,11 +166,11 @@ async function measureFreebcp({ sql, table }: Source, rows: number): Promise<num
 }
 
 /** As PostgreSQL would, some time or other: what an upload leaves it to do is not counted against the next one. */
-async function settle({ databaseUrl }: ServerFixture): Promise<void> {
+async function settle({ databaseUrl }: ServerFixture, sql = 'VACUUM ANALYZE parametros_maestros'): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
-    await client.query('VACUUM ANALYZE parametros_maestros');
+    await client.query(sql);
     await client.query('CHECKPOINT');
   } finally {
     await client.end();

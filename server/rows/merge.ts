@@ -25,8 +25,11 @@ export async function lockTipoCampo(connection: Connection, tenant: string, tipo
   await connection.query('SELECT FROM sync_cerrojos WHERE "tenantId" = $1 AND tipo_campo = $2 FOR UPDATE', values);
 }
 
-/** Up to so many lines, their keys are looked up one by one; more are joined with every row of the tipo_campo. */
-const LOOKUP_MAX_LINES = 2000;
+/**
+ * Up to so many lines, their keys are looked up one by one; more are joined with every row of the tipo_campo. An upload of 10,000 lines
+ * and 1,000 bajas into a million rows: 1.8 CPU s of PostgreSQL, 3.4 where they are joined.
+ */
+const LOOKUP_MAX_LINES = 20_000;
 
 /**
  * Brings received rows into parametros_maestros: rows that are equal stay untouched. Throws CLAVE_REPETIDA for lines with one
