@@ -1,5 +1,6 @@
 import { TextHash } from '../../protocol/rows/hash.ts';
 import { canonicalNumber, isPlainNumber } from './canonical-number.ts';
+import { endOfScalar } from './json-bytes.ts';
 import { replaceMembers } from './members.ts';
 
 /**
@@ -22,7 +23,6 @@ const NAMES = ['nombre', 'descripcion', 'razon_social'];
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
 const NEWLINE = 0x0a;
@@ -183,11 +183,16 @@ export class CanonicalRows {
     let at = this.#at;
     this.#lineStart = at;
     if (columns === 0) at += 1;
-    for (let column = 0; column < columns; column++) {
-      at += skips[column]!;
-      starts[column] = at;
-      at = bytes[at] === QUOTE ? endOfString(bytes, at + 1) : endOfScalar(bytes, at);
-      ends[column] = at;
+    try {
+      for (let column = 0; column < columns; column++) {
+        at += skips[column]!;
+        starts[column] = at;
+        at = endOfScalar(bytes, at);
+        ends[column] = at;
+      }
+    } catch {
+      // Where its names are others, their values are looked for where none begins.
+      throw otherColumns();
     }
     if (bytes[at] !== CLOSE || bytes[at + 1] !== NEWLINE) throw otherColumns();
     this.#at = at + 2;
@@ -369,28 +374,6 @@ function keyColumns(primaryKey: readonly string[], find: (name: string) => numbe
   const own = indices[0] ?? codigo;
   if (codigo < 0 || own === codigo) return { key: own < 0 ? [] : [own], twin: -1, dropped };
   return { key: [codigo], twin: own, dropped };
-}
-
-/** Behind the quote that closes a string. */
-function endOfString(bytes: Uint8Array, start: number): number {
-  const end = bytes.length;
-  let at = start;
-  for (; at < end; at++) {
-    const byte = bytes[at];
-    if (byte === QUOTE) return at + 1;
-    if (byte === BACKSLASH) at++;
-  }
-  return at;
-}
-
-function endOfScalar(bytes: Uint8Array, start: number): number {
-  const end = bytes.length;
-  let at = start;
-  for (; at < end; at++) {
-    const byte = bytes[at];
-    if (byte === COMMA || byte === CLOSE) return at;
-  }
-  return at;
 }
 
 function latin1(bytes: Uint8Array, start: number, end: number): string {

@@ -1,7 +1,7 @@
 import type { TextHash } from '../../protocol/rows/hash.ts';
+import { endOfString } from './json-bytes.ts';
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const CLOSE = 0x7d;
@@ -71,17 +71,6 @@ export class LineKeys {
     this.#values = new Int32Array(2 * (Math.max(...places) + 1));
     return places;
   }
-}
-
-/** Behind the string that begins at `start`. */
-function endOfString(bytes: Uint8Array, start: number, end: number): number {
-  if (bytes[start] !== QUOTE) throw new SyntaxError('a string was expected');
-  for (let at = start + 1; at < end; at++) {
-    const byte = bytes[at];
-    if (byte === QUOTE) return at + 1;
-    if (byte === BACKSLASH) at++;
-  }
-  throw new SyntaxError('a string that does not end');
 }
 
 /** Behind the value that begins at `start`. */

@@ -1,13 +1,10 @@
 import type { TextHash } from '../../protocol/rows/hash.ts';
 import { canonicalNumber } from './canonical-number.ts';
+import { endOfScalar, endOfString } from './json-bytes.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
 const CLOSING_BRACE = 0x7d;
-
-/** A member that is a part of the key: how many members stand before it. */
-type Place = number;
 
 /**
  * Finds the key of NDJSON lines as the centre stores it in `codigo` (protocol/SPEC.md, R2), and hashes its UTF-8 bytes. All lines
@@ -18,7 +15,8 @@ export class RowKeys {
   readonly #columns: readonly string[];
   /** Lengths of the members' names with what stands around them, up to the value. */
   #names: readonly number[] | undefined;
-  #places: readonly Place[] = [];
+  /** Of each part of the key, how many members stand before it. */
+  #places: readonly number[] = [];
 
   /** `columns`: of `primaryKey`; none: `codigo`. */
   constructor(columns: readonly string[]) {
@@ -50,17 +48,11 @@ export class RowKeys {
     return true;
   }
 
-  /** The key as text, where the row has one. */
-  text(bytes: Buffer, start: number, end: number): string | undefined {
-    if (this.#names === undefined) this.#learn(bytes.toString('utf8', start, end));
-    return this.#keyOf(bytes, start);
-  }
-
   #keyOf(bytes: Buffer, start: number): string | undefined {
     const parts: string[] = [];
     for (const place of this.#places) {
       const from = this.#valueAt(bytes, start, place);
-      const part = scalarOf(bytes.toString('utf8', from, endOfValue(bytes, from)));
+      const part = scalarOf(bytes.toString('utf8', from, endOfScalar(bytes, from)));
       if (part === undefined) return undefined;
       parts.push(part);
     }
@@ -68,10 +60,10 @@ export class RowKeys {
     return parts.map((part) => part.replaceAll('\\', '\\\\').replaceAll('|', '\\|')).join('|');
   }
 
-  #valueAt(bytes: Buffer, start: number, place: Place): number {
+  #valueAt(bytes: Buffer, start: number, place: number): number {
     const names = this.#names!;
     let at = start + names[0]!;
-    for (let member = 0; member < place; member++) at = endOfValue(bytes, at) + names[member + 1]!;
+    for (let member = 0; member < place; member++) at = endOfScalar(bytes, at) + names[member + 1]!;
     return at;
   }
 
@@ -83,7 +75,7 @@ export class RowKeys {
       const end = endOfString(bytes, at + 1);
       names.push(JSON.parse(bytes.toString('utf8', at + 1, end)) as string);
       lengths.push(end + 1 - at);
-      at = endOfValue(bytes, end + 1);
+      at = endOfScalar(bytes, end + 1);
     }
     const codigo = names.indexOf('codigo');
     const places = this.#columns.map((column) => names.indexOf(column));
@@ -110,25 +102,4 @@ function endOfPlainString(bytes: Buffer, from: number): number {
     if (byte === QUOTE) return at;
     if (byte === BACKSLASH || byte === undefined) return -1;
   }
-}
-
-/** Behind the string whose opening quote stands at `at`. */
-function endOfString(bytes: Buffer, at: number): number {
-  for (let next = at + 1; ; next++) {
-    const byte = bytes[next];
-    if (byte === BACKSLASH) next++;
-    else if (byte === QUOTE) return next + 1;
-    else if (byte === undefined) throw new Error('a line that is no object');
-  }
-}
-
-/** Behind the scalar that begins at `at`. */
-function endOfValue(bytes: Buffer, at: number): number {
-  if (bytes[at] === QUOTE) return endOfString(bytes, at);
-  let end = at;
-  while (bytes[end] !== COMMA && bytes[end] !== CLOSING_BRACE) {
-    if (bytes[end] === undefined) throw new Error('a line that is no object');
-    end++;
-  }
-  return end;
 }

@@ -1,14 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import Type from 'typebox';
-import { Compile } from 'typebox/compile';
 import {
   EstadoVerificacionSchema,
   MuestraSchema,
   VerificacionSchema,
 } from '../../protocol/endpoints/verificaciones.ts';
-import { writeFileAtomically } from '../files/files.ts';
-import { assertFormat, isNewerFile, stampOf } from '../files/format.ts';
+import { TableFile } from './table-file.ts';
 
 /**
  * `verificaciones.json`: how the last comparison of each table ended, and where one that did not come to its end goes on. Nothing that
@@ -54,33 +50,5 @@ const StateSchema = Type.Object({
 });
 export type VerificationState = Type.Static<typeof StateSchema>;
 
-const FORMAT = 1;
-const FILE_NAME = 'verificaciones.json';
-const checker = Compile(Type.Object({ tablas: Type.Record(Type.String(), StateSchema) }));
-
-/** By `direccion/tabla`. Throws ARCHIVO_MAS_NUEVO, and nothing else. */
-export async function readVerifications(folder: string): Promise<Record<string, VerificationState>> {
-  const path = join(folder, FILE_NAME);
-  try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    assertFormat(path, value, FORMAT);
-    if (checker.Check(value)) return value.tablas;
-  } catch (error) {
-    if (isNewerFile(error)) throw error;
-  }
-  return {};
-}
-
-let writing: Promise<unknown> = Promise.resolve();
-
-/** Puts `state` in the place of what was known of a table; one after the other. Throws what the disk says. */
-export function keepVerification(folder: string, table: string, state: VerificationState): Promise<void> {
-  const write = async () => {
-    const tablas = { ...(await readVerifications(folder)), [table]: state };
-    const content = `${JSON.stringify({ ...stampOf(FORMAT), tablas }, undefined, 1)}\n`;
-    await writeFileAtomically(join(folder, FILE_NAME), content);
-  };
-  const done = writing.then(write, write);
-  writing = done.catch(() => {});
-  return done;
-}
+/** By `direccion/tabla`. */
+export const verifications = new TableFile('verificaciones.json', StateSchema);

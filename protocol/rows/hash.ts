@@ -21,7 +21,10 @@ export class TextHash {
     this.#seedLow = Number(bits & 0xffffffffn) | 0;
   }
 
-  /** Hashes `bytes` from `start` up to `end`; with the two halves of another seed, signed, in the place of its own. */
+  /**
+   * Hashes `bytes` from `start` up to `end`; with the two halves of another seed, signed, in the place of its own. The mix is written
+   * out twice: a function of three results would make an object a call.
+   */
   update(bytes: Uint8Array, start: number, end: number, seedHigh = this.#seedHigh, seedLow = this.#seedLow): void {
     let a = (0x9e3779b9 + (end - start) + 3923095) | 0;
     let b = a;

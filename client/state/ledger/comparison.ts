@@ -99,11 +99,6 @@ export class Comparison {
     this.#blocks = old.blocks();
   }
 
-  /** Rows so far. */
-  get read(): number {
-    return this.#read;
-  }
-
   /** Has what the next rows are compared with, before each block of rows. Returns the bytes read for that. Throws LedgerUseless. */
   async prepare(): Promise<number> {
     this.#inBlock = 0;

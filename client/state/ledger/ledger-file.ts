@@ -97,10 +97,6 @@ export class LedgerWriter {
     });
   }
 
-  get pairs(): number {
-    return this.#pairs + this.#inBlock;
-  }
-
   /** Takes the first `count` pairs of `words`. Throws as `create` does. */
   async add(words: Uint32Array, count: number): Promise<void> {
     for (let from = 0; from < count; ) {
@@ -176,13 +172,8 @@ export class LedgerReader {
     spoolKey: string,
     { id, pares, bytes }: LedgerExtent & { id: string },
   ): Promise<LedgerReader | undefined> {
-    let file: FileHandle;
-    try {
-      file = await open(path, 'r');
-    } catch (cause) {
-      if (isMissingFile(cause)) return undefined;
-      throw cause;
-    }
+    const file = await openIfThere(path);
+    if (file === undefined) return undefined;
     try {
       const head = await readHead(path, file);
       const { size } = await file.stat();
@@ -227,18 +218,20 @@ export class LedgerReader {
 
 /** The id of the ledger at `path`; undefined where there is none. Throws ARCHIVO_MAS_NUEVO. */
 export async function readLedgerId(path: string): Promise<string | undefined> {
-  let file: FileHandle;
-  try {
-    file = await open(path, 'r');
-  } catch (cause) {
-    if (isMissingFile(cause)) return undefined;
-    throw cause;
-  }
+  const file = await openIfThere(path);
+  if (file === undefined) return undefined;
   try {
     return (await readHead(path, file))?.id;
   } finally {
     await file.close();
   }
+}
+
+function openIfThere(path: string): Promise<FileHandle | undefined> {
+  return open(path, 'r').catch((cause: unknown) => {
+    if (isMissingFile(cause)) return undefined;
+    throw cause;
+  });
 }
 
 async function readHead(path: string, file: FileHandle): Promise<{ id: string; length: number } | undefined> {

@@ -33,6 +33,7 @@ export class LedgerWindow {
   /** Behind the last row that was found elsewhere, and how many were found there one after the other. */
   #elsewhere = -1;
   #run = 0;
+  /** Pairs that are there and were not matched. */
   #left = 0;
 
   /** `pairs`: of the whole ledger. */
@@ -41,11 +42,6 @@ export class LedgerWindow {
     this.#mask = this.#size - 1;
     this.#words = new Uint32Array(this.#size * PAIR_WORDS);
     this.#taken = new Uint8Array(this.#size);
-  }
-
-  /** Pairs that are there and were not matched. */
-  get left(): number {
-    return this.#left;
   }
 
   /** Whether pairs should come in before more rows are matched. */

@@ -4,7 +4,7 @@ import { TextHash } from '../../../protocol/rows/hash.ts';
 import { primaryKeyOf, type TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { LineKeys } from '../../rows/line-keys.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
-import { keepHeldDownload } from '../../state/download-ledgers.ts';
+import { heldDownloads } from '../../state/download-ledgers.ts';
 import { HashList } from '../../state/ledger/hash-list.ts';
 import { BLOCK_PAIRS, LedgerDamaged, type LedgerWriter, PAIR_WORDS } from '../../state/ledger/ledger-file.ts';
 import type { LedgerName } from '../../state/ledger/ledgers.ts';
@@ -140,7 +140,7 @@ export class DownloadChanges {
    */
   async forget(): Promise<void> {
     const { context, tabla } = this.#job;
-    await keepHeldDownload(context.folder, tabla.nombre, undefined);
+    await heldDownloads.keep(context.folder, tabla.nombre, undefined);
   }
 
   /**
@@ -162,13 +162,13 @@ export class DownloadChanges {
     const { folder, ledgers } = context;
     if (!isUpdated) {
       await ledgers.dropNew(ledgerOf(tabla.nombre));
-      await keepHeldDownload(folder, tabla.nombre, this.#held?.state);
+      await heldDownloads.keep(folder, tabla.nombre, this.#held?.state);
       return;
     }
     const [libro, filas, consulta] = [this.#next, this.#targetRows, this.#start.huellas?.consulta];
     if (libro === undefined || filas === undefined || consulta === undefined) return;
     if (!(await ledgers.adopt(ledgerOf(tabla.nombre), libro.id))) return;
-    await keepHeldDownload(folder, tabla.nombre, { libro, huella: fingerprintOf(context, tabla), consulta, filas });
+    await heldDownloads.keep(folder, tabla.nombre, { libro, huella: fingerprintOf(context, tabla), consulta, filas });
   }
 
   /** Takes the next ledger away: nothing came of it. */

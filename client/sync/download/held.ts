@@ -4,7 +4,7 @@ import { limits } from '../../../protocol/constants.ts';
 import type { TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import { quoteTable, type SqlServer } from '../../sqlserver/sql-server.ts';
-import { type HeldDownload, readHeldDownloads } from '../../state/download-ledgers.ts';
+import { type HeldDownload, heldDownloads } from '../../state/download-ledgers.ts';
 import { LedgerDamaged, type LedgerReader, PAIR_WORDS } from '../../state/ledger/ledger-file.ts';
 import type { SyncContext } from '../context.ts';
 
@@ -38,7 +38,7 @@ export function fingerprintOf(context: SyncContext, tabla: TablaBajada): string 
 
 /** Opens what is held of a table, which the caller closes. Throws GoesWhole, SqlServerError, ARCHIVO_MAS_NUEVO. */
 export async function openHeld(context: SyncContext, db: SqlServer, tabla: TablaBajada): Promise<Held> {
-  const state = (await readHeldDownloads(context.folder))[tabla.nombre];
+  const state = (await heldDownloads.read(context.folder))[tabla.nombre];
   if (state === undefined) throw new GoesWhole('No se sabe qué tiene el destino');
   if (state.huella !== fingerprintOf(context, tabla)) throw new GoesWhole('La tabla se configuró de otra manera');
   const rows = await countTarget(db, tabla, context.signal);

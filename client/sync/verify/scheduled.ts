@@ -1,6 +1,6 @@
 import type { TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { describeError } from '../../errors/describe-error.ts';
-import { readVerifications, type VerificationState } from '../../state/verifications.ts';
+import { type VerificationState, verifications } from '../../state/verifications.ts';
 import { count } from '../../ui/words.ts';
 import type { SyncContext } from '../context.ts';
 import { causeOf } from '../phases.ts';
@@ -32,7 +32,7 @@ export async function verifyIfDue(context: SyncContext, tabla: TablaSubida): Pro
   const { folder, log, signal } = context;
   if (tabla.verificar === undefined) return;
   try {
-    const state = (await readVerifications(folder))[`upload/${tabla.nombre}`];
+    const state = (await verifications.read(folder))[`upload/${tabla.nombre}`];
     if (!isVerifyDue(tabla, state, Date.now())) return;
     context.progress.again();
     const found = await verifyTable(context, tabla, { reparar: false, maxSegundos: MAX_SECONDS });

@@ -3,7 +3,7 @@ import type { Verificacion } from '../../../protocol/api.ts';
 import { bajasOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
-import { keepVerification, type Resume, readVerifications, type Totals } from '../../state/verifications.ts';
+import { type Resume, type Totals, verifications } from '../../state/verifications.ts';
 import { fingerprintsOf } from '../../state/watermarks.ts';
 import { count } from '../../ui/words.ts';
 import { atSqlServer } from '../at-sql-server.ts';
@@ -33,7 +33,7 @@ export async function verifyTable(
   const { folder, log, progress, signal } = context;
   const key = `upload/${tabla.nombre}`;
   const huella = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey)).actual;
-  const state = (await readVerifications(folder))[key] ?? {};
+  const state = (await verifications.read(folder))[key] ?? {};
   const resumed = state.sigue?.huella === huella ? state.sigue : undefined;
   const begun: Resume = resumed ?? {
     huella,
@@ -52,7 +52,7 @@ export async function verifyTable(
     ...{ backend: context.backend.verification, tabla: tabla.nombre, seed, folder },
     ...{ bits: begun.bits, cubo: begun.cubo, deadline: performance.now() + maxSegundos * 1000 },
     onSettled: (cubo: number, totales: Totals) =>
-      keepVerification(folder, key, { ...state, sigue: { ...begun, cubo, totales } }),
+      verifications.keep(folder, key, { ...state, sigue: { ...begun, cubo, totales } }),
   };
   const compareAll = () => withSource(context, tabla, seed, (source) => compare(of, source, begun.totales, signal));
   const found = await compareAll();
@@ -63,7 +63,7 @@ export async function verifyTable(
   const { tabla: _, muestras: __, ...figures } = result;
   const { totals: totales, cubo } = outcome;
   const sigue = cubo < outcome.size ? { sigue: { ...begun, cubo, totales } } : {};
-  await keepVerification(folder, key, { ultima: figures, ...sigue });
+  await verifications.keep(folder, key, { ultima: figures, ...sigue });
   await context.backend.verification.store(result, signal);
   return result;
 }
