@@ -1,7 +1,7 @@
 import { TextHash } from '../../protocol/rows/hash.ts';
+import { type Layout, readLayout } from './canonical-layout.ts';
 import { canonicalNumber, isPlainNumber } from './canonical-number.ts';
 import { endOfScalar } from './json-bytes.ts';
-import { replaceMembers } from './members.ts';
 
 /**
  * Rows as PostgreSQL has them, from the bytes of their NDJSON: the key and the name in their columns, and jsonb's own text of the
@@ -18,9 +18,6 @@ import { replaceMembers } from './members.ts';
  * between two names is copied as it stands: strings are escaped by JSON.stringify's rules, which are escape_json's.
  */
 
-/** Where a name comes from, in this order (server/rows/merge.ts). */
-const NAMES = ['nombre', 'descripcion', 'razon_social'];
-
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN = 0x7b;
@@ -31,22 +28,6 @@ const ZERO = 0x30;
 const LETTERS = 0x41;
 /** Longer values are copied natively. */
 const LOOP_MAX_BYTES = 48;
-
-/** Where the members of a line are, for all lines with these columns. */
-interface Layout {
-  names: readonly string[];
-  /** Bytes from the end of the value before (or the start of the line) to the value: `,"name":`. */
-  skips: Int32Array;
-  /** Columns of the document, in jsonb's order. */
-  kept: Int32Array;
-  /** What stands before each of them: `{"name": ` or `, "name": `. */
-  prefixes: Uint8Array[];
-  key: Int32Array;
-  /** The other column whose value the key's has to be equal to; -1: none. */
-  twin: number;
-  nombre: Int32Array;
-  activo: number;
-}
 
 /** One reading of a table, row by row. After `next`, what it says is of the row read last. */
 export class CanonicalRows {
@@ -145,33 +126,11 @@ export class CanonicalRows {
   /** What the first line says of all. */
   #readLayout(): Layout {
     const bytes = Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
-    const end = bytes.indexOf(NEWLINE, this.#at);
-    const names: string[] = [];
-    const written: string[] = [];
-    replaceMembers(bytes.toString('utf8', this.#at, end), (name, json) => {
-      names.push(name);
-      written.push(JSON.stringify(name));
-      return json;
-    });
-    this.#starts = new Int32Array(names.length);
-    this.#ends = new Int32Array(names.length);
-    // Of names that are repeated the last one counts.
-    const find = (name: string) => names.lastIndexOf(name);
-    const { key, twin, dropped } = keyColumns(this.#primaryKey, find);
-    const kept = names
-      .map((name, column) => ({ column, name, bytes: Buffer.from(name) }))
-      .filter(({ name, column }) => !dropped.includes(name) && find(name) === column)
-      .sort((a, b) => a.bytes.length - b.bytes.length || Buffer.compare(a.bytes, b.bytes));
-    return {
-      names,
-      skips: Int32Array.from(written, (name) => Buffer.byteLength(name) + 2),
-      kept: Int32Array.from(kept, ({ column }) => column),
-      prefixes: kept.map(({ column }, i) => Buffer.from(`${i === 0 ? '{' : ', '}${written[column]}: `)),
-      key: Int32Array.from(key),
-      twin,
-      nombre: Int32Array.from(NAMES.map(find).filter((column) => column >= 0)),
-      activo: find('activo'),
-    };
+    const line = bytes.toString('utf8', this.#at, bytes.indexOf(NEWLINE, this.#at));
+    const layout = readLayout(line, this.#primaryKey);
+    this.#starts = new Int32Array(layout.names.length);
+    this.#ends = new Int32Array(layout.names.length);
+    return layout;
   }
 
   /** Where the values of the next line are. */
@@ -362,18 +321,6 @@ export class CanonicalRows {
     grown.set(this.#out);
     this.#out = grown;
   }
-}
-
-/** Which columns make the key, by index, and what the document leaves out (server/rows/staging.ts, rowKeyOf). */
-function keyColumns(primaryKey: readonly string[], find: (name: string) => number) {
-  const codigo = find('codigo');
-  const indices = primaryKey.map(find);
-  const missing = indices.some((index) => index < 0);
-  if (primaryKey.length > 1) return { key: missing ? [] : indices, twin: -1, dropped: ['nombre', 'activo'] };
-  const dropped = ['codigo', 'nombre', 'activo'];
-  const own = indices[0] ?? codigo;
-  if (codigo < 0 || own === codigo) return { key: own < 0 ? [] : [own], twin: -1, dropped };
-  return { key: [codigo], twin: own, dropped };
 }
 
 function latin1(bytes: Uint8Array, start: number, end: number): string {

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { namesIn } from '../../files/disk.ts';
 import { makeSpoolKey } from '../spool/spool-key.ts';
-import { Comparison, type ComparisonResult, LedgerUseless } from './comparison.ts';
+import { Comparison } from './comparison.ts';
+import { type ComparisonResult, LedgerUseless } from './comparison-result.ts';
 import { type LedgerName, Ledgers } from './ledgers.ts';
 
 /** A reading against the ledger of the one before: what is said to have changed, and what is kept of it. */

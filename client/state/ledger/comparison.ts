@@ -1,6 +1,7 @@
 import { limits } from '../../../protocol/constants.ts';
 import { TextHash } from '../../../protocol/rows/hash.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
+import { type ComparisonResult, type Gone, LedgerUseless } from './comparison-result.ts';
 import { HashList, HashSet } from './hash-list.ts';
 import {
   BLOCK_PAIRS,
@@ -16,38 +17,6 @@ import { LedgerWindow, WINDOW_PAIRS } from './window.ts';
 
 /** Keys that are new, and pairs that leave the window unmatched: past it the table goes whole, which costs no more. */
 const LIST_MAX = 2 ** 20;
-
-/** Why a comparison came to nothing: the table is sent whole. */
-export type UselessReason = 'danado' | 'desordenado' | 'repetidas' | 'muchasBajas';
-
-/** The ledger is of no use to this reading. Nothing of it has been applied. */
-export class LedgerUseless extends Error {
-  override readonly name = 'LedgerUseless';
-  readonly reason: UselessReason;
-
-  constructor(reason: UselessReason) {
-    super(reason);
-    this.reason = reason;
-  }
-}
-
-/** Keys that are gone, by hash. */
-export interface Gone {
-  /** PostgreSQL's bigint that the hashes were made with. */
-  semilla: string;
-  /** 8 bytes each, big-endian, in their order; base64. */
-  huellas: string;
-  /** Rows that were read. */
-  leidas: number;
-}
-
-/** What a whole reading came to. */
-export interface ComparisonResult {
-  leidas: number;
-  /** The ledger of this reading; undefined: the one that it was compared with holds, or none could be written. */
-  nuevo?: LedgerName;
-  bajas?: Gone;
-}
 
 export interface ComparisonOptions {
   ledgers: Ledgers;

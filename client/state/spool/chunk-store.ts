@@ -1,6 +1,6 @@
 import { Condition } from '../../async/condition.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
-import type { ComparisonResult } from '../ledger/comparison.ts';
+import type { ComparisonResult } from '../ledger/comparison-result.ts';
 import type { LedgerName } from '../ledger/ledgers.ts';
 import type { ChunkInfo } from './manifest.ts';
 

@@ -7,7 +7,7 @@ import { namesIn, onDisk } from '../../files/disk.ts';
 import { isMissingFile, syncFolder } from '../../files/files.ts';
 import { isNewerFile } from '../../files/format.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
-import type { ComparisonResult } from '../ledger/comparison.ts';
+import type { ComparisonResult } from '../ledger/comparison-result.ts';
 import { Manifest, type ManifestRecord, readManifest, type UploadHead } from './manifest.ts';
 import { chunkBytesIn, type Room, SpooledUpload, writeChunk } from './spooled-upload.ts';
 

@@ -6,7 +6,7 @@ import { Condition } from '../../async/condition.ts';
 import { namesIn, onDisk, writeDurably } from '../../files/disk.ts';
 import { isMissingFile, syncFolder } from '../../files/files.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
-import type { ComparisonResult } from '../ledger/comparison.ts';
+import type { ComparisonResult } from '../ledger/comparison-result.ts';
 import type { LedgerName } from '../ledger/ledgers.ts';
 import type { ChunkStore, StoredChunk } from './chunk-store.ts';
 import type { ChunkInfo, Manifest, ManifestRecord, UploadHead } from './manifest.ts';

@@ -2,7 +2,7 @@ import { defined } from '../../../protocol/defined.ts';
 import { Condition } from '../../async/condition.ts';
 import { agentError } from '../../errors/agent-error.ts';
 import type { CompressedChunk } from '../../http/backend.ts';
-import type { ComparisonResult } from '../../state/ledger/comparison.ts';
+import type { ComparisonResult } from '../../state/ledger/comparison-result.ts';
 import { type ChunkStore, MemoryChunks, type StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { Spool } from '../../state/spool/spool.ts';

@@ -18,7 +18,7 @@ import { describeResult } from '../../sqlserver/read/range-key.ts';
 import type { Queryable } from '../../sqlserver/session/queryable.ts';
 import type { TrackingHead } from '../../sqlserver/session/versions.ts';
 import { quoteName, quoteTable, type SqlServer, type SqlServerError } from '../../sqlserver/sql-server.ts';
-import type { ComparisonResult } from '../../state/ledger/comparison.ts';
+import type { ComparisonResult } from '../../state/ledger/comparison-result.ts';
 import type { Watermark } from '../../state/watermarks.ts';
 import { asWrapped } from './rowversion.ts';
 

@@ -14,7 +14,8 @@ import {
   type SqlParameter,
   type SqlServer,
 } from '../../sqlserver/sql-server.ts';
-import { Comparison, LedgerUseless } from '../../state/ledger/comparison.ts';
+import { Comparison } from '../../state/ledger/comparison.ts';
+import { LedgerUseless } from '../../state/ledger/comparison-result.ts';
 import type { LedgerName } from '../../state/ledger/ledgers.ts';
 import type { StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';

@@ -1,5 +1,5 @@
 import type { UploadResult } from '../../../protocol/api.ts';
-import type { ComparisonResult, Gone } from '../../state/ledger/comparison.ts';
+import type { ComparisonResult, Gone } from '../../state/ledger/comparison-result.ts';
 import { PAIR_WORDS } from '../../state/ledger/ledger-file.ts';
 import type { LedgerName, Ledgers } from '../../state/ledger/ledgers.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';

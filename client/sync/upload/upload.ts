@@ -8,7 +8,7 @@ import { withRetries } from '../../errors/retry.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import { type SqlServer, SqlServerError } from '../../sqlserver/sql-server.ts';
-import { LedgerUseless, type UselessReason } from '../../state/ledger/comparison.ts';
+import { LedgerUseless, type UselessReason } from '../../state/ledger/comparison-result.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
 import { fingerprintsOf } from '../../state/watermarks.ts';
