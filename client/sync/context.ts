@@ -3,11 +3,12 @@ import type { SqlByPlace } from '../config/approval.ts';
 import type { SensitivePins } from '../config/sensitive-pins.ts';
 import type { RetryPolicy } from '../errors/retry.ts';
 import type { Backend } from '../http/backend.ts';
+import type { Unchanged } from '../sqlserver/read/change-tracking.ts';
 import type { SqlServer } from '../sqlserver/sql-server.ts';
 import type { Ledgers } from '../state/ledger/ledgers.ts';
 import type { Outbox } from '../state/outbox.ts';
 import type { Spool } from '../state/spool/spool.ts';
-import type { Watermarks } from '../state/watermarks.ts';
+import type { Fingerprints, Watermarks } from '../state/watermarks.ts';
 import type { Log } from '../ui/log.ts';
 import type { Progress, ProgressState, TableProgress } from '../ui/progress.ts';
 
@@ -68,10 +69,20 @@ export interface RunContext {
 /** What the flow of one table is given. */
 export interface SyncContext extends Omit<RunContext, 'connectionOf' | 'progress'>, TableConnection {
   progress: TableProgress;
+  /** Which tables have no news; of the whole run. */
+  looks: Looks;
   /** Told of bajas that the guard holds back, at either side: the run is then `parcial`. */
   onRetained(bajas: number): void;
   /** Told how many changes of columns wait for an administrator: the run is then `parcial`. */
   onColumnsPending(changes: number): void;
+}
+
+/** What is known in a run of tables whose changes SQL Server tracks, before their turn comes. */
+export interface Looks {
+  /** Answers what was seen of a table that has no news since its mark; undefined where it may have some, or has to be read. */
+  find(context: SyncContext, tabla: TablaSubida, fingerprints: Fingerprints): Promise<Unchanged | undefined>;
+  /** SQL of the configuration has run: what was seen before it may not be so any more. */
+  forget(): void;
 }
 
 /** A table that goes over whole has about as many rows as last time; what changed since then nobody knows. */

@@ -13,6 +13,7 @@ import { checkGenerations } from './generations.ts';
 import { causeOf, PhaseFailure, recordFailure } from './phases.ts';
 import { abandon } from './upload/open.ts';
 import { dropPending } from './upload/pending.ts';
+import { TrackingLooks } from './upload/tracking-looks.ts';
 import { uploadTable } from './upload/upload.ts';
 import { verifyIfDue } from './verify/scheduled.ts';
 
@@ -50,6 +51,7 @@ export async function runTables(
   options: RunOptions,
 ): Promise<RunSummary> {
   const tasks = selectTasks(config, options);
+  const looks = new TrackingLooks(tasks.flatMap((task) => (task.direccion === 'upload' ? [task.tabla] : [])));
   if (options.upload) {
     await forgetOtherTables(context, config);
     const uploads = tasks.filter(({ direccion }) => direccion === 'upload').map(({ tabla }) => tabla.nombre);
@@ -62,7 +64,7 @@ export async function runTables(
   const begin = async (task: Task, index: number) => {
     const { conexion } = task.tabla;
     if (endedBy !== undefined || unusable.has(conexion)) return;
-    const { run, failure } = await runTask(context, task);
+    const { run, failure } = await runTask({ ...context, looks }, task);
     runs[index] = run;
     if (failure === undefined) return;
     const { kind } = describeError(failure.error);
@@ -138,7 +140,10 @@ interface TaskFailure {
   connected: boolean;
 }
 
-async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun; failure?: TaskFailure }> {
+async function runTask(
+  shared: RunContext & Pick<SyncContext, 'looks'>,
+  task: Task,
+): Promise<{ run: TableRun; failure?: TaskFailure }> {
   const { direccion, tabla } = task;
   const startedAt = new Date();
   const runOf = (
@@ -152,6 +157,15 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
   };
   const progress = shared.progress.start(direccion, tabla.nombre);
   let connection: TableConnection | undefined;
+  /** Whether SQL Server let the agent in, at the last attempt. */
+  let isIn = false;
+  const withSqlServer: TableConnection['withSqlServer'] = (options, work) => {
+    isIn = false;
+    return connection!.withSqlServer(options, (db) => {
+      isIn = true;
+      return work(db);
+    });
+  };
   let retained = 0;
   const onRetained = (bajas: number) => {
     retained = bajas;
@@ -162,7 +176,10 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
   };
   try {
     connection = shared.connectionOf(tabla.conexion);
-    const context: SyncContext = { ...shared, ...connection, progress, onRetained, onColumnsPending };
+    const context: SyncContext = {
+      ...{ ...shared, ...connection, withSqlServer },
+      ...{ progress, onRetained, onColumnsPending },
+    };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
     assertPinned(context.sensitivePins, direccion, tabla, context.approvedSql !== undefined);
     progress.expect(expectedRows(context, direccion, tabla));
@@ -181,7 +198,7 @@ async function runTask(shared: RunContext, task: Task): Promise<{ run: TableRun;
     recordFailure(shared, inPhase ? error : new PhaseFailure(error, place, { startedAt }));
     const { text, code } = describeError(causeOf(error));
     const run = runOf({ estado: 'error', filas: 0, mensaje: text, codigo: code });
-    const connected = connection !== undefined && (inPhase || !(error instanceof SqlServerError));
+    const connected = connection !== undefined && (inPhase || isIn || !(error instanceof SqlServerError));
     return { run, failure: { error: causeOf(error), connected } };
   } finally {
     progress.stop();

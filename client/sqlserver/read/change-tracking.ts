@@ -1,3 +1,4 @@
+import { type AgentClock, CLOCKS, type ClockReading, clocksOf, readAgentClock } from '../session/clock.ts';
 import type { Queryable } from '../session/queryable.ts';
 import type { SqlParameter } from '../session/request.ts';
 import { quoteName, quoteTable } from '../tables/ddl.ts';
@@ -22,6 +23,8 @@ export interface TrackingState {
   minimos: (string | null)[];
 }
 
+const CURRENT = 'CONVERT(varchar(20), CHANGE_TRACKING_CURRENT_VERSION())';
+
 /** The parameter of the version that changes are asked for since. */
 const SINCE = 'desdeCambio';
 
@@ -34,15 +37,13 @@ export async function readTrackingState(
   tablas: readonly string[],
   signal: AbortSignal,
 ): Promise<TrackingState> {
-  const minimums = tablas.map(
-    (_, at) => `CONVERT(varchar(20), CHANGE_TRACKING_MIN_VALID_VERSION(OBJECT_ID(@t${at}))) AS minimo${at}`,
-  );
+  const minimums = tablas.map((_, at) => `${minimumOf(`@t${at}`)} AS minimo${at}`);
   const parameters = tablas.map((tabla, at) => ({
     name: `t${at}`,
     type: 'nvarchar' as const,
     value: quoteTable(tabla),
   }));
-  const sql = `SELECT CONVERT(varchar(20), CHANGE_TRACKING_CURRENT_VERSION()) AS actual, ${minimums.join(', ')},
+  const sql = `SELECT ${CURRENT} AS actual, ${minimums.join(', ')},
     (SELECT d.snapshot_isolation_state FROM sys.databases AS d WHERE d.database_id = DB_ID()) AS aislada`;
   const [row = {}] = await db.query(sql, { parameters, signal });
   const text = (value: unknown) => (typeof value === 'string' ? value : null);
@@ -60,11 +61,64 @@ export async function findChanged(
   version: string,
   signal: AbortSignal,
 ): Promise<number[]> {
-  const looks = tablas.map(
-    (tabla, at) => `CASE WHEN EXISTS (SELECT 1 FROM ${changesOf(tabla)} AS ct) THEN 1 ELSE 0 END AS cambio${at}`,
-  );
+  const looks = tablas.map((tabla, at) => `${hasChanges(tabla, SINCE)} AS cambio${at}`);
   const [row = {}] = await db.query(`SELECT ${looks.join(', ')}`, { parameters: [sinceParameter(version)], signal });
   return tablas.flatMap((_, at) => (Number(row[`cambio${at}`]) === 1 ? [at] : []));
+}
+
+/** The base tables of a query, and the version that their changes are asked for since. */
+export interface Tracked {
+  tablas: readonly string[];
+  desde: string;
+}
+
+/** What one look at many queries showed. */
+export interface LookedAt {
+  reloj: ClockReading;
+  actual: string;
+  /** Of each query, in their order: whether nothing changed in its base tables, for certain. */
+  iguales: boolean[];
+}
+
+/** A query without news since version `desde`, and when it was looked at. */
+export interface Unchanged {
+  desde: string;
+  hasta: string;
+  now: ClockReading;
+  /** The agent's clock after `now`. */
+  after: AgentClock;
+}
+
+/**
+ * Looks at once which queries may have news: clocks and current version, changes, least valid versions, in this order and in one
+ * request. A least version that has passed `desde` by then may have taken changes out of sight.
+ *
+ * @throws SqlServerError for all of them where one is not tracked, or this login may not see it
+ */
+export async function lookAtChanges(
+  db: Queryable,
+  queries: readonly Tracked[],
+  signal: AbortSignal,
+): Promise<LookedAt> {
+  const parameters = queries.map(({ desde }, at) => ({ name: `${SINCE}${at}`, type: 'bigint' as const, value: desde }));
+  const bases = queries.flatMap(({ tablas }, at) => tablas.map((tabla, of) => ({ tabla, at, place: `${at}_${of}` })));
+  const changes = bases.map(({ tabla, at, place }) => `${hasChanges(tabla, `${SINCE}${at}`)} AS cambio${place}`);
+  const minimums = bases.map(({ tabla, place }) => `${minimumOf(nameLiteral(tabla))} AS minimo${place}`);
+  const sql = `SELECT ${CURRENT} AS actual, ${CLOCKS};
+    SELECT ${changes.join(', ')};
+    SELECT ${minimums.join(', ')}`;
+  const agente = readAgentClock();
+  const rows = await db.query(sql, { parameters, signal });
+  const row: Record<string, unknown> = Object.assign({}, ...rows);
+  const actual = BigInt(String(row.actual));
+  const iguales = queries.map(({ tablas, desde }, at) =>
+    tablas.every((_, of) => {
+      const minimo = row[`minimo${at}_${of}`];
+      if (typeof minimo !== 'string' || BigInt(minimo) > BigInt(desde)) return false;
+      return actual >= BigInt(desde) && Number(row[`cambio${at}_${of}`]) === 0;
+    }),
+  );
+  return { reloj: clocksOf(row, agente), actual: String(actual), iguales };
 }
 
 /** The rows of `query` that a change in one of the tables may have changed. */
@@ -97,8 +151,20 @@ export async function readPrimaryKey(db: Queryable, tabla: string, signal: Abort
   return (await db.query(sql, { parameters, signal })).map(({ name }) => String(name));
 }
 
-function changesOf(tabla: string): string {
-  return `CHANGETABLE(CHANGES ${quoteTable(tabla)}, @${SINCE})`;
+function changesOf(tabla: string, since = SINCE): string {
+  return `CHANGETABLE(CHANGES ${quoteTable(tabla)}, @${since})`;
+}
+
+function hasChanges(tabla: string, since: string): string {
+  return `CASE WHEN EXISTS (SELECT 1 FROM ${changesOf(tabla, since)} AS ct) THEN 1 ELSE 0 END`;
+}
+
+function minimumOf(name: string): string {
+  return `CONVERT(varchar(20), CHANGE_TRACKING_MIN_VALID_VERSION(OBJECT_ID(${name})))`;
+}
+
+function nameLiteral(tabla: string): string {
+  return `N'${quoteTable(tabla).replaceAll("'", "''")}'`;
 }
 
 function joinOf({ clave }: BaseTable): string {

@@ -44,15 +44,22 @@ const TICKS_PER_MINUTE = 60n * TICKS_PER_SECOND;
 const NOISE = TICKS_PER_SECOND;
 const DAY_SECONDS = 86_400;
 
+/** What SQL Server is asked for its clocks; `clocksOf` reads the row. */
+export const CLOCKS =
+  'CONVERT(varchar(33), SYSDATETIME(), 126) AS hora_local, CONVERT(varchar(33), SYSUTCDATETIME(), 126) AS hora_utc';
+
 /**
  * All clocks now. Read them before the rows: what is written while they are read then counts as newer. Throws SqlServerError
  * RELOJ_ILEGIBLE for a time that a later run could not read back.
  */
 export async function readClocks(db: Queryable, signal: AbortSignal): Promise<ClockReading> {
   const agente = readAgentClock();
-  const sql =
-    'SELECT CONVERT(varchar(33), SYSDATETIME(), 126) AS hora_local, CONVERT(varchar(33), SYSUTCDATETIME(), 126) AS hora_utc';
-  const [{ hora_local, hora_utc } = {}] = await db.query(sql, { signal });
+  const [row = {}] = await db.query(`SELECT ${CLOCKS}`, { signal });
+  return clocksOf(row, agente);
+}
+
+/** The clocks of a row of `CLOCKS`, and the agent's right before it was asked. Throws as readClocks. */
+export function clocksOf({ hora_local, hora_utc }: Record<string, unknown>, agente: AgentClock): ClockReading {
   return { local: readable(hora_local), utc: readable(hora_utc), agente };
 }
 

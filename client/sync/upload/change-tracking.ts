@@ -162,7 +162,7 @@ export async function finishTracking(
   { head: { desde, cambiadas }, rows }: { head: TrackingHead; rows: number },
   signal: AbortSignal,
 ): Promise<ComparisonResult | undefined> {
-  if (desde === undefined || cambiadas.length === 0) return undefined;
+  if (desde === undefined) return undefined;
   const asks = cambiadas.includes(0) && bajasOf(tabla) !== 'ignorar';
   const gone = asks ? await readGone(db, tabla, bases[0]!, desde, signal) : undefined;
   const { minimos } = await readTrackingState(db, baseTablesOf(tabla), signal);

@@ -11,7 +11,7 @@ import { isDue } from './reading.ts';
 import { assertVersionColumn, planVersions, type VersionPlan } from './rowversion.ts';
 
 /** From which change to which a table is read that SQL Server numbers the changes of; nothing for others. */
-type ChangesPlan = Partial<Pick<UploadHead, 'versiones' | 'quieta' | 'seguimiento'>> & { entera?: boolean };
+export type ChangesPlan = Partial<Pick<UploadHead, 'versiones' | 'quieta' | 'seguimiento'>> & { entera?: boolean };
 
 /** What attempts of this run have shown. */
 export interface KnownOfChanges {

@@ -1,5 +1,6 @@
 import { defined } from '../../../protocol/defined.ts';
 import { bajasOf, cambiosOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import type { Unchanged } from '../../sqlserver/read/change-tracking.ts';
 import { isEarlier, readAgentClock, readClocks, type ServerClock } from '../../sqlserver/session/clock.ts';
 import { findOldestWriter, RIGHT_TO_SEE } from '../../sqlserver/session/open-transactions.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
@@ -7,31 +8,48 @@ import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { Watermark } from '../../state/watermarks.ts';
 import type { SyncContext } from '../context.ts';
 import type { UploadJob } from './job.ts';
-import { type KnownOfChanges, planChanges } from './read-changes.ts';
-import { isDue, modoOf, planReading, type ReadingPlan, readsChanges } from './reading.ts';
+import { type ChangesPlan, type KnownOfChanges, planChanges } from './read-changes.ts';
+import { isDue, modoOf, planReading, type ReadingPlan, readsChanges, type Seen } from './reading.ts';
 
 /**
  * Decides what an upload is read with: looks at SQL Server's clock and open transactions, and says what is unusual about them.
  * `known.newest`: when the rows were read that made an earlier attempt a reading too old.
  */
 export async function readHead(
-  { context, tabla, fingerprints }: UploadJob,
+  job: UploadJob,
   db: SqlServer,
   known: KnownOfChanges & { newest: string | undefined },
 ): Promise<UploadHead> {
-  const { newest } = known;
-  const { log, watermarks, signal } = context;
+  const { context, tabla, fingerprints } = job;
+  // In this order: reading.ts says why.
+  const now = await readClocks(db, context.signal);
+  const oldest = cambiosOf(tabla) === 'marca' ? await findWriter(context, db) : undefined;
+  const after = readAgentClock();
+  const mark = context.watermarks.get(tabla.nombre, fingerprints);
+  const changes = await planChanges(context, tabla, db, { mark, utc: now.utc, known });
+  return headOf(job, { now, after, oldest }, changes, known.newest);
+}
+
+/** What an upload of a table is that has no news: nothing is read for it. */
+export function headOfUnchanged(job: UploadJob, { desde, hasta, now, after }: Unchanged): UploadHead {
+  const seguimiento = { desde, hasta, cambiadas: [], snapshot: false };
+  return headOf(job, { now, after, oldest: undefined }, { entera: false, seguimiento });
+}
+
+function headOf(
+  { context, tabla, fingerprints }: UploadJob,
+  seen: Seen,
+  changes: ChangesPlan,
+  newest?: string | undefined,
+): UploadHead {
+  const { log, watermarks } = context;
   const { nombre } = tabla;
   if (watermarks.isOutdated(nombre, fingerprints)) {
     log.info('La consulta o el destino cambiaron desde la última vez: se sube desde el principio', nombre);
   }
   const mark = watermarks.get(nombre, fingerprints);
-  // In this order: reading.ts says why.
-  const leido = await readClocks(db, signal);
-  const oldest = cambiosOf(tabla) === 'marca' ? await findWriter(context, db) : undefined;
-  const timed = planReading(tabla, mark, { now: leido, after: readAgentClock(), oldest });
-  const changes = await planChanges(context, tabla, db, { mark, utc: leido.utc, known });
-  const plan = { ...timed, ...changes };
+  const { now: leido } = seen;
+  const plan = { ...planReading(tabla, mark, seen), ...changes };
   sayPlan(context, tabla, plan, mark !== undefined);
   const { ultimaSync, entera, marca, revuelto, retroceso, retenida, versiones, quieta, seguimiento } = plan;
   // Begun after what the backend has was applied, and yet earlier by its clock: the clocks disagree, and this is the newer one.

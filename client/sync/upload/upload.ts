@@ -27,7 +27,7 @@ import type { UploadJob } from './job.ts';
 import { dropUseless, findPending, keepOrDrop, rowsIn } from './pending.ts';
 import { planUpload, type UploadPlan } from './plan.ts';
 import type { KnownOfChanges } from './read-changes.ts';
-import { readHead } from './read-head.ts';
+import { headOfUnchanged, readHead } from './read-head.ts';
 
 /**
  * Uploads one table: pre_process at SQL Server, its rows to the backend (which runs what is configured at `destino`
@@ -131,6 +131,15 @@ async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: Known
       }
       return rows;
     }
+    const unchanged =
+      plan.kind === 'fresh' && known.entera !== true
+        ? await context.looks.find(context, tabla, fingerprints)
+        : undefined;
+    if (unchanged !== undefined) {
+      const buffer = bufferOf(context, headOfUnchanged(job, unchanged));
+      await buffer.finish(context.signal);
+      return await transfer(job, plan, buffer);
+    }
     return await atSqlServer(context, tabla, async (db) => {
       const head = pending?.head ?? (await readHead(job, db, known));
       if (plan.kind === 'fresh') await runPhase(job, db, head, 'pre_process');
@@ -225,6 +234,7 @@ async function runPhase(
   fase: 'pre_process' | 'post_process',
 ): Promise<void> {
   const withMark = (sql: string) => ({ sql, ...parametersOf(sql, head) });
+  if (isPhaseAt(tabla[fase], 'upload', 'origen')) context.looks.forget();
   await runPhaseAtSqlServer(context, db, { direccion: 'upload', tabla, fase }, withMark);
 }
 

@@ -7,6 +7,7 @@ import { describeError, endsRun } from '../../errors/describe-error.ts';
 import type { ExitReason } from '../../errors/exit-codes.ts';
 import type { RunContext } from '../context.ts';
 import { causeOf } from '../phases.ts';
+import { TrackingLooks } from '../upload/tracking-looks.ts';
 import { type VerifyOptions, verifyTable } from './verify-table.ts';
 
 /** The tables of one `verify`, one after the other. */
@@ -49,7 +50,7 @@ export async function verifyOne(shared: RunContext, tabla: TablaSubida, options:
     const context = {
       ...{ ...shared, ...shared.connectionOf(tabla.conexion), progress },
       // Of a repair: what it is told of is in the log.
-      ...{ onRetained: () => {}, onColumnsPending: () => {} },
+      ...{ onRetained: () => {}, onColumnsPending: () => {}, looks: new TrackingLooks([]) },
     };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, 'upload', tabla);
     assertPinned(context.sensitivePins, 'upload', tabla, context.approvedSql !== undefined);
