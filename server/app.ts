@@ -5,6 +5,7 @@ import { API_PREFIX } from '../protocol/constants.ts';
 import { defined } from '../protocol/defined.ts';
 import type { Config } from './config.ts';
 import type { Context } from './context.ts';
+import { makeMeters } from './meters.ts';
 import { agentVersion } from './plugins/agent-version.ts';
 import { auth } from './plugins/auth.ts';
 import { guards } from './plugins/guards.ts';
@@ -57,7 +58,7 @@ export async function buildApp(config: Config, destination?: { write(entry: stri
     SHORT_REQUESTS,
   );
   app.addHook('onClose', () => database.close());
-  const context: Context = { config, database, masterKeys, log: app.log };
+  const context: Context = { config, database, masterKeys, meters: makeMeters(), log: app.log };
   try {
     await database.withConnection(assertRoles);
     await database.withConnection((connection) => assertRevoked(connection, config, app.log));

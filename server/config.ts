@@ -4,6 +4,8 @@ import { VERSION_PATTERN } from '../protocol/agent-version.ts';
 import { limits } from '../protocol/constants.ts';
 
 const MASTER_KEY = '[A-Za-z0-9+/]{43}=';
+/** Long enough that nobody guesses it, and fit for a header. */
+const TOKEN = '^[\\x21-\\x7e]{24,200}$';
 const MasterKey = Type.String({ pattern: `^${MASTER_KEY}$` });
 
 /**
@@ -71,6 +73,8 @@ const ConfigSchema = Type.Object(
     TRUST_PROXY_HOPS: Type.Integer({ minimum: 1, maximum: 10, default: 1 }),
     /** How long a shutdown lets running requests finish. */
     SHUTDOWN_SECONDS: Type.Integer({ minimum: 0, maximum: 3600, default: 30 }),
+    /** Opens /metrics and the deep health, as `Authorization: Bearer`; without it neither is there. */
+    METRICS_TOKEN: Type.Optional(Type.String({ pattern: TOKEN })),
     LOG_LEVEL: Type.Union(
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
       { default: 'info' },
@@ -120,7 +124,7 @@ function readValue(schema: object, text: string): unknown {
 }
 
 /** A URL may carry a password. */
-const SECRET_NAMES = /^(DATABASE_URL|SYNC_MASTER_KEY.*)$/;
+const SECRET_NAMES = /^(DATABASE_URL|SYNC_MASTER_KEY.*|METRICS_TOKEN)$/;
 
 function describeFault(name: string, value: unknown, schema: object): string {
   if (value === undefined) return `${name}: falta; es obligatorio`;
@@ -139,6 +143,7 @@ function ruleOf(schema: object): string {
   if (type === 'boolean') return 'debe ser true o false';
   if (pattern === undefined) return 'no puede estar vacío';
   if (pattern === VERSION_PATTERN) return 'debe ser una versión de tres números, como 1.2.0';
+  if (pattern === TOKEN) return 'deben ser de 24 a 200 caracteres sin espacios (openssl rand -hex 32)';
   return String(pattern).includes(MASTER_KEY)
     ? 'deben ser 32 bytes en base64 (openssl rand -base64 32)'
     : 'debe ser una URL postgres://usuario:clave@host:puerto/base';

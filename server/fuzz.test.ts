@@ -262,6 +262,7 @@ test('mutated requests leave the server up, without an internal error, a lost co
   // It ends before its sockets do: what is dropped then may still tell them.
   sql.on('error', () => {});
   const env = { DATABASE_URL: scratch.url };
+  const token = 'testigo-de-prueba-de-32-letras--';
   const sqlServer = ['--host', 'h', '--database', 'd', '--user', 'u', '--password', 'p'];
   await runServer(['migrate'], env);
   await runServer(['tenant', 'create', '--tenant', TENANT, ...sqlServer], env);
@@ -276,6 +277,7 @@ test('mutated requests leave the server up, without an internal error, a lost co
     DATABASE_POOL_MAX: String(POOL),
     TENANT_TRANSFERS_MAX: String(POOL),
     LOG_LEVEL: 'info',
+    METRICS_TOKEN: token,
     DATABASE_QUEUE_MAX: '1000',
   });
   const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
@@ -328,7 +330,7 @@ test('mutated requests leave the server up, without an internal error, a lost co
              (SELECT count(*)::integer FROM pg_stat_activity WHERE datname = current_database()) AS connections`);
     expect(rows[0].tables).toBe(rows[0].uploads);
     expect(rows[0].connections).toBeLessThanOrEqual(POOL + 4 + 1);
-    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const metrics = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } })).text();
     expect(metrics).toMatch(/ax_sync_connections\{pool="transfer",state="busy"\} 0/);
     const peakMb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) / 1024;
     expect(peakMb).toBeLessThan(500);

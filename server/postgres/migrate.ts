@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PG_MIGRATE_LOCK_ID, runner } from 'node-pg-migrate';
 import pg from 'pg';
 import { readFunctions, selectFunctions } from './functions.ts';
 import { REVOKE } from './revoked.ts';
 
+const MIGRATION = /^\d+_.*\.sql$/;
 const FOLDER = join(import.meta.dirname, '..', 'migrations');
 
 /**
@@ -27,6 +28,19 @@ export async function migrate(databaseUrl: string, folder = FOLDER): Promise<str
   } finally {
     await client.end();
   }
+}
+
+/** Migrations that this version has and the database lacks, and the other way round. */
+export async function compareMigrations(connection: pg.ClientBase): Promise<{ faltan: string[]; sobran: string[] }> {
+  const { rows } = await connection.query<{ name: string }>('SELECT name FROM sync_migrations ORDER BY id');
+  const files = (await readdir(FOLDER))
+    .filter((file) => MIGRATION.test(file))
+    .map((file) => file.slice(0, -'.sql'.length));
+  const applied = new Set(rows.map(({ name }) => name));
+  return {
+    faltan: files.filter((name) => !applied.has(name)).sort(),
+    sobran: [...applied].filter((name) => !files.includes(name)),
+  };
 }
 
 async function runAll(client: pg.Client, folder: string): Promise<string[]> {

@@ -157,3 +157,13 @@ export async function setChunk(connection: Connection, n: number): Promise<void>
 export async function dropUploadTable(connection: Connection, uploadId: string): Promise<void> {
   await connection.query(`DROP TABLE IF EXISTS ${uploadTable(uploadId)}`);
 }
+
+/** Uploads in chunks that are not committed, and the bytes of their staging tables with what of them is out of line. */
+export async function readStaging(connection: Connection): Promise<{ abiertas: number; bytes: number }> {
+  const { rows } = await connection.query<{ abiertas: number; bytes: number }>(
+    `SELECT count(*)::integer AS abiertas,
+       (SELECT coalesce(sum(pg_table_size(oid)), 0)::float8 FROM pg_class WHERE relkind = 'r' AND relname ~ '^sync_recibido_') AS bytes
+     FROM sync_uploads WHERE resultado IS NULL AND "expiresAt" > now()`,
+  );
+  return rows[0]!;
+}

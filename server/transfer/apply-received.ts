@@ -44,6 +44,7 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   const { rows: received, filas, modo, reading, columns, generacion } = upload;
   const tenant = configuration.tenantId;
   const tipoCampo = tipoCampoOf(tabla);
+  const began = performance.now();
   await commitDurably(connection);
   await lockTipoCampo(connection, tenant, tipoCampo);
   await assertCurrent(connection, tenant, tabla.nombre, reading);
@@ -102,6 +103,7 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   // What waits for a decision no ledger knows: until then the table comes whole.
   const waits = modo === 'completo' && retencion?.estado === 'pendiente';
   if (waits || esquema?.estado === 'pendiente') await noteEdit(connection, tenant, tipoCampo);
+  transfer.applied = { result, seconds: (performance.now() - began) / 1000 };
   return result;
 }
 

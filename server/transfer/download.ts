@@ -41,10 +41,11 @@ export async function openDownload(
   configuration: Configuration,
   { tabla, format, changes, signal }: DownloadRequest,
 ): Promise<AsyncIterable<string | Buffer>> {
-  const { config, database } = context;
+  const { config, database, meters } = context;
   const started = new Date();
   const fail = async (error: unknown): Promise<unknown> => {
     const translated = translateSqlError(error, { tabla: tabla.nombre, fase: 'process' });
+    meters.countTransfer('download', translated);
     await logFailure({ context, configuration, direccion: 'download', tabla: tabla.nombre }, started, translated);
     return translated;
   };
@@ -69,6 +70,8 @@ export async function openDownload(
     const finish = async () => {
       await endTransaction(connection);
       close(false);
+      meters.countTransfer('download');
+      meters.countDownload(tally.filas);
     };
     const body = bodyWriters[format](head, resume(first, rows), () => tally.filas, finish);
     return logging(body, fail);

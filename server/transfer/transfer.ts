@@ -1,3 +1,4 @@
+import type { UploadResult } from '../../protocol/api.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Direccion } from '../../protocol/tenant-config/config.ts';
 import type { Context } from '../context.ts';
@@ -19,6 +20,8 @@ export interface TransferOf {
 /** A transfer of a tenant's table under way, in the open transaction of `connection`. */
 export interface Transfer extends TransferOf {
   connection: Connection;
+  /** An upload that this transaction applies; it counts once that is committed. */
+  applied?: { result: UploadResult; seconds: number };
 }
 
 interface TransferOptions {
@@ -41,9 +44,10 @@ export async function withTenantTransfer<T>(
   fn: (transfer: Transfer) => Promise<T>,
 ): Promise<T> {
   const started = new Date();
-  const of: TransferOf = { context, configuration, direccion, tabla };
+  const of: TransferOf & Pick<Transfer, 'applied'> = { context, configuration, direccion, tabla };
+  const { meters } = context;
   try {
-    return await context.database.withTransfer(configuration.tenantId, async (connection) => {
+    const result = await context.database.withTransfer(configuration.tenantId, async (connection) => {
       const result = await inTransaction(connection, async () => {
         await setTimeouts(connection, { lockMs: context.config.LOCK_TIMEOUT_MS });
         return fn(Object.assign(of, { connection }));
@@ -51,7 +55,11 @@ export async function withTenantTransfer<T>(
       await afterCommit?.(connection);
       return result;
     });
+    meters.countTransfer(direccion);
+    if (of.applied !== undefined) meters.countUpload(of.applied.result, of.applied.seconds);
+    return result;
   } catch (error) {
+    meters.countTransfer(direccion, error);
     await logFailure(of, started, error);
     throw error;
   }
