@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import { buildApp } from '../app.ts';
 import type { Config } from '../config.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { assertNoSuperuser } from '../postgres/tenant.ts';
@@ -26,6 +25,8 @@ export const serveCommand = defineCommand({
 export async function serve(config: Config): Promise<void> {
   await withDatabase(config, assertNoSuperuser);
   await migrate(config.DATABASE_URL);
+  // Half of what the program loads; the other commands do without it.
+  const { buildApp } = await import('../app.ts');
   const app = await buildApp(config);
   try {
     await app.listen({ host: config.HOST, port: config.PORT });

@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PG_MIGRATE_LOCK_ID, runner } from 'node-pg-migrate';
 import pg from 'pg';
 import { readFunctions, selectFunctions } from './functions.ts';
 import { REVOKE } from './revoked.ts';
@@ -19,6 +18,7 @@ export async function migrate(databaseUrl: string, folder = FOLDER): Promise<str
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'ax-sync-server migrate' });
   await client.connect();
   try {
+    const { PG_MIGRATE_LOCK_ID } = await import('node-pg-migrate');
     // Held until the connection ends. Before the transaction, so that this sees what the process before it did.
     await client.query(`SELECT pg_advisory_lock(${PG_MIGRATE_LOCK_ID})`);
     await client.query('BEGIN');
@@ -56,6 +56,8 @@ async function runAll(client: pg.Client, folder: string): Promise<string[]> {
   const functions = await selectFunctions(client, await readFunctions(join(folder, 'functions')), { all: superuser });
   // Tables need functions, for defaults and triggers, before there are the tables that bodies of functions name.
   await functions.create({ checkBodies: false });
+  // Only here: the commands that migrate nothing need not load it.
+  const { runner } = await import('node-pg-migrate');
   const migrations = await runner({
     dbClient: withinTransaction(client),
     dir: folder,
