@@ -54,6 +54,8 @@ const ConfigSchema = Type.Object(
     UPLOADS_OPEN_MAX: Type.Integer({ minimum: 1, maximum: 10_000, default: 64 }),
     /** An upload is forgotten so long after its last chunk; results are kept as long. */
     UPLOAD_EXPIRE_HOURS: Type.Integer({ minimum: 1, maximum: 720, default: 24 }),
+    /** Days that entries of sync_logs are kept; a tenant's own "logsDias" goes before. */
+    LOGS_DIAS: Type.Integer({ minimum: 7, maximum: 3650, default: 90 }),
     /** Sockets open at a time; for one more the oldest idle one of the address with the most is closed. */
     HTTP_CONNECTIONS_MAX: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 10_000 }),
     /** Requests per minute with one key, in one process. */

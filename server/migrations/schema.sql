@@ -152,6 +152,8 @@ CREATE TABLE sync_configurations (
   "createdAt" timestamp(3) with time zone NOT NULL DEFAULT now(),
   "updatedAt" timestamp(3) with time zone NOT NULL DEFAULT now(),
   "sqlServerConexiones" jsonb NOT NULL DEFAULT '{}'::jsonb,
+  "logsDias" integer,
+  CONSTRAINT "sync_configurations_logsDias_check" CHECK ((("logsDias" >= 7) AND ("logsDias" <= 3650))),
   CONSTRAINT sync_configurations_pkey PRIMARY KEY (id),
   CONSTRAINT "sync_configurations_sqlServerConexiones_check" CHECK ((jsonb_typeof("sqlServerConexiones") = 'object'::text)),
   CONSTRAINT "sync_configurations_tenantId_check" CHECK ((("tenantId" <> ''::text) AND (length("tenantId") <= 100))),
@@ -228,12 +230,28 @@ CREATE TABLE sync_logs (
   metadatos jsonb,
   "fechaInicio" timestamp(3) with time zone NOT NULL,
   "fechaFin" timestamp(3) with time zone,
-  "createdAt" timestamp(3) with time zone NOT NULL DEFAULT now(),
-  CONSTRAINT sync_logs_pkey PRIMARY KEY ("tenantId", id)
+  "createdAt" timestamp(3) with time zone NOT NULL DEFAULT now()
+) PARTITION BY RANGE ("createdAt");
+CREATE INDEX idx_sync_logs_estado ON ONLY public.sync_logs USING btree (estado);
+CREATE INDEX idx_sync_logs_tabla ON ONLY public.sync_logs USING btree (tabla);
+CREATE INDEX idx_sync_logs_tenant_created ON ONLY public.sync_logs USING btree ("tenantId", "createdAt" DESC);
+
+CREATE TABLE sync_logs_diario (
+  "tenantId" text NOT NULL,
+  direccion text NOT NULL,
+  tabla text NOT NULL,
+  dia date NOT NULL,
+  ejecuciones integer NOT NULL,
+  exitosas integer NOT NULL,
+  parciales integer NOT NULL,
+  errores integer NOT NULL,
+  registros bigint NOT NULL,
+  "msP50" integer,
+  "msMax" integer,
+  "msTotal" bigint,
+  CONSTRAINT sync_logs_diario_pkey PRIMARY KEY ("tenantId", dia, direccion, tabla)
 );
-CREATE INDEX idx_sync_logs_estado ON public.sync_logs USING btree (estado);
-CREATE INDEX idx_sync_logs_tabla ON public.sync_logs USING btree (tabla);
-CREATE INDEX idx_sync_logs_tenant_created ON public.sync_logs USING btree ("tenantId", "createdAt" DESC);
+CREATE INDEX idx_sync_logs_diario_dia ON public.sync_logs_diario USING btree (dia);
 
 CREATE TABLE sync_migrations (
   id integer NOT NULL DEFAULT nextval('sync_migrations_id_seq'::regclass),
@@ -249,6 +267,12 @@ CREATE TABLE sync_secretos (
 );
 CREATE TRIGGER sync_auditar AFTER INSERT OR DELETE OR UPDATE ON public.sync_secretos FOR EACH ROW EXECUTE FUNCTION sync_auditar(); -- ENABLE ALWAYS
 CREATE TRIGGER sync_auditar_vaciado BEFORE TRUNCATE ON public.sync_secretos FOR EACH STATEMENT EXECUTE FUNCTION sync_auditar(); -- ENABLE ALWAYS
+
+CREATE TABLE sync_tareas (
+  nombre text NOT NULL,
+  proxima timestamp with time zone NOT NULL,
+  CONSTRAINT sync_tareas_pkey PRIMARY KEY (nombre)
+);
 
 CREATE UNLOGGED TABLE sync_upload_chunks (
   upload text NOT NULL,
@@ -348,6 +372,9 @@ CREATE FUNCTION sync_fijar_tenant(tenant text) RETURNS void
 CREATE FUNCTION sync_firma(tenant text) RETURNS text
   LANGUAGE sql STABLE PARALLEL UNSAFE;
 
+CREATE FUNCTION sync_guardar_logs(tenant text, configuracion text, entradas jsonb) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET enable_seqscan=off;
+
 CREATE FUNCTION sync_leer(filas integer) RETURNS SETOF text
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path=public, pg_temp;
 ALTER ROUTINE sync_leer(integer) OWNER TO ax_sync_consulta;
@@ -367,6 +394,12 @@ CREATE FUNCTION sync_partes(v jsonb) RETURNS jsonb
 CREATE FUNCTION sync_plegada(clave text) RETURNS text
   LANGUAGE sql IMMUTABLE PARALLEL SAFE;
 GRANT EXECUTE ON ROUTINE sync_plegada(text) TO PUBLIC;
+
+CREATE FUNCTION sync_semana_logs(cuando timestamp with time zone) RETURNS boolean
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION sync_semanas_logs() RETURNS TABLE(tabla text, desde timestamp with time zone, hasta timestamp with time zone, separandose boolean)
+  LANGUAGE sql STABLE PARALLEL UNSAFE;
 
 CREATE FUNCTION sync_tenant_actual() RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path=public, pg_temp;

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { readFunctions, selectFunctions } from './functions.ts';
+import { makeWeeks } from './log-weeks.ts';
 import { REVOKE } from './revoked.ts';
 
 const MIGRATION = /^\d+_.*\.sql$/;
@@ -69,6 +70,7 @@ async function runAll(client: pg.Client, folder: string): Promise<string[]> {
     log: () => {},
   });
   await functions.create({ checkBodies: true });
+  await makeWeeks(client);
   if (superuser) {
     await runFile('hand-over.sql');
     await client.query(REVOKE);

