@@ -13,11 +13,11 @@ const LOCK_MS = 2000;
 
 type Client = Pick<ClientBase, 'query'>;
 
-/** Makes the partitions of this week and the WEEKS_AHEAD after it; returns how many were missing. */
+/** Makes the partitions of this week, the one before (a clock may be set back) and the WEEKS_AHEAD after it; returns how many were missing. */
 export async function makeWeeks(client: Client): Promise<number> {
   const { rows } = await client.query<{ hechas: number }>(
     `SELECT count(*) FILTER (WHERE sync_semana_logs(now() + n * interval '168 hours'))::integer AS hechas
-     FROM generate_series(0, ${WEEKS_AHEAD}) AS n`,
+     FROM generate_series(-1, ${WEEKS_AHEAD}) AS n`,
   );
   return rows[0]!.hechas;
 }
