@@ -251,7 +251,7 @@ test('a base that the server knows is let in, under the same tenant and table al
     ...{ method: 'POST', tenant: `otro-${key.slice(0, 8)}`, key: otherKey },
     json: { tablas: { vista_proveedores: id } },
   });
-  expect(await other.json()).toEqual({ success: true, tablas: { vista_proveedores: null } });
+  expect(await other.json()).toEqual({ success: true, tablas: { vista_proveedores: null }, columnasPendientes: {} });
   expect(await nombreOf('4')).toBeUndefined();
 });
 

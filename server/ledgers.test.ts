@@ -315,7 +315,7 @@ test('a whole upload whose bajas wait leaves its ledger void until somebody has 
   expect(await stands(applied.result.generacion!)).toBe(true);
 });
 
-test('columns that wait for a decision leave the ledger void', async () => {
+test('columns that wait for a decision leave the ledger as it is; decided, the next part is refused, and the whole takes them away', async () => {
   const describeColumns = async (names: readonly string[]): Promise<string> => {
     const columnas = names.map((nombre) => ({ nombre, tipo: 'int', nula: true }));
     const json = { tabla: 'vista_clientes', columnas };
@@ -327,8 +327,10 @@ test('columns that wait for a decision leave the ledger void', async () => {
   const sent = { base, huellas: true, esquema: await describeColumns(['id']) };
   const { result } = await uploads.send(toLines([{ id: 1 }, { id: 2 }, { id: 3 }]), sent);
   expect(result.esquema).toMatchObject({ estado: 'pendiente' });
-  expect(await stands(result.generacion!)).toBe(false);
+  expect(await stands(result.generacion!)).toBe(true);
   await server.sql.query(`UPDATE sync_esquemas SET estado = 'aprobado' WHERE estado = 'pendiente'`);
+  const part = { ...sent, base: result.generacion! };
+  await expect(uploads.send(toLines([{ id: 1 }]), part)).rejects.toThrow('GENERACION_DESCONOCIDA');
   const whole = await uploads.send(toLines([{ id: 1 }, { id: 2 }, { id: 3 }]), {
     esquema: sent.esquema,
     modo: 'completo',

@@ -181,10 +181,7 @@ export class Backend {
    *
    * @throws SyncError RUTA_DESCONOCIDA: a backend that knows no generations
    */
-  async checkGenerations(
-    tablas: Record<string, string | null>,
-    signal: AbortSignal,
-  ): Promise<GeneracionesResponse['tablas']> {
+  async checkGenerations(tablas: Record<string, string | null>, signal: AbortSignal): Promise<GeneracionesResponse> {
     const objection = ({ tablas: answered }: GeneracionesResponse) => {
       const other = Object.entries(answered).find(([tabla, generacion]) => {
         const asked = Object.hasOwn(tablas, tabla) ? tablas[tabla] : undefined;
@@ -193,7 +190,7 @@ export class Backend {
       return other && `dice otra cosa de «${other[0].slice(0, 60)}»`;
     };
     const request = { body: { tablas }, headers: this.#requests.agent(), signal, objection };
-    return (await this.#requests.call('checkGenerations', request)).tablas;
+    return this.#requests.call('checkGenerations', request);
   }
 
   /** One attempt: the backend forgets an abandoned upload by itself in the end. */

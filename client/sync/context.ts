@@ -71,11 +71,16 @@ export interface SyncContext extends Omit<RunContext, 'connectionOf' | 'progress
   progress: TableProgress;
   /** Which tables have no news; of the whole run. */
   looks: Looks;
+  /** What waits of the tables' columns; of the whole run. */
+  columnsWaiting: ColumnsWaiting;
   /** Told of bajas that the guard holds back, at either side: the run is then `parcial`. */
   onRetained(bajas: number): void;
   /** Told how many changes of columns wait for an administrator: the run is then `parcial`. */
   onColumnsPending(changes: number): void;
 }
+
+/** How many changes of columns wait for an administrator, by table and digest of the columns. */
+export type ColumnsWaiting = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** What is known in a run of tables whose changes SQL Server tracks, before their turn comes. */
 export interface Looks {

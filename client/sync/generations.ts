@@ -1,24 +1,28 @@
 import { limits } from '../../protocol/constants.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import { describeError, endsRun } from '../errors/describe-error.ts';
-import type { RunContext } from './context.ts';
+import type { ColumnsWaiting, RunContext } from './context.ts';
 
 type GenerationContext = Pick<RunContext, 'backend' | 'log' | 'spool' | 'watermarks' | 'signal'>;
 
 /**
  * Asks the backend, once a run, whether the marks of these tables stand on what it has: a table without news makes no upload
  * that would say so. Watermarks that stand on what it does not have (it was restored, or built anew) are forgotten, and those tables are
- * sent from the beginning; one of an earlier agent, without generation, is given one.
+ * sent from the beginning; one of an earlier agent, without generation, is given one. Answers what waits of their columns, which no
+ * upload without rows is told.
  *
  * Throws what ends the run. Anything else is told: an upload says what it stands on, too, and the next run asks again.
  */
-export async function checkGenerations(context: GenerationContext, tablas: readonly string[]): Promise<void> {
+export async function checkGenerations(context: GenerationContext, tablas: readonly string[]): Promise<ColumnsWaiting> {
   const { backend, log, watermarks, signal } = context;
   const stated = Object.entries(watermarks.generations(await withoutPending(context, tablas)));
+  const waiting: Record<string, Readonly<Record<string, number>>> = {};
   try {
     for (let at = 0; at < stated.length; at += limits.generationsMaxCount) {
       const some = Object.fromEntries(stated.slice(at, at + limits.generationsMaxCount));
-      for (const [tabla, generacion] of Object.entries(await backend.checkGenerations(some, signal))) {
+      const { tablas: answered, columnasPendientes } = await backend.checkGenerations(some, signal);
+      Object.assign(waiting, columnasPendientes);
+      for (const [tabla, generacion] of Object.entries(answered)) {
         if (generacion === null) {
           log.warn(
             watermarks.hasLedger(tabla)
@@ -32,9 +36,10 @@ export async function checkGenerations(context: GenerationContext, tablas: reado
     }
   } catch (error) {
     if (signal.aborted || endsRun(error)) throw error;
-    if (error instanceof SyncError && error.code === 'RUTA_DESCONOCIDA') return;
+    if (error instanceof SyncError && error.code === 'RUTA_DESCONOCIDA') return waiting;
     log.warn(`No se pudo comprobar de qué estado parten las marcas: ${describeError(error).message}`);
   }
+  return waiting;
 }
 
 /**

@@ -6,7 +6,13 @@ import { describeError, endsRun } from '../errors/describe-error.ts';
 import type { ExitReason } from '../errors/exit-codes.ts';
 import { SqlServerError } from '../sqlserver/errors.ts';
 import type { TableRun } from '../state/history.ts';
-import { expectedRows, type RunContext, type SyncContext, type TableConnection } from './context.ts';
+import {
+  type ColumnsWaiting,
+  expectedRows,
+  type RunContext,
+  type SyncContext,
+  type TableConnection,
+} from './context.ts';
 import { downloadTable } from './download/download.ts';
 import { ledgerOf } from './download/held.ts';
 import { checkGenerations } from './generations.ts';
@@ -52,11 +58,12 @@ export async function runTables(
 ): Promise<RunSummary> {
   const tasks = selectTasks(config, options);
   const looks = new TrackingLooks(tasks.flatMap((task) => (task.direccion === 'upload' ? [task.tabla] : [])));
+  let columnsWaiting: ColumnsWaiting = {};
   if (options.upload) {
     await forgetOtherTables(context, config);
     const uploads = tasks.filter(({ direccion }) => direccion === 'upload').map(({ tabla }) => tabla.nombre);
     if (options.desdeCero === true) await startAfresh(context, uploads);
-    await checkGenerations(context, uploads);
+    columnsWaiting = await checkGenerations(context, uploads);
   }
   const runs: (TableRun | undefined)[] = [];
   let endedBy: ExitReason | undefined;
@@ -64,7 +71,7 @@ export async function runTables(
   const begin = async (task: Task, index: number) => {
     const { conexion } = task.tabla;
     if (endedBy !== undefined || unusable.has(conexion)) return;
-    const { run, failure } = await runTask({ ...context, looks }, task);
+    const { run, failure } = await runTask({ ...context, looks, columnsWaiting }, task);
     runs[index] = run;
     if (failure === undefined) return;
     const { kind } = describeError(failure.error);
@@ -141,7 +148,7 @@ interface TaskFailure {
 }
 
 async function runTask(
-  shared: RunContext & Pick<SyncContext, 'looks'>,
+  shared: RunContext & Pick<SyncContext, 'looks' | 'columnsWaiting'>,
   task: Task,
 ): Promise<{ run: TableRun; failure?: TaskFailure }> {
   const { direccion, tabla } = task;

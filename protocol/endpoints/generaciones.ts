@@ -14,6 +14,10 @@ export const GeneracionesResponseSchema = Type.Object({
   success: Done,
   /** The generation to go on with; null: the mark stands on nothing that the server has. Tables it does not know are left out. */
   tablas: Type.Record(Type.String(), Type.Union([GeneracionSchema, Type.Null()])),
+  /** How many changes wait for an administrator, by table and digest of the columns; servers of before do not say. */
+  columnasPendientes: Type.Optional(
+    Type.Record(Type.String(), Type.Record(Type.String(), Type.Integer({ minimum: 1 }))),
+  ),
 });
 
 export const checkGenerations = {

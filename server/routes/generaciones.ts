@@ -3,6 +3,7 @@ import type { Context } from '../context.ts';
 import { inTransaction } from '../postgres/pool.ts';
 import { checkGenerations } from '../rows/commits.ts';
 import { checkLedgers } from '../rows/ledgers.ts';
+import { countWaitingChanges } from '../rows/schema-approval.ts';
 import { readTables, tipoCampoOf } from '../tenants/configurations.ts';
 import { agentOf } from './bodies.ts';
 import type { Handlers } from './register.ts';
@@ -21,14 +22,17 @@ export const generacionesHandlers = ({ database }: Context) =>
       const ledgers = strict.flatMap(([tabla, base]) =>
         base === null ? [] : [{ tabla, base, tipoCampo: adoptable.get(tabla)!.tipoCampo }],
       );
-      const tablas = await database.withTenantConnection(tenantId, (connection) =>
+      return database.withTenantConnection(tenantId, (connection) =>
         inTransaction(connection, async () => ({
-          ...Object.fromEntries(strict.map(([tabla]) => [tabla, null])),
-          ...(await checkGenerations(connection, tenantId, agentOf(request), Object.fromEntries(others), adoptable)),
-          ...(await checkLedgers(connection, tenantId, ledgers)),
+          success: true as const,
+          tablas: {
+            ...Object.fromEntries(strict.map(([tabla]) => [tabla, null])),
+            ...(await checkGenerations(connection, tenantId, agentOf(request), Object.fromEntries(others), adoptable)),
+            ...(await checkLedgers(connection, tenantId, ledgers)),
+          },
+          columnasPendientes: await countWaitingChanges(connection, tenantId, Object.keys(body.tablas)),
         })),
       );
-      return { success: true, tablas };
     },
   }) satisfies Partial<Handlers>;
 

@@ -41,6 +41,20 @@ export async function listWaitingSchemas(connection: Connection, tenant: string)
   });
 }
 
+/** How many changes wait of each description of these tables, by table and digest: of an agent whose uploads have no rows just now. */
+export async function countWaitingChanges(
+  connection: Connection,
+  tenant: string,
+  tablas: readonly string[],
+): Promise<Record<string, Record<string, number>>> {
+  const { rows } = await connection.query<{ tabla: string; huellas: Record<string, number> }>(
+    `SELECT tabla, jsonb_object_agg(huella, jsonb_array_length(cambios)) AS huellas FROM sync_esquemas
+     WHERE "tenantId" = $1 AND tabla = ANY ($2) AND estado = 'pendiente' GROUP BY tabla`,
+    [tenant, tablas],
+  );
+  return Object.fromEntries(rows.map(({ tabla, huellas }) => [tabla, huellas]));
+}
+
 /**
  * Approves what waits under this id: the next upload that describes the table so goes on without asking. Where a column went, the
  * table's generations are forgotten, so that its agents send every row. Returns undefined where nothing waits under it.

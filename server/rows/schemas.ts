@@ -109,7 +109,7 @@ export async function takeSchema(
 ): Promise<SchemaTaken> {
   const known = await findKnown(connection, tenant, tabla.nombre, huella);
   // Nobody says what its rows have: what they lack of what waits stays.
-  if (huella === undefined) return { kept: known.filter(({ estado }) => WAITING.has(estado)).flatMap(goneIn) };
+  if (huella === undefined) return { kept: keptOf(known) };
   const primaryKey = primaryKeyOf(tabla);
   const base = known.find(({ estado }) => estado === 'vigente');
   const row =
@@ -120,13 +120,8 @@ export async function takeSchema(
       primaryKey,
     ));
   if (row === undefined) {
-    throw new SyncError(
-      'ESQUEMA_DESCONOCIDO',
-      `Nadie ha descrito las columnas de «${tabla.nombre}» que nombra la subida.`,
-      {
-        tabla: tabla.nombre,
-      },
-    );
+    const detail = `Nadie ha descrito las columnas de «${tabla.nombre}» que nombra la subida.`;
+    throw new SyncError('ESQUEMA_DESCONOCIDO', detail, { tabla: tabla.nombre });
   }
   const who = known.some(({ estado }) => estado !== 'vigente') ? await registeredOf(connection, tenant, agente) : '';
   await retire(connection, known, row, who);
@@ -149,6 +144,8 @@ export async function takeSchema(
   const decision = decide(cambios, tabla.esquema, row.estado === 'pendiente');
   if (decision.kind === 'stop') throw refusal(tenant, tabla, row.id, cambios);
   if (decision.kind === 'evolve') {
+    // Rows that came while it waited have the last values of what went, and do not come again by themselves.
+    if (isPart && keptOf(known).some((columna) => goneIn({ cambios }).includes(columna))) throw wholeWanted(tabla);
     await enforce(connection, base, row);
     return { kept: [], esquema: { id: row.id, estado: 'vigente', ...told } };
   }
@@ -158,6 +155,10 @@ export async function takeSchema(
 }
 
 const WAITING: ReadonlySet<Estado> = new Set(['pendiente', 'rechazado', 'aprobado']);
+
+function keptOf(known: readonly Known[]): string[] {
+  return known.filter(({ estado }) => WAITING.has(estado)).flatMap(goneIn);
+}
 
 function goneIn({ cambios }: Pick<Known, 'cambios'>): string[] {
   return cambios.filter(({ clase }) => clase === 'quitada').map(({ columna }) => columna);
@@ -188,7 +189,7 @@ function refusal(tenant: string, { nombre }: TablaSubida, id: string, cambios: r
 }
 
 function wholeWanted({ nombre }: TablaSubida): SyncError {
-  const detail = `Se aprobó un cambio de columnas de «${nombre}»: hacen falta todas sus filas.`;
+  const detail = `Las columnas de «${nombre}» cambiaron, y ya no se espera a nadie: hacen falta todas sus filas.`;
   return new SyncError('GENERACION_DESCONOCIDA', detail, { tabla: nombre });
 }
 

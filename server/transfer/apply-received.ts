@@ -100,9 +100,8 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   }
   await runPhase(transfer, tabla, 'post_process', { writes: tipoCampo });
   if (before !== undefined) await forgetEdits(connection, tenant, tipoCampo, before);
-  // What waits for a decision no ledger knows: until then the table comes whole.
-  const waits = modo === 'completo' && retencion?.estado === 'pendiente';
-  if (waits || esquema?.estado === 'pendiente') await noteEdit(connection, tenant, tipoCampo);
+  // Bajas that wait for a decision no ledger knows: until then the table comes whole.
+  if (modo === 'completo' && retencion?.estado === 'pendiente') await noteEdit(connection, tenant, tipoCampo);
   transfer.applied = { result, seconds: (performance.now() - began) / 1000 };
   return result;
 }

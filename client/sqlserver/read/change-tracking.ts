@@ -25,6 +25,14 @@ export interface TrackingState {
 
 const CURRENT = 'CONVERT(varchar(20), CHANGE_TRACKING_CURRENT_VERSION())';
 
+const ISOLATED = '(SELECT d.snapshot_isolation_state FROM sys.databases AS d WHERE d.database_id = DB_ID())';
+
+/** Whether the database allows SNAPSHOT. */
+export async function allowsSnapshot(db: Queryable, signal: AbortSignal): Promise<boolean> {
+  const [row] = await db.query(`SELECT ${ISOLATED} AS aislada`, { signal });
+  return Number(row?.aislada) === 1;
+}
+
 /** The parameter of the version that changes are asked for since. */
 const SINCE = 'desdeCambio';
 
@@ -44,7 +52,7 @@ export async function readTrackingState(
     value: quoteTable(tabla),
   }));
   const sql = `SELECT ${CURRENT} AS actual, ${minimums.join(', ')},
-    (SELECT d.snapshot_isolation_state FROM sys.databases AS d WHERE d.database_id = DB_ID()) AS aislada`;
+    ${ISOLATED} AS aislada`;
   const [row = {}] = await db.query(sql, { parameters, signal });
   const text = (value: unknown) => (typeof value === 'string' ? value : null);
   return {

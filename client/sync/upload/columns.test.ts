@@ -119,6 +119,12 @@ test('a table with a mark, where rows that did not change do not come: after the
   await make(columns, `1, '2020-01-01', 'x'`, `2, SYSDATETIME(), 'Y'`);
   expect((await world.sync()).reason).toBe('esquemaPendiente');
   expect(await documents()).toMatchObject({ 1: { a: 'x', b: 7 }, 2: { a: 'Y', b: 8 } });
+  await world.execute(`UPDATE articulos SET fecha = '2020-01-01'`);
+  await world.sync();
+  const quiet = await world.sync();
+  expect(quiet.log).toMatch(/Sin novedades/);
+  expect(quiet.log).toMatch(/AVISO articulos: Siguen por aprobar 1 cambios de columnas/);
+  expect(quiet.reason).toBe('esquemaPendiente');
   await approve();
   expect((await world.sync()).reason).toBe('exitoso');
   for (const document of Object.values(await documents())) expect(document).not.toHaveProperty('b');
@@ -267,7 +273,9 @@ test('with row hashes: values stay while it waits, every row comes when it is ap
   expect((await world.sync()).log).toMatch(/2 filas leídas, ninguna cambió/);
   await make('id int NOT NULL, a varchar(20)', `1, 'x'`, `2, 'y'`);
   for (let run = 0; run < 2; run += 1) {
-    expect((await world.sync()).reason).toBe('esquemaPendiente');
+    const { reason, log } = await world.sync();
+    expect(reason).toBe('esquemaPendiente');
+    expect(log).toMatch(run === 0 ? /2 filas leídas, 2 filas subidas/ : /2 filas leídas, ninguna cambió/);
     expect(await documents()).toEqual({ 1: { id: 1, a: 'x', b: 7 }, 2: { id: 2, a: 'y', b: 8 } });
   }
   await approve();
@@ -280,6 +288,30 @@ test('with row hashes: values stay while it waits, every row comes when it is ap
   expect(log).toMatch(/INFO .*«c» es nueva/);
   expect(log).not.toContain('--desde-cero');
   expect(await documents()).toMatchObject({ 1: { c: 1 }, 2: { c: 2 } });
+});
+
+test('with row hashes, another policy while a column that went waits: every row comes, and its values go', async () => {
+  await setTables({ ...table, cambios: 'huellas' });
+  await make('id int NOT NULL, a varchar(20) NOT NULL, b int', `1, 'x', 7`, `2, 'y', 8`);
+  await world.sync();
+  await make('id int NOT NULL, a varchar(20) NOT NULL', `1, 'x'`, `2, 'y'`);
+  expect((await world.sync()).reason).toBe('esquemaPendiente');
+  await setTables({ ...table, cambios: 'huellas', esquema: 'evolucionar' });
+  // Another description, with which the old one waits for nobody; of its rows one is another one.
+  await make('id int NOT NULL, a varchar(20)', `1, 'x'`, `2, 'z'`);
+  expect((await world.sync()).reason).toBe('exitoso');
+  expect(await documents()).toEqual({ 1: { id: 1, a: 'x' }, 2: { id: 2, a: 'z' } });
+  expect((await world.sync()).log).toMatch(/2 filas leídas, ninguna cambió/);
+});
+
+test('narrower, and no row comes: it waits run after run, and once approved no more', async () => {
+  await setTables({ ...table, cambios: 'huellas' });
+  await make('id int NOT NULL, a varchar(20)', `1, 'x'`, `2, 'y'`);
+  await world.sync();
+  await make('id int NOT NULL, a varchar(10)', `1, 'x'`, `2, 'z'`);
+  for (let run = 0; run < 2; run += 1) expect((await world.sync()).reason).toBe('esquemaPendiente');
+  await approve();
+  expect(await world.sync()).toMatchObject({ reason: 'exitoso', log: expect.stringMatching(/ninguna cambió/) });
 });
 
 test('nothing new costs no request; the centre restored is described to again', async () => {

@@ -1,10 +1,10 @@
 import { defined } from '../../../protocol/defined.ts';
-import { bajasOf, primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import { bajasOf, cambiosOf, primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../../protocol/tenant-config/ultima-sync.ts';
 import { tap } from '../../async/tap.ts';
 import { guardedNames, isKnownQuery, withKnownQuery } from '../../config/sensitive-pins.ts';
 import { encryptRows, refuseColumns, sensitiveColumnsOf } from '../../rows/field-encryption.ts';
-import { type BaseTable, sinceParameter } from '../../sqlserver/read/change-tracking.ts';
+import { allowsSnapshot, type BaseTable, sinceParameter } from '../../sqlserver/read/change-tracking.ts';
 import { findRangeKey } from '../../sqlserver/read/range-key.ts';
 import { type RangeEnd, readRanges } from '../../sqlserver/read/ranges.ts';
 import type { ResultColumn } from '../../sqlserver/read/result-columns.ts';
@@ -19,22 +19,20 @@ import { LedgerUseless } from '../../state/ledger/comparison-result.ts';
 import type { LedgerName } from '../../state/ledger/ledgers.ts';
 import type { StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
-import type { SyncContext } from '../context.ts';
 import type { UploadBuffer } from './buffer.ts';
 import { changedQuery, finishTracking, resolveBaseTables, underSnapshot } from './change-tracking.ts';
 import { changedRows, type ReadRows } from './changed-rows.ts';
 import { compressChunks, cutChunks } from './chunks.ts';
 import { describeColumns } from './columns.ts';
 import type { UploadEvents } from './events.ts';
+import type { UploadJob } from './job.ts';
 import { rowsIn } from './pending.ts';
-import { queryOf } from './reading.ts';
+import { queryOf, readsChanges } from './reading.ts';
 import { versionParameters } from './rowversion.ts';
 
 /** The beginning of an upload: rows of SQL Server become chunks in the buffer. */
 
-export interface Source {
-  context: SyncContext;
-  tabla: TablaSubida;
+export interface Source extends Pick<UploadJob, 'context' | 'tabla' | 'withoutSnapshot'> {
   db: SqlServer;
   /** What a reading by ranges goes on behind; undefined: it begins with the first row. */
   from: { key: string; ledger: LedgerName | undefined } | undefined;
@@ -75,10 +73,24 @@ export async function extract(
           : await finishTracking(db, tabla, bases, { head: seguimiento, rows: sent }, signal);
     };
     const chunks = compressChunks(cutChunks(counted, context.chunkBytes), buffer.store?.ready);
-    await underSnapshot(db, head.seguimiento?.snapshot === true, () => fill(buffer, chunks, signal, atEnd));
+    const snapshot = head.seguimiento?.snapshot === true || (await mayReadUnderSnapshot(source, head, signal));
+    await underSnapshot(db, snapshot, () => fill(buffer, chunks, signal, atEnd));
   } finally {
     await comparison?.close();
   }
+}
+
+/**
+ * Whether everything is read, and may be under SNAPSHOT. Without it a row that moves while it is read may be met twice or not at all, and
+ * then be taken for gone.
+ */
+async function mayReadUnderSnapshot(
+  { db, tabla, withoutSnapshot }: Source,
+  head: UploadHead,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (withoutSnapshot === true || (readsChanges(cambiosOf(tabla)) && head.entera !== true)) return false;
+  return allowsSnapshot(db, signal);
 }
 
 /**

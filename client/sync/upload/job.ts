@@ -8,4 +8,6 @@ export interface UploadJob {
   tabla: TablaSubida;
   /** Of the configuration and the connection that rows are read with now. */
   fingerprints: Fingerprints;
+  /** An attempt before this one has shown that rows cannot be read under SNAPSHOT. */
+  withoutSnapshot?: boolean;
 }

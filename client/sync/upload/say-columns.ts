@@ -6,11 +6,18 @@ import type { UploadJob } from './job.ts';
 
 /** Says what changed of a table's columns; how many changes wait for an administrator. */
 export function sayColumns(
-  { context: { log }, tabla }: UploadJob,
+  { context: { columnsWaiting, log, watermarks }, tabla, fingerprints }: UploadJob,
   head: UploadHead,
   sent: SentUpload | undefined,
 ): number {
-  const esquema = sent?.result.esquema;
+  if (sent === undefined) {
+    const named = watermarks.get(tabla.nombre, fingerprints)?.esquema ?? '';
+    const waiting = columnsWaiting[tabla.nombre]?.[named] ?? 0;
+    if (waiting > 0)
+      log.warn(`Siguen por aprobar ${waiting} cambios de columnas: ax-sync-server schema list`, tabla.nombre);
+    return waiting;
+  }
+  const { esquema } = sent.result;
   if (esquema === undefined) return 0;
   const { estado, nueva, cambios, total } = esquema;
   const what = describeCambios(cambios, total);

@@ -1,4 +1,5 @@
 import { limits } from '../../../protocol/constants.ts';
+import { defined } from '../../../protocol/defined.ts';
 import { type ErrorCode, SyncError } from '../../../protocol/errors.ts';
 import { bajasOf, isPhaseAt, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { runTogether } from '../../async/run-together.ts';
@@ -74,7 +75,7 @@ export async function uploadTable(
       return;
     }
     if (isSnapshotRefused(cause)) {
-      log.info('La consulta lee otra base que no admite SNAPSHOT. La tabla se lee sin SNAPSHOT', tabla.nombre);
+      log.info(`${describeError(cause).message} La tabla se lee sin SNAPSHOT`, tabla.nombre);
       return;
     }
     const how = known.usesSpool ? 'Se intenta de nuevo.' : 'La tabla se sube sin pasar por spool/.';
@@ -117,7 +118,7 @@ interface KnownFromBefore extends KnownOfChanges {
 /** One attempt: plan, pre_process, extraction and delivery side by side, commit, mark, post_process. */
 async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: KnownFromBefore): Promise<number> {
   const fingerprints = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
-  const job: UploadJob = { context, tabla, fingerprints };
+  const job: UploadJob = { context, tabla, fingerprints, ...defined({ withoutSnapshot: known.withoutSnapshot }) };
   const plan = await choosePlan(job);
   const pending = plan.kind === 'fresh' ? undefined : plan.pending;
   // What a later attempt finds is of this run.
@@ -163,13 +164,16 @@ async function choosePlan({ context, tabla, fingerprints }: UploadJob): Promise<
 
 /** process: rows of `db`, where it is given, by way of the buffer to the backend, which applies them; then the mark. */
 function transfer(job: UploadJob, plan: UploadPlan, buffer: UploadBuffer, db?: SqlServer): Promise<number> {
-  const { context, tabla } = job;
+  const { context, tabla, withoutSnapshot } = job;
   const place = { direccion: 'upload', tabla: tabla.nombre, fase: 'process', ejecutadoEn: 'origen' } as const;
   const events = watch(job, plan, buffer);
   const from = plan.kind === 'continue' ? plan.from : undefined;
   return recordPhase(context, place, async () => {
     try {
-      const read = db && ((inner: AbortSignal) => extract({ context, tabla, db, from }, buffer, events, inner));
+      const read =
+        db &&
+        ((inner: AbortSignal) =>
+          extract({ context, tabla, db, from, ...defined({ withoutSnapshot }) }, buffer, events, inner));
       const known = context.watermarks.get(tabla.nombre, job.fingerprints)?.esquema;
       const announcement = new Announcement(context.backend, tabla.nombre, known);
       const delivery = new Delivery(context.backend, buffer, events, announcement);
@@ -250,9 +254,14 @@ function isOtherColumns(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'COLUMNAS_CAMBIADAS';
 }
 
-/** One of several databases that a query reads from may not allow SNAPSHOT. */
+/**
+ * What only a reading under SNAPSHOT fails of: another database of the query does not allow it (3952), or is at another server (7420); the
+ * table changed its columns (3961), or lies in memory (41332); the rows of then are gone, for tempdb is full (3958, 3966, 3967).
+ */
+const SNAPSHOT_REFUSED: ReadonlySet<number | undefined> = new Set([3952, 3958, 3961, 3966, 3967, 7420, 41_332]);
+
 function isSnapshotRefused(error: unknown): boolean {
-  return error instanceof SqlServerError && error.number === 3952;
+  return error instanceof SqlServerError && SNAPSHOT_REFUSED.has(error.number);
 }
 
 function isCode(error: unknown, code: ErrorCode): error is SyncError {

@@ -50,7 +50,7 @@ export async function verifyOne(shared: RunContext, tabla: TablaSubida, options:
     const context = {
       ...{ ...shared, ...shared.connectionOf(tabla.conexion), progress },
       // Of a repair: what it is told of is in the log.
-      ...{ onRetained: () => {}, onColumnsPending: () => {}, looks: new TrackingLooks([]) },
+      ...{ onRetained: () => {}, onColumnsPending: () => {}, looks: new TrackingLooks([]), columnsWaiting: {} },
     };
     if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, 'upload', tabla);
     assertPinned(context.sensitivePins, 'upload', tabla, context.approvedSql !== undefined);
