@@ -330,7 +330,7 @@ test('columns that wait for a decision leave the ledger as it is; decided, the n
   expect(await stands(result.generacion!)).toBe(true);
   await server.sql.query(`UPDATE sync_esquemas SET estado = 'aprobado' WHERE estado = 'pendiente'`);
   const part = { ...sent, base: result.generacion! };
-  await expect(uploads.send(toLines([{ id: 1 }]), part)).rejects.toThrow('GENERACION_DESCONOCIDA');
+  expect((await uploads.send(toLines([{ id: 1 }]), part)).problem).toMatchObject({ code: 'GENERACION_DESCONOCIDA' });
   const whole = await uploads.send(toLines([{ id: 1 }, { id: 2 }, { id: 3 }]), {
     esquema: sent.esquema,
     modo: 'completo',
