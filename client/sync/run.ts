@@ -205,11 +205,17 @@ async function runTask(
     recordFailure(shared, inPhase ? error : new PhaseFailure(error, place, { startedAt }));
     const { text, code } = describeError(causeOf(error));
     const run = runOf({ estado: 'error', filas: 0, mensaje: text, codigo: code });
-    const connected = connection !== undefined && (inPhase || isIn || !(error instanceof SqlServerError));
+    const isOfConnection = !inPhase && error instanceof SqlServerError && (!isIn || isOfItsServer(error));
+    const connected = connection !== undefined && !isOfConnection;
     return { run, failure: { error: causeOf(error), connected } };
   } finally {
     progress.stop();
   }
+}
+
+/** Whether an error that belongs to no phase would meet every table of its SQL Server: what it asks of this table's own is not among them. */
+function isOfItsServer({ code, retryable }: SqlServerError): boolean {
+  return retryable || code === 'RELOJ_ILEGIBLE';
 }
 
 /** Throws AgentError `configuracion` for a name of `--tabla` that the configuration has not got. */
