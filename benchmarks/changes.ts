@@ -24,7 +24,7 @@ import { changeSource, openSource, type Source } from './source.ts';
  * reading of the same rows alone and `freebcp queryout`, one after the other on this machine. The agent is measured from the start of
  * its process to its end; the bytes are those between it and the server, both ways.
  */
-interface Line {
+export interface Line {
   what: string;
   seconds: number;
   bytes: number;
@@ -127,7 +127,8 @@ async function openTenant(
   return tenant;
 }
 
-async function measureAgent(
+/** One run of the agent, from the start of its process to its end. Throws where it does not end well. */
+export async function measureAgent(
   server: ServerFixture,
   source: Source,
   { folder, password }: TenantFixture,
@@ -135,7 +136,7 @@ async function measureAgent(
   what: string,
 ): Promise<Line> {
   const before = wire.bytes;
-  const agent = startAgent(['sync', '--upload-only', '--carpeta', folder], {
+  const agent = startAgent(['sync', '--carpeta', folder], {
     cwd: folder,
     env: { SYNC_CONFIG_PASSWORD: password },
   });
@@ -166,7 +167,10 @@ async function measureFreebcp({ sql, table }: Source, rows: number): Promise<num
 }
 
 /** As PostgreSQL would, some time or other: what an upload leaves it to do is not counted against the next one. */
-async function settle({ databaseUrl }: ServerFixture, sql = 'VACUUM ANALYZE parametros_maestros'): Promise<void> {
+export async function settle(
+  { databaseUrl }: ServerFixture,
+  sql = 'VACUUM ANALYZE parametros_maestros',
+): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
@@ -177,14 +181,14 @@ async function settle({ databaseUrl }: ServerFixture, sql = 'VACUUM ANALYZE para
   }
 }
 
-interface ByteCount {
+export interface ByteCount {
   url: string;
   bytes: number;
   close(): Promise<void>;
 }
 
 /** Passes everything on to `target`, and counts it, both ways. */
-async function countBytes(target: string): Promise<ByteCount> {
+export async function countBytes(target: string): Promise<ByteCount> {
   const { hostname, port } = new URL(target);
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
@@ -210,7 +214,7 @@ async function countBytes(target: string): Promise<ByteCount> {
   return count;
 }
 
-async function sizeOf(folder: string): Promise<number> {
+export async function sizeOf(folder: string): Promise<number> {
   let bytes = 0;
   for (const name of await readdir(folder)) bytes += (await stat(join(folder, name))).size;
   return bytes;

@@ -45,8 +45,10 @@ export const limits = {
   verifySamples: 20,
   /** Columns that are named of one of them. */
   verifyColumnsMax: 100,
-  /** Leading bits of a key's hash that make a bucket of a download with `huellas`. */
-  changesMaxBits: 16,
+  /** Leading bits of a key's hash that make a bucket of a download with `huellas`: as many as 8 M rows have use for. */
+  changesMaxBits: 20,
+  /** Buckets of which one request of a download says what its agent holds. */
+  changesMaxBuckets: 2 ** 16,
   /** NDJSON bytes at which the agent closes a chunk. */
   chunkTargetBytes: 8 * 1024 * 1024,
   /** MB (10^6 bytes) of compressed chunks that wait on the agent's disk. */

@@ -19,6 +19,13 @@ const tables = {
   tablasBajada: [
     { nombre: 'cuentas', schema, process, ...huellas },
     { nombre: 'sin_clave', process: { query: 'SELECT 1 AS x' }, ...huellas },
+    {
+      nombre: 'instantanea',
+      process: {
+        query: `SELECT 'a' AS codigo, current_setting('transaction_isolation') AS nivel, current_setting('transaction_read_only') AS lectura`,
+      },
+      ...huellas,
+    },
     { nombre: 'falla', process: { query: "SELECT 'a' AS codigo, 1/0 AS x" }, ...huellas },
     { nombre: 'escapa', process: { query: 'SELECT 1 AS codigo) q; SELECT * FROM (SELECT 1 AS codigo' }, ...huellas },
   ],
@@ -132,4 +139,56 @@ test('what cannot be hashed or compared is refused, or compared as far as it goe
     `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`,
   );
   expect(rowCount).toBe(0);
+});
+
+/** What an agent says of some buckets of 3 bits, by 5 bits. */
+function dentroOf(rows: readonly string[], consulta: string, named: readonly number[]) {
+  const coarse = libroOf(rows, consulta, { bits: 3 });
+  const fine = Buffer.from(libroOf(rows, consulta, { bits: 5 }).firmas, 'base64');
+  const cubos = Buffer.of(named.reduce((bits, bucket) => bits | (1 << bucket), 0)).toString('base64');
+  const parts = named.toSorted().map((bucket) => fine.subarray(8 * 4 * bucket, 8 * 4 * (bucket + 1)));
+  return { ...coarse, dentro: { cubos, bits: 5, firmas: Buffer.concat(parts).toString('base64') } };
+}
+
+test('what is said of some buckets by more bits counts by these; the others are compared all the same', async () => {
+  const { rows, start } = await ask({});
+  const { consulta } = start!.huellas!;
+  const [first, second] = [rows[7]!, rows.find((row) => bucketOf(row, 3) !== bucketOf(rows[7]!, 3))!];
+  const compare = async (changed: readonly string[], named: readonly string[]) => {
+    const held = rows.map((row) => (changed.includes(row) ? row.replace('Ñ', 'ñ') : row));
+    const buckets = [...new Set(named.map((row) => bucketOf(row, 3)))];
+    const { start, rows: sent } = await ask({ libro: dentroOf(held, consulta, buckets) });
+    expect(start!.huellas!.cubos!.filas).toBe(ROWS);
+    const bits = Buffer.from(start!.huellas!.cubos!.distintos, 'base64');
+    expect(sent.every((row) => (bits[bucketOf(row, 5) >> 3]! & (1 << (bucketOf(row, 5) & 7))) !== 0)).toBe(true);
+    return sent.toSorted();
+  };
+  const inBucket = (row: string, bits: number) => rows.filter((one) => bucketOf(one, bits) === bucketOf(row, bits));
+  expect(await compare([], [first])).toEqual([]);
+  expect(await compare([first], [first])).toEqual(inBucket(first, 5).toSorted());
+  expect(await compare([first, second], [first, second])).toEqual(
+    [...inBucket(first, 5), ...inBucket(second, 5)].toSorted(),
+  );
+  // It has changed since the agent asked which differ.
+  expect(await compare([first, second], [first])).toEqual([...inBucket(first, 5), ...inBucket(second, 3)].toSorted());
+});
+
+test('asked for no rows it names the buckets alone, or nothing where it cannot compare', async () => {
+  const { rows, start } = await ask({});
+  const { consulta } = start!.huellas!;
+  const libro = libroOf(rows.with(7, rows[7]!.replace('Ñ', 'ñ')), consulta);
+  const { rows: sent, start: named } = await ask({ libro, sinFilas: true });
+  expect(sent).toEqual([]);
+  const bucket = bucketOf(rows[7]!, 4);
+  expect([...Buffer.from(named!.huellas!.cubos!.distintos, 'base64')]).toEqual(
+    [0, 1].map((byte) => (bucket >> 3 === byte ? 1 << (bucket & 7) : 0)),
+  );
+  const other = await ask({ libro: { ...libro, consulta: '0'.repeat(32) }, sinFilas: true });
+  expect(other).toMatchObject({ rows: [], start: { huellas: { consulta } } });
+  expect(other.start!.huellas!.cubos).toBeUndefined();
+});
+
+test('both readings are of one snapshot, and nothing is written', async () => {
+  const { rows } = await ask({ tabla: 'instantanea' });
+  expect(rows.map((row) => JSON.parse(row))).toEqual([{ codigo: 'a', nivel: 'repeatable read', lectura: 'on' }]);
 });

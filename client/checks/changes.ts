@@ -2,7 +2,9 @@ import {
   bajasOf,
   type Cambios,
   cambiosOf,
+  isPhaseAt,
   primaryKeyOf,
+  type TablaBajada,
   type TablaSubida,
 } from '../../protocol/tenant-config/config.ts';
 import { mentionsMark } from '../../protocol/tenant-config/ultima-sync.ts';
@@ -67,6 +69,19 @@ async function proposeChanges(
   }
   const why = 'vale para cualquier consulta: se lee entera, y solo viaja lo que cambió y lo que falta';
   return { cambios: 'huellas', campos: '"cambios": "huellas"', why };
+}
+
+/** The same of a download. */
+export function checkDownloadChanges(tabla: TablaBajada): Finding<void> {
+  const kind = tabla.cambios ?? 'completo';
+  const found = (note: string) => ({ value: undefined, note });
+  if (kind === 'huellas') return found('huellas: solo baja lo que cambió, y se sabe lo que ya no está');
+  if (primaryKeyOf(tabla).length === 0) return found('completo: sin primaryKey no se sabe qué filas cambiaron');
+  const better = 'completo; mejor "cambios": "huellas": solo bajaría lo que cambió, y se sabría lo que ya no está';
+  if (!isPhaseAt(tabla.post_process, 'download', 'destino')) return found(better);
+  return found(
+    `${better}, si el post_process se conforma con eso: {temp_table} tendría los cambios y {temp_bajas} las claves`,
+  );
 }
 
 /** Undefined where the table that the key of each row comes from is not tracked, or nobody can tell. */

@@ -13,7 +13,7 @@ import { readClocks } from '../sqlserver/session/clock.ts';
 import { findInstancePort } from '../sqlserver/session/instance.ts';
 import { type SqlServer, type SqlServerSettings, withSqlServer } from '../sqlserver/sql-server.ts';
 import type { Secrets } from '../ui/secrets.ts';
-import { checkChanges } from './changes.ts';
+import { checkChanges, checkDownloadChanges } from './changes.ts';
 import type { Checklist, Finding } from './checklist.ts';
 import { checkDownload, checkTarget } from './download.ts';
 import { checkName, describeClock } from './machine.ts';
@@ -103,6 +103,7 @@ async function checkSqlServer(
       assertPinned(pins, 'download', tabla, requiresApproval);
       return checkDownload(backend, tabla, signal);
     });
+    await list.check(`Cambios de la bajada ${tabla.nombre}`, async () => checkDownloadChanges(tabla));
     if (columns === undefined || connected !== true) continue;
     const exists = await list.check(`Destino ${tabla.nombre}`, () =>
       use((db) => checkTarget(db, tabla, columns, signal)),

@@ -131,6 +131,22 @@ test('a date column that may be NULL is named, with what becomes of such rows', 
   expect(lines).toContainEqual(expect.stringMatching(/^✔ Subida clave:/));
 });
 
+test('of downloads, too: row hashes where there is a key, and what a post_process has to know', async () => {
+  const bajada = { nombre: 'baja', primaryKey: 'codigo', process: { query: 'parametros_maestros.tipo_campo=x' } };
+  const about = async (tabla: object) => {
+    await world.setTables({ tablasBajada: [tabla] });
+    return (await check()).lines.filter((line) => line.includes(' Cambios de la bajada baja: '));
+  };
+  const post_process = { enabled: true, sql: 'SELECT COUNT(*) FROM {temp_table}' };
+  const { primaryKey: _, ...keyless } = bajada;
+  expect(await about(bajada)).toEqual([expect.stringMatching(/completo; mejor "cambios": "huellas": .* no está$/)]);
+  expect(await about({ ...bajada, post_process })).toEqual([
+    expect.stringMatching(/, si el post_process .*{temp_bajas}/),
+  ]);
+  expect(await about({ ...bajada, cambios: 'huellas' })).toEqual([expect.stringMatching(/: huellas: solo baja/)]);
+  expect(await about(keyless)).toEqual([expect.stringMatching(/: completo: sin primaryKey/)]);
+});
+
 test('the best way to find what changed is proposed for each table, with what to write and why', async () => {
   await world.execute(`CREATE TABLE piezas (id int NOT NULL PRIMARY KEY, n int NULL, rv rowversion)
     ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON)`);

@@ -15,6 +15,10 @@ const HeldSchema = Type.Object({
   consulta: Type.String(),
   /** Of the target, in the transaction that wrote it. */
   filas: Count,
+  /** Over these columns; absent where SQL Server does not compute it. */
+  suma: Type.Optional(
+    Type.Object({ columnas: Type.Array(Type.String()), valores: Type.String({ pattern: '^-?\\d+ -?\\d+$' }) }),
+  ),
 });
 /** What is known of the target of a download. */
 export type HeldDownload = Type.Static<typeof HeldSchema>;

@@ -82,6 +82,14 @@ export const openDownload = {
 /** A digest of the server's own. */
 const Consulta = Type.String({ pattern: '^[0-9a-f]{32}$' });
 
+const Base64 = (maxBytes: number) =>
+  Type.String({ pattern: '^[A-Za-z0-9+/]*={0,2}$', maxLength: 4 * Math.ceil(maxBytes / 3) });
+
+const Bits = Type.Integer({ minimum: 0, maximum: limits.changesMaxBits });
+
+/** Of each bucket the hashes of its rows and their number, one XOR the other: 8 bytes, big-endian; base64. */
+const Firmas = Base64(8 * limits.changesMaxBuckets);
+
 export const ChangesSchema = Type.Object({
   tabla: TableName,
   /** A bigint of PostgreSQL, as text. */
@@ -91,14 +99,14 @@ export const ChangesSchema = Type.Object({
     Type.Object({
       consulta: Consulta,
       /** Leading bits of a key's hash that make a bucket. */
-      bits: Type.Integer({ minimum: 0, maximum: limits.changesMaxBits }),
-      /** Of each bucket the hashes of its rows and their number, one XOR the other: 8 bytes, big-endian; base64. */
-      firmas: Type.String({
-        pattern: '^[A-Za-z0-9+/]*={0,2}$',
-        maxLength: 4 * Math.ceil((8 * 2 ** limits.changesMaxBits) / 3),
-      }),
+      bits: Bits,
+      firmas: Firmas,
+      /** Some of those buckets, a bit each, the lowest of a byte first; what is held of them, by more bits; and that in their order. */
+      dentro: Type.Optional(Type.Object({ cubos: Base64(limits.changesMaxBuckets / 8), bits: Bits, firmas: Firmas })),
     }),
   ),
+  /** Only which buckets differ is asked, and no row. */
+  sinFilas: Type.Optional(Type.Boolean()),
 });
 
 export const openChanges = {
@@ -106,7 +114,7 @@ export const openChanges = {
   path: '/download-cambios/:tenantId',
   tag: 'bajada',
   summary:
-    'Rows for SQL Server, framed: those of the buckets in which the agent holds something else, which the first line names; all, where it holds nothing that can be compared.',
+    'Rows for SQL Server, framed: those of the buckets in which the agent holds something else, which the first line names, by as many bits as it says of them; all, where it holds nothing that can be compared. With `sinFilas` none.',
   access: 'tenant',
   params: TenantParams,
   query: NoQuery,
@@ -118,6 +126,15 @@ export const openChanges = {
     example({ body: { tabla: 'consulta', semilla: '-7' } }),
     example({
       body: { tabla: 'consulta', semilla: '5', libro: { consulta: '0'.repeat(32), bits: 0, firmas: 'AAAAAAAAAAA=' } },
+    }),
+    example({
+      body: {
+        ...{ tabla: 'consulta', semilla: '5', sinFilas: true },
+        libro: {
+          ...{ consulta: '0'.repeat(32), bits: 0, firmas: 'AAAAAAAAAAA=' },
+          dentro: { cubos: 'AQ==', bits: 1, firmas: 'AAAAAAAAAAAAAAAAAAAAAA==' },
+        },
+      },
     }),
   ],
 } as const satisfies Endpoint;

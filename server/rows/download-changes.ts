@@ -13,6 +13,9 @@ import { bucketSql } from './verify.ts';
 /** Where the hashes of what an agent holds stand in a request. */
 const SIGNATURE_BYTES = 8;
 
+/** SELECT of one column `fila`, which has no rows. */
+export const NO_ROWS_SQL = `SELECT ''::text AS fila LIMIT 0`;
+
 /** The digest of what is hashed: with another query, schema or key no row is compared. */
 export function digestOfQuery({ keyed, schema }: DownloadQuery): string {
   return createHash('sha256')
@@ -34,25 +37,48 @@ export function signaturesSql(keyed: string, request: ChangesRequest, bits: numb
     FROM ${hashed(keyed, request)} GROUP BY 1) s`;
 }
 
-/** SELECT of one column `fila`: the rows of the buckets whose bit is set. */
+/** SELECT of one column `fila`: the rows of the buckets whose bit is set. Where none is, the tenant's query does not run. */
 export function changedSql(keyed: string, request: ChangesRequest, bits: number, distintos: Buffer): string {
+  if (distintos.every((byte) => byte === 0)) return NO_ROWS_SQL;
   return `SELECT fila FROM ${hashed(keyed, request)}
     WHERE get_bit('\\x${distintos.toString('hex')}'::bytea, ${bucketSql('h', bits)}) = 1`;
 }
 
-/** Buckets of the centre's rows against those that an agent holds. */
+/**
+ * Buckets of the centre's rows against those that an agent holds. What it says of buckets with more bits (`dentro`) stands for what it says
+ * of all; where the others differ, so do all buckets within them.
+ */
 export class BucketComparison {
+  /** Leading bits of the buckets that are compared. */
+  readonly bits: number;
   /** Rows at the centre. */
   filas = 0;
+  /** What the agent holds, by buckets of `bits`; those that are not said more of are left to `#around`. */
   readonly #signatures: BigInt64Array;
+  /** What it holds by buckets of fewer bits, and those rows at the centre; zero where nothing is left. */
+  readonly #around: BigInt64Array;
+  readonly #rows: BigInt64Array;
+  readonly #isWithin: (bucket: number) => boolean;
+  readonly #finer: number;
   #rest = '';
 
-  /** `firmas`: those of the agent; what is missing at its end is of empty buckets. */
-  constructor(bits: number, firmas: Buffer) {
-    const known = Math.floor(firmas.length / SIGNATURE_BYTES);
-    this.#signatures = new BigInt64Array(2 ** bits).map((_, bucket) =>
-      bucket < known ? firmas.readBigInt64BE(bucket * SIGNATURE_BYTES) : 0n,
+  /** What is missing at the end of `firmas` is of empty buckets. */
+  constructor({ bits, firmas, dentro }: NonNullable<ChangesRequest['libro']>) {
+    this.bits = Math.max(bits, dentro?.bits ?? 0);
+    this.#finer = this.bits - bits;
+    const around = Buffer.from(firmas, 'base64');
+    const isSaid = Buffer.from(dentro?.cubos ?? '', 'base64');
+    this.#isWithin = (bucket) =>
+      dentro === undefined || ((isSaid[bucket >> (this.#finer + 3)] ?? 0) & (1 << ((bucket >> this.#finer) & 7))) !== 0;
+    const within = dentro === undefined ? around : Buffer.from(dentro.firmas, 'base64');
+    let next = 0;
+    this.#signatures = new BigInt64Array(2 ** this.bits).map((_, bucket) =>
+      this.#isWithin(bucket) ? signatureAt(within, next++) : 0n,
     );
+    this.#around = new BigInt64Array(2 ** bits).map((_, bucket) =>
+      this.#isWithin(bucket << this.#finer) ? 0n : signatureAt(around, bucket),
+    );
+    this.#rows = new BigInt64Array(2 ** bits);
   }
 
   /** Takes lines of `signaturesSql`, cut anywhere. */
@@ -61,8 +87,14 @@ export class BucketComparison {
     this.#rest = lines.pop()!;
     for (const line of lines) {
       const [cubo, filas, firma] = line.slice(1, -1).split(',') as [string, string, string];
-      // Those that agree are zero.
-      this.#signatures[Number(cubo)]! ^= BigInt(firma);
+      const bucket = Number(cubo);
+      const rows = BigInt(filas);
+      // Those that agree become zero.
+      if (this.#isWithin(bucket)) this.#signatures[bucket]! ^= BigInt(firma);
+      else {
+        this.#around[bucket >> this.#finer]! ^= BigInt(firma) ^ rows;
+        this.#rows[bucket >> this.#finer]! += rows;
+      }
       this.filas += Number(filas);
     }
   }
@@ -71,8 +103,14 @@ export class BucketComparison {
   get distintos(): Buffer {
     const bits = Buffer.alloc(Math.ceil(this.#signatures.length / 8));
     for (const [bucket, left] of this.#signatures.entries()) {
-      if (left !== 0n) bits[bucket >> 3]! |= 1 << (bucket & 7);
+      const around = bucket >> this.#finer;
+      if (left !== 0n || this.#around[around] !== this.#rows[around]) bits[bucket >> 3]! |= 1 << (bucket & 7);
     }
     return bits;
   }
+}
+
+function signatureAt(signatures: Buffer, index: number): bigint {
+  const at = index * SIGNATURE_BYTES;
+  return at + SIGNATURE_BYTES <= signatures.length ? signatures.readBigInt64BE(at) : 0n;
 }

@@ -7,7 +7,7 @@ import { DatabaseClock } from '../postgres/database-clock.ts';
 import { translateSqlError } from '../postgres/errors.ts';
 import type { Borrowed, Connection } from '../postgres/pool.ts';
 import { closeTenantCursor, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
-import { BucketComparison, changedSql, digestOfQuery, signaturesSql } from '../rows/download-changes.ts';
+import { BucketComparison, changedSql, digestOfQuery, NO_ROWS_SQL, signaturesSql } from '../rows/download-changes.ts';
 import { type DownloadQuery, prepareDownloadQuery } from '../rows/download-query.ts';
 import type { Configuration } from '../tenants/configurations.ts';
 import { readBatches } from './download-batches.ts';
@@ -107,21 +107,21 @@ async function openChanged(
   request: ChangesRequest,
 ): Promise<DownloadLedger> {
   const consulta = digestOfQuery(query);
-  const { libro } = request;
+  const { libro, sinFilas = false } = request;
   const { keyed } = query;
   if (keyed === undefined || libro?.consulta !== consulta) {
-    await openTenantCursor(connection, query.select);
+    await openTenantCursor(connection, sinFilas ? NO_ROWS_SQL : query.select);
     return { consulta };
   }
-  const { bits } = libro;
-  const comparison = new BucketComparison(bits, Buffer.from(libro.firmas, 'base64'));
+  const comparison = new BucketComparison(libro);
+  const { bits } = comparison;
   await openTenantCursor(connection, signaturesSql(keyed, request, bits));
   for await (const lines of readBatches(connection, config, { filas: 0, bytes: 0 }, clock)) {
     comparison.take(lines.toString('latin1'));
   }
   await closeTenantCursor(connection);
   const { distintos, filas } = comparison;
-  await openTenantCursor(connection, changedSql(keyed, request, bits, distintos));
+  await openTenantCursor(connection, sinFilas ? NO_ROWS_SQL : changedSql(keyed, request, bits, distintos));
   return { consulta, cubos: { distintos: distintos.toString('base64'), filas } };
 }
 

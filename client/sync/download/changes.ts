@@ -10,8 +10,13 @@ import { BLOCK_PAIRS, LedgerDamaged, type LedgerWriter, PAIR_WORDS } from '../..
 import type { LedgerName } from '../../state/ledger/ledgers.ts';
 import { PairTable } from '../../state/ledger/pair-table.ts';
 import type { SyncContext } from '../context.ts';
+import { askChanges } from './ask-changes.ts';
 import { type FramedDownload, readFrame } from './frame.ts';
-import { bucketOf, countTarget, damaged, fingerprintOf, GoesWhole, type Held, ledgerOf, openHeld } from './held.ts';
+import { sameKey } from './gone-keys.ts';
+import { damaged, fingerprintOf, GoesWhole, type Held, ledgerOf, openHeld, totalsOf } from './held.ts';
+import { bucketOf, hasBit } from './signatures.ts';
+import type { GuardedUpdate } from './target-guard.ts';
+import { addTotals, TargetSum, type Totals } from './target-sum.ts';
 
 /**
  * A download with `cambios: "huellas"` (protocol/SPEC.md, D9 to D12): the rows that arrive are compared with the ledger of what the target
@@ -30,24 +35,29 @@ export async function openChanges(
 ): Promise<FramedDownload & { changes: DownloadChanges }> {
   const { backend, ledgers, signal } = context;
   const seed = ledgers.seedsOf(ledgerOf(tabla.nombre)).key;
-  const held = compare ? await openHeld(context, db, tabla) : undefined;
+  const job = { context, db, tabla, seed };
+  const table = { tabla: tabla.nombre, semilla: String(seed) };
+  if (!compare) return begin(job, await readFrame(await backend.openChanges(table, signal)), undefined);
+  const held = await openHeld(context, db, tabla);
   try {
-    const libro = held === undefined ? {} : { libro: held.libro };
-    const body = await backend.openChanges({ tabla: tabla.nombre, semilla: String(seed), ...libro }, signal);
-    const frame = await readFrame(body);
-    try {
-      if (held !== undefined && frame.start.huellas?.cubos === undefined) {
-        throw new GoesWhole('La consulta del backend o sus columnas son otras');
-      }
-      return { ...frame, changes: await DownloadChanges.begin({ context, db, tabla, seed }, frame.start, held) };
-    } catch (error) {
-      await frame.rows.return(undefined);
-      throw error;
-    }
+    const { bits, ...frame } = await askChanges(context, table, held);
+    return await begin(job, frame, { ...held, bits });
   } finally {
-    await held?.reader.close();
+    await held.reader.close();
   }
 }
+
+async function begin(job: Job, frame: FramedDownload, held: Compared | undefined) {
+  try {
+    return { ...frame, changes: await DownloadChanges.begin(job, frame.start, held) };
+  } catch (error) {
+    await frame.rows.return(undefined);
+    throw error;
+  }
+}
+
+/** What is held, and by how many bits the backend has compared it. */
+type Compared = Held & { bits: number };
 
 interface Job {
   context: SyncContext;
@@ -72,7 +82,10 @@ export class DownloadChanges {
   readonly #pairs = new Uint32Array(BLOCK_PAIRS * PAIR_WORDS);
   #inPairs = 0;
   #next: LedgerName | undefined;
-  #targetRows: number | undefined;
+  #sum: TargetSum | undefined;
+  /** Of the target before the update, less the rows that it was given; undefined: all are read after it. */
+  #untouched: Totals | undefined;
+  #target: Totals | undefined;
 
   private constructor(
     job: Job,
@@ -91,7 +104,7 @@ export class DownloadChanges {
   }
 
   /** Begins the next ledger: what is held of the buckets that agree is in it at once. Throws GoesWhole, and what the disk says. */
-  static async begin(job: Job, start: DownloadStart['$inicio'], held: Held | undefined): Promise<DownloadChanges> {
+  static async begin(job: Job, start: DownloadStart['$inicio'], held: Compared | undefined): Promise<DownloadChanges> {
     const writer = await job.context.ledgers.begin(ledgerOf(job.tabla.nombre));
     try {
       const known = held === undefined ? undefined : await takeOver(held, start, writer);
@@ -144,16 +157,32 @@ export class DownloadChanges {
   }
 
   /**
-   * Counts the target, in the transaction that has updated it. Throws GoesWhole where it has not as many rows as the centre although
+   * Looks at the target before the update. Where that is ours and given only what changed, no other row of the target is looked at
+   * again: what others do to it meanwhile is not taken for the download's. Throws SqlServerError.
+   */
+  async beforeUpdate({ columns, target, builtIn, ...given }: GivenRows): Promise<void> {
+    const { context, db, tabla } = this.#job;
+    const names = columns.map(({ name }) => name);
+    this.#sum = await TargetSum.open(db, tabla.nombre, names, target, context.signal);
+    const held = this.#held?.state;
+    const isAsHeld = held?.suma !== undefined && held.suma.columnas.join() === this.#sum.columns.join();
+    this.#untouched =
+      builtIn && held !== undefined && isAsHeld
+        ? addTotals(totalsOf(held), await readGiven(this.#sum, given), -1)
+        : undefined;
+  }
+
+  /**
+   * Looks at the target in the transaction that has updated it. Throws GoesWhole where it has not as many rows as the centre although
    * the update is ours: keys that SQL Server takes for one, or rows that came from elsewhere.
    */
-  async countTarget(builtIn: boolean): Promise<void> {
-    const { context, db, tabla } = this.#job;
-    this.#targetRows = await countTarget(db, tabla, context.signal);
-    if (!builtIn || this.#known === undefined || tabla.bajas === 'ignorar') return;
-    if (this.#targetRows !== this.filas) {
-      throw new GoesWhole(`El destino tiene ${this.#targetRows} filas y el backend ${this.filas}`);
-    }
+  async afterUpdate({ builtIn, ...given }: GivenRows): Promise<void> {
+    const sum = this.#sum!;
+    const untouched = this.#untouched;
+    this.#target = untouched === undefined ? await sum.read() : addTotals(untouched, await readGiven(sum, given));
+    if (!builtIn || this.#known === undefined || this.#job.tabla.bajas === 'ignorar') return;
+    const { filas } = this.#target;
+    if (filas !== this.filas) throw new GoesWhole(`El destino tiene ${filas} filas y el backend ${this.filas}`);
   }
 
   /** Puts the next ledger in its place, once the target is updated; where it was left as it was, the one before is believed again. */
@@ -165,10 +194,13 @@ export class DownloadChanges {
       await heldDownloads.keep(folder, tabla.nombre, this.#held?.state);
       return;
     }
-    const [libro, filas, consulta] = [this.#next, this.#targetRows, this.#start.huellas?.consulta];
-    if (libro === undefined || filas === undefined || consulta === undefined) return;
+    const [libro, target, consulta] = [this.#next, this.#target, this.#start.huellas?.consulta];
+    if (libro === undefined || target === undefined || consulta === undefined) return;
     if (!(await ledgers.adopt(ledgerOf(tabla.nombre), libro.id))) return;
-    await heldDownloads.keep(folder, tabla.nombre, { libro, huella: fingerprintOf(context, tabla), consulta, filas });
+    const { filas, sumas } = target;
+    const suma = sumas === undefined ? {} : { suma: { columnas: [...this.#sum!.columns], valores: sumas.join(' ') } };
+    const huella = fingerprintOf(context, tabla);
+    await heldDownloads.keep(folder, tabla.nombre, { libro, huella, consulta, filas, ...suma });
   }
 
   /** Takes the next ledger away: nothing came of it. */
@@ -203,11 +235,24 @@ export class DownloadChanges {
   }
 }
 
+/** What an update is given (LoadedRows). */
+type GivenRows = Pick<GuardedUpdate, 'temp' | 'bajas' | 'columns' | 'keys' | 'target' | 'builtIn'>;
+
+/** Totals of the target's rows that came, and of those that are gone: no row is both. */
+async function readGiven(
+  sum: TargetSum,
+  { temp, bajas, keys }: Pick<GivenRows, 'temp' | 'bajas' | 'keys'>,
+): Promise<Totals> {
+  const isIn = (rows: string) => `WHERE EXISTS (SELECT 1 FROM ${rows} AS s WHERE ${sameKey(keys)})`;
+  const came = await sum.read(isIn(temp));
+  return bajas === undefined ? came : addTotals(came, await sum.read(isIn(bajas)));
+}
+
 const NEWLINE = 0x0a;
 
 /** Writes what is held of the buckets that agree, and returns that of the others. Throws LedgerDamaged, GoesWhole. */
 async function takeOver(
-  { reader, libro }: Held,
+  { reader, bits }: Compared,
   { huellas }: DownloadStart['$inicio'],
   writer: LedgerWriter,
 ): Promise<PairTable> {
@@ -217,8 +262,7 @@ async function takeOver(
   for await (const block of reader.blocks()) {
     let used = 0;
     for (let at = 0; at < block.length; at += PAIR_WORDS) {
-      const bucket = bucketOf(block[at]!, libro.bits);
-      if (((different[bucket >> 3] ?? 0) & (1 << (bucket & 7))) === 0) {
+      if (!hasBit(different, bucketOf(block[at]!, bits))) {
         same.set(block.subarray(at, at + PAIR_WORDS), used);
         used += PAIR_WORDS;
       } else if (!known.add(block, at)) throw new GoesWhole('Cambió demasiado para compararlo');

@@ -1,10 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { cp, readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import type { TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { runApprove } from '../../commands/approve.ts';
 import { createDataKey } from '../../commands/data-key.ts';
+import { SqlServer } from '../../sqlserver/sql-server.ts';
 import { Ledgers } from '../../state/ledger/ledgers.ts';
 import { startWorld, type World } from '../../testing/world.ts';
+import { fingerprintOf } from './held.ts';
 
 /** Downloads with `cambios: "huellas"`: only what changed comes down, and in the end the target is what a whole download would make it. */
 
@@ -47,6 +51,8 @@ async function sync(): Promise<string> {
 }
 
 const WHOLE = /se baja la tabla entera/;
+/** Of the target, where its rows are as many as they were. */
+const CHANGED = /El destino ya no tiene lo que se descargó: se baja la tabla entera/;
 
 /** The target is what the centre has, row by row. */
 async function expectEqual(): Promise<void> {
@@ -112,6 +118,25 @@ test('what comes down is in proportion to what changed: the rows of a bucket for
   expect(await bytesOfLast()).toBe(0);
 });
 
+test('of a table of many rows few come beside those that changed, and of an unchanged one nothing', async () => {
+  await centre(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, parametros_json)
+     SELECT "tenantId", tipo_campo, 'g' || g, 'gran ' || g, '{}' FROM parametros_maestros, generate_series(1, 4) g0, LATERAL (SELECT g0 || codigo AS g) s`,
+  );
+  await setTable();
+  await sync();
+  const whole = await bytesOfLast();
+  expect(await sync()).toMatch(/Sin novedades: 10000 filas/);
+  expect(await bytesOfLast()).toBe(0);
+  await centre(
+    `UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo IN ('c7', 'g2c8', 'g4c1234'); DELETE FROM parametros_maestros WHERE codigo = 'g3c3'`,
+  );
+  expect(await sync()).toMatch(/3 de 9999 filas cambiaron, .*; 1 ya no están/);
+  expect(await bytesOfLast()).toBeLessThan((4 * 25 * whole) / 10_000);
+  await expectEqual();
+  expect(await sync()).toMatch(/Sin novedades: 9999 filas/);
+});
+
 test('a key that SQL Server writes otherwise than the backend: what is gone is found by a whole download', async () => {
   const columns = [{ name: 'codigo', type: 'CHAR(20)', nullable: false }, ...schema.columns.slice(1)];
   await setTable({ schema: { columns } });
@@ -128,6 +153,7 @@ test('a key that changes its case alone keeps its row; two that SQL Server takes
   await centre(`UPDATE parametros_maestros SET codigo = 'C7', nombre = 'mayúscula' WHERE codigo = 'c7'`);
   await sync();
   expect(await readAll("SELECT nombre FROM destino WHERE codigo = 'c7'")).toEqual([{ nombre: 'mayúscula' }]);
+  expect(await readAll('SELECT COUNT(*) AS n FROM destino')).toEqual([{ n: ROWS }]);
   await centre(
     `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, parametros_json)
      SELECT "tenantId", tipo_campo, 'C9', 'otra', '{}' FROM parametros_maestros WHERE codigo = 'c9'`,
@@ -136,6 +162,41 @@ test('a key that changes its case alone keeps its row; two that SQL Server takes
   expect(reason).toBe('error');
   expect(log).toMatch(/CLAVES_IGUALES/);
   expect(await readAll("SELECT nombre FROM destino WHERE codigo = 'c9'")).toEqual([{ nombre: 'Ñandú 9' }]);
+});
+
+test.each([
+  ['the built-in update', {}],
+  [
+    'a post_process',
+    { post_process: { enabled: true, sql: 'DELETE FROM destino WHERE codigo IN (SELECT codigo FROM {temp_bajas})' } },
+  ],
+])('a row that comes twice, as it was: refused by name as in a whole download, with %s', async (_, more) => {
+  const query = `SELECT codigo, nombre, parametros_json -> 'precio' AS precio FROM parametros_maestros WHERE tipo_campo IN ('cosa', 'doble')`;
+  await setTable({ process: { query }, ...more });
+  await sync();
+  await centre(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, parametros_json)
+     SELECT "tenantId", 'doble', codigo, nombre, parametros_json FROM parametros_maestros WHERE codigo = 'c7'`,
+  );
+  const { reason, log } = await world.sync();
+  expect(reason, log).toBe('error');
+  expect(log).toMatch(/CLAVES_IGUALES/);
+});
+
+test('{temp_bajas} has no key that came with another case', async () => {
+  await world.execute('CREATE TABLE bitacora (codigo VARCHAR(20) NOT NULL)');
+  await setTable({ post_process: { enabled: true, sql: 'INSERT INTO bitacora SELECT codigo FROM {temp_bajas}' } });
+  await world.execute(
+    'CREATE TABLE destino (codigo VARCHAR(20) NOT NULL PRIMARY KEY, nombre NVARCHAR(50), precio DECIMAL(18,4))',
+  );
+  await world.execute("INSERT INTO destino (codigo) VALUES ('c7'), ('c8')");
+  await sync();
+  await world.execute('DELETE FROM bitacora');
+  await centre(
+    `UPDATE parametros_maestros SET codigo = 'C7' WHERE codigo = 'c7'; DELETE FROM parametros_maestros WHERE codigo = 'c8'`,
+  );
+  await sync();
+  expect(await readAll('SELECT codigo FROM bitacora')).toEqual([{ codigo: 'c8' }]);
 });
 
 test('a key of several columns, of a query', async () => {
@@ -166,7 +227,7 @@ test('bajas: ignorar leaves what is gone, and {temp_bajas} is empty', async () =
   await world.execute("INSERT INTO destino (codigo, nombre) VALUES ('propia', N'de aquí')");
   await sync();
   await centre(`DELETE FROM parametros_maestros WHERE codigo = 'c3'`);
-  await sync();
+  expect(await sync()).not.toMatch(WHOLE);
   expect(await readAll('SELECT COUNT(*) AS n FROM destino')).toEqual([{ n: ROWS + 1 }]);
   expect(await sync()).toMatch(/Sin novedades: 1999 filas/);
 });
@@ -217,6 +278,8 @@ test('a sensitive column is compared sealed, and decrypted where it is loaded', 
   await runApprove({ ...options, huella: /--huella (\S+)/.exec(lines.join('\n'))?.[1] });
   await sync();
   expect(await sync()).toMatch(/Sin novedades: 2 filas/);
+  // What is decrypted has another hash than the backend's.
+  expect(await bytesOfLast()).toBe(0);
   await world.execute("UPDATE origen SET secreto = N'tres' WHERE codigo = 'b'");
   expect(await sync()).toMatch(/1 de 2 filas cambiaron/);
   const found = await readAll('SELECT codigo, secreto FROM secretos ORDER BY codigo');
@@ -230,6 +293,8 @@ test.each([
   ['another query', () => setTable({ process: { query: `${tabla.process.query} ` } })],
   ['another post_process', () => setTable({ bajas: 'ignorar' })],
   ['a target with fewer rows', () => world.execute("DELETE FROM destino WHERE codigo = 'c5'")],
+  ['a row of the target edited', () => world.execute("UPDATE destino SET nombre = N'ajeno' WHERE codigo = 'c5'")],
+  ['a row of the target exchanged', () => world.execute("UPDATE destino SET codigo = 'ajena' WHERE codigo = 'c5'")],
   ['a target that is not there', () => world.execute('DROP TABLE destino')],
   ['a ledger that is cut', async () => truncate(await ledgerFile(), 5000)],
   ['a ledger that is gone', async () => rm(await ledgerFile())],
@@ -275,21 +340,123 @@ test('an agent that ends between the commit at SQL Server and its ledger: a row 
   await expectEqual();
 });
 
-test('a folder of yesterday beside a target of today: what has come and gone since is set right', async () => {
-  await setTable();
-  await sync();
+/** Runs `act` with the folder's state as it is, then has the folder be what it was before. */
+async function beforeThat(act: () => Promise<unknown>): Promise<void> {
   const yesterday = join(world.folder, 'ayer');
   await cp(join(world.folder, 'huellas'), join(yesterday, 'huellas'), { recursive: true });
   await cp(join(world.folder, 'bajadas.json'), join(yesterday, 'bajadas.json'));
-  await centre(
-    `DELETE FROM parametros_maestros WHERE codigo = 'c3'; UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`,
-  );
-  await sync();
+  await act();
   await cp(yesterday, world.folder, { recursive: true });
   await rm(yesterday, { recursive: true });
-  await centre(`UPDATE parametros_maestros SET nombre = 'Ñandú 7' WHERE codigo = 'c7'`);
-  expect(await sync()).toMatch(/El destino tenía 2000 filas y ahora tiene 1999: se baja la tabla entera/);
+}
+
+test.each([
+  [
+    'a row gone',
+    `DELETE FROM parametros_maestros WHERE codigo = 'c3'`,
+    /El destino tenía 2000 filas y ahora tiene 1999/,
+  ],
+  ['as many rows', '', CHANGED],
+])(
+  'a folder of yesterday beside a target of today, %s: what has come and gone since is set right',
+  async (_, more, why) => {
+    await setTable();
+    await sync();
+    await beforeThat(async () => {
+      await centre(`UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'; ${more}`);
+      await sync();
+    });
+    await centre(`UPDATE parametros_maestros SET nombre = 'Ñandú 7' WHERE codigo = 'c7'`);
+    const log = await sync();
+    expect(log).toMatch(why);
+    expect(log).toMatch(WHOLE);
+    await expectEqual();
+  },
+);
+
+test('two rows of the target that others set to the same: the difference of one does not make up for that of the other', async () => {
+  await centre(`UPDATE parametros_maestros SET nombre = 'igual' WHERE codigo IN ('c5', 'c6')`);
+  await setTable();
+  await sync();
+  await world.execute("UPDATE destino SET nombre = N'ajeno' WHERE codigo IN ('c5', 'c6')");
+  expect(await sync()).toMatch(CHANGED);
   await expectEqual();
+});
+
+test('two rows of the target whose flags others exchanged: the sum of the checksums is as before', async () => {
+  await centre(`UPDATE parametros_maestros SET activo = false WHERE codigo = 'c6'`);
+  await setTable({ schema: { columns: [...schema.columns, { name: 'activo', type: 'BIT' }] } });
+  await sync();
+  await world.execute("UPDATE destino SET activo = 1 - activo WHERE codigo IN ('c5', 'c6')");
+  expect(await sync()).toMatch(CHANGED);
+  expect(await readAll('SELECT codigo FROM destino WHERE activo = 0')).toEqual([{ codigo: 'c6' }]);
+});
+
+test('text that only BINARY_CHECKSUM of bytes tells apart', async () => {
+  await centre(`UPDATE parametros_maestros SET nombre = repeat('x', 300) WHERE codigo = 'c5'`);
+  await setTable({
+    schema: { columns: [schema.columns[0], { name: 'nombre', type: 'NVARCHAR(MAX)' }, schema.columns[2]] },
+  });
+  await sync();
+  expect(await sync()).toMatch(/Sin novedades/);
+  await world.execute("UPDATE destino SET nombre = nombre + N'y' WHERE codigo = 'c5'");
+  expect(await sync()).toMatch(CHANGED);
+  await expectEqual();
+});
+
+test('what others do to the target during a run is not taken for the download: the next run sees it', async () => {
+  await setTable();
+  await sync();
+  await centre(`UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`);
+  const real = Ledgers.prototype.begin;
+  Ledgers.prototype.begin = async function (tabla) {
+    await world.execute("UPDATE destino SET nombre = N'ajeno' WHERE codigo = 'c5'");
+    return real.call(this, tabla);
+  };
+  try {
+    expect(await sync()).toMatch(/1 de 2000 filas cambiaron/);
+  } finally {
+    Ledgers.prototype.begin = real;
+  }
+  expect(await sync()).toMatch(CHANGED);
+  await expectEqual();
+});
+
+test('an SQL Server that has no BINARY_CHECKSUM: rows are counted', async () => {
+  const real = SqlServer.prototype.query;
+  SqlServer.prototype.query = function (sql, options) {
+    return real.call(this, sql.replace('BINARY_CHECKSUM', 'NO_HAY'), options);
+  };
+  try {
+    await setTable();
+    await sync();
+    await centre(`UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`);
+    expect(await sync()).toMatch(/1 de 2000 filas cambiaron/);
+    expect(await sync()).toMatch(/Sin novedades/);
+    await world.execute("DELETE FROM destino WHERE codigo = 'c5'");
+    expect(await sync()).toMatch(/El destino tenía 2000 filas y ahora tiene 1999: se baja la tabla entera/);
+  } finally {
+    SqlServer.prototype.query = real;
+  }
+  await expectEqual();
+  expect(await sync()).toMatch(/Sin novedades/);
+});
+
+test('a ledger is of one configuration, server, database and data key; the guard is no part of it', () => {
+  const ours = tabla as unknown as TablaBajada;
+  const sealed = { ...ours, camposSensibles: ['nombre'] };
+  const known = { endpoints: ['uno'], servidor: ['uno'], dataKey: undefined };
+  const [one, other] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')];
+  const all = [
+    fingerprintOf(known, ours),
+    fingerprintOf({ ...known, servidor: ['otro'] }, ours),
+    fingerprintOf({ ...known, endpoints: ['otro'] }, ours),
+    fingerprintOf({ ...known, dataKey: one }, sealed),
+    fingerprintOf({ ...known, dataKey: other }, sealed),
+    fingerprintOf(known, { ...ours, bajas: 'ignorar' }),
+  ];
+  expect(new Set(all).size).toBe(all.length);
+  expect(fingerprintOf(known, { ...ours, guarda: { bajas: 9 } })).toBe(all[0]);
 });
 
 test.each([
@@ -339,6 +506,22 @@ test('an update that fails leaves target and ledger; the next run has everything
   await expectEqual();
 });
 
+test('a phase at the centre that fails after the update runs again, although nothing changed since', async () => {
+  const sql = `UPDATE parametros_maestros SET activo = activo
+    WHERE tipo_campo = 'mala' AND 1 / (SELECT 1 - count(*) FROM parametros_maestros WHERE tipo_campo = 'mala') = 1`;
+  await setTable({ post_process: { enabled: true, ejecutarEn: 'origen', sql } });
+  await sync();
+  await centre(
+    `INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, parametros_json)
+     SELECT "tenantId", 'mala', codigo, nombre, '{}' FROM parametros_maestros WHERE codigo = 'c7';
+     UPDATE parametros_maestros SET nombre = 'otro' WHERE codigo = 'c7'`,
+  );
+  expect((await world.sync()).reason).toBe('error');
+  await centre(`DELETE FROM parametros_maestros WHERE tipo_campo = 'mala'`);
+  expect(await sync()).toMatch(WHOLE);
+  expect(await sync()).toMatch(/Sin novedades/);
+});
+
 test('any sequence of changes and faults ends as a whole download would', async () => {
   await setTable();
   let seed = 12345;
@@ -353,6 +536,7 @@ test('any sequence of changes and faults ends as a whole download would', async 
     () => centre(`UPDATE parametros_maestros SET codigo = 'k${draw(1e6)}' WHERE codigo = ${row()}`),
     () => centre(`UPDATE parametros_maestros SET parametros_json = '{"precio": ${draw(9)}}' WHERE codigo = ${row()}`),
     () => world.execute(`DELETE FROM destino WHERE codigo = ${row()}`),
+    () => world.execute(`UPDATE destino SET nombre = N'n${draw(3)}' WHERE codigo = ${row()}`),
     async () => truncate(await ledgerFile(), 1000 + draw(20_000)).catch(() => {}),
     () => syncUntilAdopt().catch(() => {}),
   ];

@@ -31,7 +31,7 @@ export async function updateTarget(
 ): Promise<boolean> {
   const { signal } = context;
   const configured = tabla.post_process;
-  const { temp, bajas, builtIn, changes } = loaded;
+  const { temp, bajas, changes } = loaded;
   const names = { temp_table: temp, ...(bajas === undefined ? {} : { temp_bajas: bajas }) };
   const statements = isPhaseAt(configured, 'download', 'destino')
     ? [fillNames(configured.sql, { ...names, tabla: quoteTable(tabla.nombre) })]
@@ -44,9 +44,10 @@ export async function updateTarget(
     const update = async () => {
       let affected = 0;
       for (const sql of statements) affected += (await db.execute(sql, { signal })).rowsAffected;
-      await changes?.countTarget(builtIn);
+      await changes?.afterUpdate(loaded);
       return affected;
     };
+    await changes?.beforeUpdate(loaded);
     const guard = await TargetGuard.open(db, { tabla, ...loaded }, signal);
     const attempt = (approved?: number) =>
       retryDeadlocks(context, tabla.nombre, () => db.transaction(() => guard.watch(update, approved))).catch(

@@ -1,0 +1,69 @@
+import type { LedgerReader } from '../../state/ledger/ledger-file.ts';
+import { PAIR_WORDS } from '../../state/ledger/ledger-file.ts';
+
+/** What a ledger has in each bucket of leading bits of a key's hash, as the backend compares it (protocol/SPEC.md, D9). */
+
+/** The bucket of a key's hash. */
+export function bucketOf(keyHigh: number, bits: number): number {
+  return bits === 0 ? 0 : keyHigh >>> (32 - bits);
+}
+
+/** Whether a bit is set, the lowest of a byte first. */
+export function hasBit(bits: Uint8Array, index: number): boolean {
+  return ((bits[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
+}
+
+const SIGNATURE_BYTES = 8;
+
+export class Signatures {
+  readonly bits: number;
+  /** Upper and lower half of the XOR of the rows' hashes. */
+  readonly #words: Uint32Array;
+  readonly #counts: Uint32Array;
+
+  private constructor(bits: number) {
+    this.bits = bits;
+    this.#words = new Uint32Array(2 * 2 ** bits);
+    this.#counts = new Uint32Array(2 ** bits);
+  }
+
+  /** Throws LedgerDamaged. */
+  static async read(reader: LedgerReader, bits: number): Promise<Signatures> {
+    const read = new Signatures(bits);
+    for await (const block of reader.blocks()) {
+      for (let at = 0; at < block.length; at += PAIR_WORDS) {
+        read.#add(bucketOf(block[at]!, bits), block[at + 2]!, block[at + 3]!, 1);
+      }
+    }
+    return read;
+  }
+
+  /** The same by fewer bits. */
+  fold(bits: number): Signatures {
+    const folded = new Signatures(bits);
+    for (const [bucket, count] of this.#counts.entries()) {
+      const [high, low] = [this.#words[2 * bucket]!, this.#words[2 * bucket + 1]!];
+      folded.#add(bucket >> (this.bits - bits), high, low, count);
+    }
+    return folded;
+  }
+
+  /** In base64: of the buckets within those of `bits` bits whose bit is set; of all, without. */
+  encode(within?: { cubos: Uint8Array; bits: number }): string {
+    const bytes = Buffer.alloc(this.#counts.length * SIGNATURE_BYTES);
+    let end = 0;
+    for (const [bucket, count] of this.#counts.entries()) {
+      if (within !== undefined && !hasBit(within.cubos, bucket >> (this.bits - within.bits))) continue;
+      bytes.writeUInt32BE(this.#words[2 * bucket]!, end);
+      bytes.writeUInt32BE((this.#words[2 * bucket + 1]! ^ count) >>> 0, end + 4);
+      end += SIGNATURE_BYTES;
+    }
+    return bytes.toString('base64', 0, end);
+  }
+
+  #add(bucket: number, high: number, low: number, count: number): void {
+    this.#words[2 * bucket]! ^= high;
+    this.#words[2 * bucket + 1]! ^= low;
+    this.#counts[bucket]! += count;
+  }
+}
