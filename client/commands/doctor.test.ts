@@ -73,6 +73,7 @@ test('everything that support would ask for, a line each, in a report without se
       'Cambios de vista_cambio',
       'Índices de vista_cambio',
       'Bajada cuentas',
+      'Cambios de la bajada cuentas',
       'Destino cuentas',
       'Permisos en cuentas',
     ],
