@@ -27,7 +27,7 @@ export const errorTable = {
     status: 403,
     retryable: false,
     title: 'La sincronización de este tenant está desactivada',
-    action: 'Pida al administrador que la active (columna «activo» de sync_configurations).',
+    action: 'Pida al administrador que la active: ax-sync-server tenant resume.',
   },
   AGENTE_NO_AUTORIZADO: {
     status: 403,

@@ -19,11 +19,18 @@ import { migrateCommand } from './migrate.ts';
 import { schemaCommands } from './schema.ts';
 import { serveCommand } from './serve.ts';
 import { tenantCreateCommand } from './tenant-create.ts';
+import { tenantDeleteCommand } from './tenant-delete.ts';
+import { tenantExportCommand } from './tenant-export.ts';
+import { tenantImportCommand } from './tenant-import.ts';
+import { tenantResumeCommand, tenantSuspendCommand } from './tenant-suspend.ts';
 
 const tenantCommands: ServerCommandGroup = {
   name: 'tenant',
   description: 'Tenants',
-  commands: [tenantCreateCommand],
+  commands: [
+    ...[tenantCreateCommand, tenantSuspendCommand, tenantResumeCommand, tenantExportCommand, tenantImportCommand],
+    tenantDeleteCommand,
+  ],
   examples: tenantCreateCommand.examples,
 };
 

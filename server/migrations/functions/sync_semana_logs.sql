@@ -13,6 +13,9 @@ BEGIN
     nombre := nombre || '_' || pg_current_xact_id();
   END IF;
   EXECUTE format('CREATE TABLE %I (LIKE sync_logs INCLUDING ALL, PRIMARY KEY (id, "tenantId"))', nombre);
+  -- Also where an administrator runs this.
+  EXECUTE format('ALTER TABLE %I OWNER TO %I', nombre,
+    (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('sync_logs')));
   EXECUTE format('ALTER TABLE sync_logs ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
     nombre, lunes, lunes + interval '168 hours');
   RETURN true;
