@@ -18,6 +18,8 @@ export const headers = {
   contentDigest: 'content-digest',
   /** A UUID of the client's choice: the same key again answers the first result and applies nothing. */
   idempotencyKey: 'idempotency-key',
+  /** W3C Trace Context: the trace of the agent's run, and the span of the run in it. */
+  traceparent: 'traceparent',
   /** `ax-sync-client/<version>`: which agent speaks. */
   userAgent: 'user-agent',
 } as const;

@@ -3,7 +3,7 @@ import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { API_PREFIX } from '../protocol/constants.ts';
 import { defined } from '../protocol/defined.ts';
-import type { Config } from './config.ts';
+import { type Config, isTracing } from './config.ts';
 import type { Context } from './context.ts';
 import { makeMeters } from './meters.ts';
 import { agentVersion } from './plugins/agent-version.ts';
@@ -60,6 +60,8 @@ export async function buildApp(config: Config, destination?: { write(entry: stri
   app.addHook('onClose', () => database.close());
   const context: Context = { config, database, masterKeys, meters: makeMeters(), log: app.log };
   try {
+    // Before there are routes, and loaded only here.
+    if (isTracing(config)) await (await import('./tracing/start.ts')).startTracing(app, config);
     await database.withConnection(assertRoles);
     await database.withConnection((connection) => assertRevoked(connection, config, app.log));
     const gaps = await database.withConnection(findAuditGaps);

@@ -4,9 +4,16 @@ import { VERSION_PATTERN } from '../protocol/agent-version.ts';
 import { limits } from '../protocol/constants.ts';
 
 const MASTER_KEY = '[A-Za-z0-9+/]{43}=';
+const HTTP_URL = '^https?://';
 /** Long enough that nobody guesses it, and fit for a header. */
 const TOKEN = '^[\\x21-\\x7e]{24,200}$';
 const MasterKey = Type.String({ pattern: `^${MASTER_KEY}$` });
+
+/** One of some words; the first is the default. */
+function oneOf<const Word extends string>(...words: [Word, ...Word[]]) {
+  const literals = words.map((word) => Type.Literal(word));
+  return Type.Unsafe<Word>(Type.Union(literals, { default: words[0] }));
+}
 
 /**
  * The server's settings: one environment variable each, validated once, frozen. Names are what an operator writes;
@@ -77,6 +84,24 @@ const ConfigSchema = Type.Object(
     SHUTDOWN_SECONDS: Type.Integer({ minimum: 0, maximum: 3600, default: 30 }),
     /** Opens /metrics and the deep health, as `Authorization: Bearer`; without it neither is there. */
     METRICS_TOKEN: Type.Optional(Type.String({ pattern: TOKEN })),
+    /**
+     * OpenTelemetry's own names: where spans go, OTLP over HTTP. Without one of the first two nothing of it is loaded. What else the
+     * exporter knows (headers, certificates, time limits, compression) it reads by itself.
+     */
+    OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(Type.String({ pattern: HTTP_URL })),
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Type.Optional(Type.String({ pattern: HTTP_URL })),
+    OTEL_SDK_DISABLED: Type.Boolean({ default: false }),
+    OTEL_TRACES_EXPORTER: oneOf('otlp', 'none'),
+    /** Which traces are kept; the argument is the share of the ones with `traceidratio`, from 0 to 1. */
+    OTEL_TRACES_SAMPLER: oneOf(
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+      'always_on',
+      'always_off',
+      'traceidratio',
+    ),
+    OTEL_TRACES_SAMPLER_ARG: Type.String({ pattern: '^(0(\\.\\d+)?|1(\\.0+)?)$', default: '1' }),
     LOG_LEVEL: Type.Union(
       ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
       { default: 'info' },
@@ -126,7 +151,7 @@ function readValue(schema: object, text: string): unknown {
 }
 
 /** A URL may carry a password. */
-const SECRET_NAMES = /^(DATABASE_URL|SYNC_MASTER_KEY.*|METRICS_TOKEN)$/;
+const SECRET_NAMES = /^(DATABASE_URL|SYNC_MASTER_KEY.*|METRICS_TOKEN|OTEL_EXPORTER_OTLP_.*)$/;
 
 function describeFault(name: string, value: unknown, schema: object): string {
   if (value === undefined) return `${name}: falta; es obligatorio`;
@@ -145,8 +170,17 @@ function ruleOf(schema: object): string {
   if (type === 'boolean') return 'debe ser true o false';
   if (pattern === undefined) return 'no puede estar vacío';
   if (pattern === VERSION_PATTERN) return 'debe ser una versión de tres números, como 1.2.0';
+  if (pattern === HTTP_URL) return 'debe ser una dirección http:// o https://';
+  if (String(pattern).startsWith('^(0(')) return 'debe ser un número de 0 a 1';
   if (pattern === TOKEN) return 'deben ser de 24 a 200 caracteres sin espacios (openssl rand -hex 32)';
   return String(pattern).includes(MASTER_KEY)
     ? 'deben ser 32 bytes en base64 (openssl rand -base64 32)'
     : 'debe ser una URL postgres://usuario:clave@host:puerto/base';
+}
+
+/** Whether spans go somewhere. */
+export function isTracing(config: Config): boolean {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = config;
+  if (config.OTEL_SDK_DISABLED || config.OTEL_TRACES_EXPORTER === 'none') return false;
+  return (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined;
 }

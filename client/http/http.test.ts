@@ -53,6 +53,19 @@ test('a busy backend is asked again, not before Retry-After, and then answers', 
   expect(at[1]! - at[0]!).toBeGreaterThanOrEqual(990);
 });
 
+test('every request, and every attempt, names the trace of the run, as W3C Trace Context has it', async () => {
+  const heard: unknown[] = [];
+  const url = await serve((request, response) => {
+    heard.push(request.headers.traceparent);
+    if (heard.length === 1) return answerProblem(response, 503, 'OCUPADO');
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"success":true,"status":"ok"}');
+  });
+  for (const backend of [backendAt(url), backendAt(url)]) await backend.checkHealth(never);
+  expect(heard).toHaveLength(3);
+  expect(heard[0]).toMatch(/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01$/);
+  expect(new Set(heard).size).toBe(1);
+});
+
 test.each([408, 425, 429, 500, 502, 503, 504])('%i is asked again, whoever answered it', async (status) => {
   let count = 0;
   const url = await serve((_, response) => {

@@ -15,6 +15,7 @@ import { checkAnswer, type Expected } from './answers.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { type Answer, credentialHeaders, exchangeJson, type HttpRequest, MAX_TRANSFERS } from './client.ts';
 import type { HttpProxy } from './proxy.ts';
+import { traceparent } from './trace.ts';
 
 export interface BackendOptions {
   url: string;
@@ -63,7 +64,10 @@ export class Requests {
 
   /** The headers that every request has. */
   credentials(): Record<string, string> {
-    return credentialHeaders(this.tenant, this.#options.key, userAgent);
+    return {
+      ...credentialHeaders(this.tenant, this.#options.key, userAgent),
+      [headers.traceparent]: traceparent,
+    };
   }
 
   /**

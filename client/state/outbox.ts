@@ -14,6 +14,7 @@ import { isCredentialCode } from '../errors/describe-error.ts';
 import { endsAmidLine, isMissingFile, writeFileAtomically } from '../files/files.ts';
 import { assertFormat, stampOf } from '../files/format.ts';
 import type { Backend } from '../http/backend.ts';
+import { traceparent } from '../http/trace.ts';
 import type { Secrets } from '../ui/secrets.ts';
 import { cut } from '../ui/words.ts';
 
@@ -62,6 +63,7 @@ export class Outbox {
     const { mensaje, errorDetalle } = entry;
     const kept = {
       id: makeId(),
+      traza: traceparent,
       ...entry,
       ...(typeof mensaje === 'string' ? { mensaje: cut(this.#secrets.scrub(mensaje), MAX_MESSAGE) } : {}),
       ...(typeof errorDetalle === 'string' ? { errorDetalle: cut(this.#secrets.scrub(errorDetalle), MAX_DETAIL) } : {}),

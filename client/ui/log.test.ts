@@ -234,6 +234,8 @@ test('an entry is on the disk at once, so that a run that is killed leaves it fo
   await next.ship(backend, signal);
   expect(batches.map((batch) => batch.map(({ tabla }) => tabla))).toEqual([['uno', 'dos', 'tres']]);
   expect(new Set(batches.flat().map(({ id }) => id)).size).toBe(3);
+  // Each of the run that it belongs to, whichever sends it.
+  for (const { traza } of batches.flat()) expect(traza).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
 });
 
 test('a line cut off by a kill swallows no entry: the next begins on a line of its own, and the half line is counted', async () => {

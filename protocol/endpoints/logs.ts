@@ -14,6 +14,8 @@ export const Timestamp = Type.String({
 export const LogEntrySchema = Type.Object({
   /** The client's own random name for it: what is sent again, after a lost answer, is stored once. */
   id: Type.Optional(Type.String({ pattern: '^c[0-9a-z]{24}$' })),
+  /** The trace of the run that it belongs to, as of `traceparent`. What is none counts as not there. */
+  traza: Type.Optional(Type.String({ maxLength: 200 })),
   direccion: DireccionSchema,
   tabla: TableName,
   fase: Type.Optional(

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import { translateLogsError } from '../postgres/errors.ts';
 import { insertLogs } from '../tenants/logs.ts';
+import { emitAgentSpans } from '../tracing/agent-spans.ts';
 import { logOwner } from '../transfer/log-entries.ts';
 import type { Handlers } from './register.ts';
 
@@ -14,6 +15,7 @@ export const logHandlers = ({ database }: Context) =>
           throw translateLogsError(error);
         }),
       );
+      emitAgentSpans(request.tenant.tenantId, logs);
       return { success: true, logsInsertados };
     },
   }) satisfies Partial<Handlers>;

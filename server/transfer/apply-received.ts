@@ -14,6 +14,7 @@ import { claimKeys } from '../rows/shared-keys.ts';
 import type { ReceivedRows } from '../rows/staging.ts';
 import { namesSharing, tipoCampoOf } from '../tenants/configurations.ts';
 import { insertLogs } from '../tenants/logs.ts';
+import { inSpan } from '../tracing/spans.ts';
 import { describeAlike, describeRetention, describeSchema } from './describe.ts';
 import { logEntry, logOwner } from './log-entries.ts';
 import { runPhase } from './phase.ts';
@@ -44,6 +45,7 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   const { rows: received, filas, modo, reading, columns, generacion } = upload;
   const tenant = configuration.tenantId;
   const tipoCampo = tipoCampoOf(tabla);
+  const place = { tenant, tabla: tabla.nombre };
   const began = performance.now();
   await commitDurably(connection);
   await lockTipoCampo(connection, tenant, tipoCampo);
@@ -58,10 +60,17 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
     await claimKeys(connection, tenant, tabla, namesSharing(configuration, tabla), received);
     return mergeReceived(connection, tenant, tabla, received, kept);
   };
-  const { claves, insertados, actualizados, parecidas } = await merge().catch((error: unknown) => {
+  const { claves, insertados, actualizados, parecidas } = await inSpan(
+    'merge',
+    place,
+    merge,
+    ({ claves }) => claves,
+  ).catch((error: unknown) => {
     throw translateMergeError(error, { tabla: tabla.nombre });
   });
-  const { desactivados, borrados, retencion, aprobadasPor } = await removeGone(transfer, tabla, upload, insertados);
+  const { desactivados, borrados, retencion, aprobadasPor } = await inSpan('bajas', place, () =>
+    removeGone(transfer, tabla, upload, insertados),
+  );
   const result: UploadResult = {
     success: true,
     tabla: tabla.nombre,

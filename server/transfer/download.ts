@@ -10,6 +10,7 @@ import { closeTenantCursor, openTenantCursor, setTenant, setTimeouts } from '../
 import { BucketComparison, changedSql, digestOfQuery, NO_ROWS_SQL, signaturesSql } from '../rows/download-changes.ts';
 import { type DownloadQuery, prepareDownloadQuery } from '../rows/download-query.ts';
 import type { Configuration } from '../tenants/configurations.ts';
+import { attributesOf, failSpan, tracer } from '../tracing/spans.ts';
 import { readBatches } from './download-batches.ts';
 import { bodyWriters, type DownloadFormat, type Head } from './download-formats.ts';
 import { logFailure } from './transfer.ts';
@@ -43,13 +44,23 @@ export async function openDownload(
 ): Promise<AsyncIterable<string | Buffer>> {
   const { config, database, meters } = context;
   const started = new Date();
+  // To the last row, which is long after the answer began.
+  const span = tracer.startSpan('bajada', {
+    attributes: attributesOf({ tenant: configuration.tenantId, tabla: tabla.nombre }),
+  });
   const fail = async (error: unknown): Promise<unknown> => {
     const translated = translateSqlError(error, { tabla: tabla.nombre, fase: 'process' });
     meters.countTransfer('download', translated);
+    failSpan(span, translated);
+    span.end();
     await logFailure({ context, configuration, direccion: 'download', tabla: tabla.nombre }, started, translated);
     return translated;
   };
-  const borrowed = await database.borrowTransfer(configuration.tenantId);
+  const borrowed = await database.borrowTransfer(configuration.tenantId).catch((error: unknown) => {
+    failSpan(span, error);
+    span.end();
+    throw error;
+  });
   const { connection } = borrowed;
   const close = closeOnce(borrowed);
   const giveUp = (reason: unknown = signal.reason) => {
@@ -72,6 +83,8 @@ export async function openDownload(
       close(false);
       meters.countTransfer('download');
       meters.countDownload(tally.filas);
+      span.setAttribute('ax_sync.filas', tally.filas);
+      span.end();
     };
     const body = bodyWriters[format](head, resume(first, rows), () => tally.filas, finish);
     return logging(body, fail);

@@ -5,6 +5,7 @@ import { type Statement, splitStatements } from '../postgres/statements.ts';
 import { cleanSession, commitDurably, setTenant, setTimeouts } from '../postgres/tenant.ts';
 import { writeAsUpload } from '../rows/ledgers.ts';
 import { insertLogs } from '../tenants/logs.ts';
+import { inSpan } from '../tracing/spans.ts';
 import { logEntry, logOwner, sideOf } from './log-entries.ts';
 import type { Transfer } from './transfer.ts';
 
@@ -27,17 +28,32 @@ export interface PhaseTable {
  * @throws SyncError SQL_FALLO, with PostgreSQL's own message
  */
 export async function runPhase(
-  { connection, context: { config }, configuration, direccion }: Transfer,
+  transfer: Transfer,
   tabla: PhaseTable,
   name: 'pre_process' | 'post_process',
   { writes }: { writes?: string } = {},
 ): Promise<number | undefined> {
+  const { configuration, direccion } = transfer;
   const phase = tabla[name];
   if (!isPhaseAt(phase, direccion, sideOf[direccion])) return undefined;
+  const place = { tenant: configuration.tenantId, tabla: tabla.nombre };
+  const run = () => runStatements(transfer, { tabla: tabla.nombre, name, sql: phase.sql, writes });
+  return inSpan(name, place, run, (filas) => filas);
+}
+
+async function runStatements(
+  { connection, context: { config }, configuration, direccion }: Transfer,
+  {
+    tabla,
+    name,
+    sql,
+    writes,
+  }: { tabla: string; name: 'pre_process' | 'post_process'; sql: string; writes: string | undefined },
+): Promise<number> {
   const started = new Date();
   const deadline = performance.now() + config.SQL_TIMEOUT_MS;
   let filas = 0;
-  for (const statement of splitStatements(phase.sql)) {
+  for (const statement of splitStatements(sql)) {
     try {
       await setTenant(connection, configuration.tenantId);
       if (writes !== undefined) await writeAsUpload(connection, writes);
@@ -51,13 +67,13 @@ export async function runPhase(
     } catch (error) {
       // Locks of the session outlive the transaction that is rolled back now.
       doNotReuse(connection);
-      throw translateSqlError(error, { tabla: tabla.nombre, fase: name });
+      throw translateSqlError(error, { tabla, fase: name });
     }
   }
   await setTimeouts(connection, { lockMs: config.LOCK_TIMEOUT_MS });
   await commitDurably(connection);
   await insertLogs(connection, logOwner(configuration), [
-    logEntry(direccion, tabla.nombre, name, started, {
+    logEntry(direccion, tabla, name, started, {
       registrosAfectados: filas,
       mensaje: `${name} ejecutado en PostgreSQL`,
     }),

@@ -20,6 +20,7 @@ import {
 } from '../rows/staging.ts';
 import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeChunkRows } from '../rows/uploads.ts';
 import { type Configuration, findUploadTable } from '../tenants/configurations.ts';
+import { inSpan } from '../tracing/spans.ts';
 import { applyReceived } from './apply-received.ts';
 import { copyBody } from './copy-body.ts';
 import { chunkBody, type OneShot, oneShotBody } from './incoming.ts';
@@ -47,7 +48,9 @@ export async function receiveOneShot(
     const repeated = await claimAnswer(transfer, request, incoming);
     if (repeated !== undefined) return repeated;
     await openTemporary(connection);
-    const filas = await copyBody(connection, TEMPORARY_TABLE, incoming, defined({ tabla: nombre }));
+    const place = { tenant: configuration.tenantId, ...defined({ tabla: nombre }) };
+    const copy = () => copyBody(connection, TEMPORARY_TABLE, incoming, defined({ tabla: nombre }));
+    const filas = await inSpan('COPY', place, copy, (rows) => rows);
     const table = request.tabla ?? findUploadTable(configuration, incoming.head.tabla ?? '');
     transfer.tabla = table.nombre;
     const rows = temporaryRows(rowKeyOf(table));
@@ -88,7 +91,9 @@ export async function receiveChunk(
       throw new SyncError('TROZO_DISTINTO', `El trozo ${n} ya está, con otro contenido.`, { trozo: n });
     }
     await setChunk(connection, n);
-    const filas = await copyBody(connection, uploadTable(uploadId), incoming, { tabla: upload.tabla, trozo: n });
+    const at = { tabla: upload.tabla, trozo: n };
+    const copy = () => copyBody(connection, uploadTable(uploadId), incoming, at);
+    const filas = await inSpan('COPY', { tenant: configuration.tenantId, tabla: upload.tabla }, copy, (rows) => rows);
     await storeChunkRows(connection, uploadId, n, filas);
     return { success: true, trozo: n, filas, repetido: false };
   });
