@@ -17,6 +17,7 @@ export type { SqlParameter } from './session/request.ts';
 export type { SqlServerSettings } from './session/session.ts';
 export { type BulkColumn, createTableSql, createTempTableSql, quoteName, quoteTable } from './tables/ddl.ts';
 export type { NdjsonBlock } from './transcoder/ndjson-block.ts';
+export type { RowFilter } from './transcoder/row-filter.ts';
 
 const QUERY_MAX_ROWS = 10_000;
 

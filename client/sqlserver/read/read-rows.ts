@@ -4,6 +4,7 @@ import { type SqlServerError, sqlServerError } from '../errors.ts';
 import { makeRequest, type SqlParameter, sendRequest } from '../session/request.ts';
 import type { Session } from '../session/session.ts';
 import type { NdjsonBlock } from '../transcoder/ndjson-block.ts';
+import type { RowFilter } from '../transcoder/row-filter.ts';
 import { findUnknownColumn, RowTranscoder } from '../transcoder/row-transcoder.ts';
 import { sendRowsTo } from '../transcoder/transcoding-connection.ts';
 import { describeResult, type ResultColumn } from './result-columns.ts';
@@ -20,6 +21,8 @@ export interface ReadRowsOptions {
   names?: readonly string[];
   /** Told the columns of the result before its first row; what it throws ends the reading. */
   onColumns?: (columns: ResultColumn[]) => void;
+  /** Drops rows before they are lines, of most results: blocks that it has been asked about have `read`. */
+  filter?: RowFilter | undefined;
 }
 
 export const DEFAULT_BLOCK_BYTES = 256 * 1024;
@@ -31,7 +34,7 @@ export const DEFAULT_BLOCK_BYTES = 256 * 1024;
  * The transcoder reads them; where it cannot (a type that it does not know, another tedious), and where `options` say so,
  * tedious' row events do, slower, and refusing what they have lost digits of.
  *
- * Throws `signal.reason`, or SqlServerError: RESULTADO_AUSENTE, RESULTADO_REPETIDO, COLUMNA_SIN_NOMBRE,
+ * Throws `signal.reason`, what the filter throws, or SqlServerError: RESULTADO_AUSENTE, RESULTADO_REPETIDO, COLUMNA_SIN_NOMBRE,
  * COLUMNA_REPETIDA, VALOR_INEXACTO, FILA_GRANDE (a line over `limits.lineMaxBytes`), what SQL Server raised.
  */
 export async function* readRows(session: Session, sql: string, options: ReadRowsOptions): AsyncGenerator<NdjsonBlock> {
@@ -41,7 +44,7 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
   const wantsTranscoder = options.reader !== 'row-events' && session.canTranscode();
   let transcoder: RowTranscoder | undefined;
   let events: EventCollector | undefined;
-  let failure: SqlServerError | undefined;
+  let failure: unknown;
   let ended = false;
   let wake: (() => void) | undefined;
 
@@ -75,7 +78,7 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
       for (const column of columns) column.colName = spellings.get(column.colName.toLowerCase()) ?? column.colName;
       assertUsableNames(columns.map(({ colName }) => colName));
       options.onColumns?.(describeResult(columns));
-      if (wantsTranscoder) transcoder = makeTranscoder(session, columns, blockBytes);
+      if (wantsTranscoder) transcoder = makeTranscoder(session, columns, { blockBytes, filter: options.filter });
       if (transcoder === undefined) events = new EventCollector(columns, blockBytes);
     }),
   );
@@ -91,6 +94,11 @@ export async function* readRows(session: Session, sql: string, options: ReadRows
     },
     onBlock: () => {
       if (request.canceled) transcoder!.discard();
+      if (transcoder!.failure !== undefined) {
+        failure ??= transcoder!.failure.error;
+        cancel();
+        return;
+      }
       attempt(() => {
         const { tooLong } = transcoder!;
         if (tooLong !== undefined) throw valueTooLong(tooLong.rowNumber, tooLong.column);
@@ -184,9 +192,13 @@ function assertAnswered(error: unknown, collector: RowTranscoder | EventCollecto
 }
 
 /** Undefined, and said, where a column is of a type that the transcoder does not know. */
-function makeTranscoder(session: Session, columns: ColumnMetadata[], blockBytes: number): RowTranscoder | undefined {
+function makeTranscoder(
+  session: Session,
+  columns: ColumnMetadata[],
+  options: { blockBytes: number; filter: RowFilter | undefined },
+): RowTranscoder | undefined {
   const unknown = findUnknownColumn(columns);
-  if (unknown === undefined) return new RowTranscoder(columns, { blockBytes });
+  if (unknown === undefined) return new RowTranscoder(columns, options);
   session.notify(slowReading(unknown));
   return undefined;
 }

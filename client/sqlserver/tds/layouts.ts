@@ -7,18 +7,34 @@ import { IS_LONG, NEEDS_MORE, type RowIo, type ValueWriter } from './row-io.ts';
 export const MAX_LENGTH = 0xffff;
 const NULL_LENGTH = 0xffff;
 
+/** Behind a byte with the length. */
+export const BYTE_LENGTH = -1;
+/** Behind 2 bytes with the length. */
+export const SHORT_LENGTH = -2;
+const extents = new WeakMap<ValueWriter, number>();
+
+/** How many bytes a writer's values have, BYTE_LENGTH or SHORT_LENGTH; undefined: they may come in pieces. */
+export function extentOf(writer: ValueWriter): number | undefined {
+  return extents.get(writer);
+}
+
+function ofExtent(extent: number, writer: ValueWriter): ValueWriter {
+  extents.set(writer, extent);
+  return writer;
+}
+
 /** A type of `bytes` bytes that is never NULL. */
 export function makeFixed(bytes: number, write: (io: RowIo, position: number) => void): ValueWriter {
-  return (io, position) => {
+  return ofExtent(bytes, (io, position) => {
     if (io.end - position < bytes) return NEEDS_MORE;
     write(io, position);
     return position + bytes;
-  };
+  });
 }
 
 /** A type of `bytes` bytes behind a byte with their number, 0 for NULL. */
 export function makeNullable(bytes: number, write: (io: RowIo, position: number) => void): ValueWriter {
-  return (io, position) => {
+  return ofExtent(BYTE_LENGTH, (io, position) => {
     if (position >= io.end) return NEEDS_MORE;
     const length = io.input[position]!;
     if (length === 0) {
@@ -29,7 +45,7 @@ export function makeNullable(bytes: number, write: (io: RowIo, position: number)
     if (io.end - position <= bytes) return NEEDS_MORE;
     write(io, position + 1);
     return position + 1 + bytes;
-  };
+  });
 }
 
 /** A type with a scale whose values are of several lengths, behind a byte with the length, 0 for NULL. */
@@ -37,7 +53,7 @@ export function makeSized(
   scale: number,
   write: (io: RowIo, position: number, bytes: number, scale: number) => void,
 ): ValueWriter {
-  return (io, position) => {
+  return ofExtent(BYTE_LENGTH, (io, position) => {
     if (position >= io.end) return NEEDS_MORE;
     const length = io.input[position]!;
     if (length === 0) {
@@ -47,12 +63,12 @@ export function makeSized(
     if (io.end - position <= length) return NEEDS_MORE;
     write(io, position + 1, length, scale);
     return position + 1 + length;
-  };
+  });
 }
 
 /** Up to 8,000 bytes behind 2 bytes with their number. */
 export function makeShort(write: PieceWriter): ValueWriter {
-  return (io, position) => {
+  return ofExtent(SHORT_LENGTH, (io, position) => {
     if (io.end - position < 2) return NEEDS_MORE;
     const length = io.input[position]! | (io.input[position + 1]! << 8);
     const start = position + 2;
@@ -63,7 +79,7 @@ export function makeShort(write: PieceWriter): ValueWriter {
     if (io.end - start < length) return NEEDS_MORE;
     writeQuoted(io, start, start + length, write);
     return start + length;
-  };
+  });
 }
 
 /** (max) types, xml and CLR types: partially length-prefixed ([MS-TDS] 2.2.5.2.3). */

@@ -5,4 +5,6 @@ export interface NdjsonBlock {
   rows: number;
   /** Characters that jsonb cannot hold and that became U+FFFD. */
   replacedCharacters: number;
+  /** What was read for it, where a filter has dropped lines: there may be none left. */
+  read?: { rows: number; bytes: number };
 }

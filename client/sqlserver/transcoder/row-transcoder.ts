@@ -4,6 +4,8 @@ import { IS_LONG, NEEDS_MORE, RowIo, SMALL_VALUE_BYTES, type ValueWriter } from 
 import type { Column } from '../types/descriptor.ts';
 import { findReadable } from '../types/sql-types.ts';
 import type { NdjsonBlock } from './ndjson-block.ts';
+import type { RowFilter } from './row-filter.ts';
+import { RowGate } from './row-gate.ts';
 
 const ROW = 0xd1;
 const NBCROW = 0xd2;
@@ -16,6 +18,13 @@ export function findUnknownColumn(columns: readonly Column[]): Column | undefine
 /** Undefined where the type of the column, or its code page, is not known. */
 function writerOf(column: Column): ValueWriter | undefined {
   return findReadable(column)?.transcode(column);
+}
+
+interface TranscoderOptions {
+  blockBytes: number;
+  lineMaxBytes?: number;
+  /** Asked about each row, unless values of its columns may come in pieces. */
+  filter?: RowFilter | undefined;
 }
 
 /**
@@ -44,9 +53,12 @@ export class RowTranscoder {
   readonly #writers: readonly ValueWriter[];
   readonly #blockBytes: number;
   readonly #io: RowIo;
+  /** Undefined: every row is written. */
+  readonly #gate: RowGate | undefined;
+  #replacedBefore = 0;
 
   /** Throws Error where {@link findUnknownColumn} finds one. */
-  constructor(columns: readonly Column[], options: { blockBytes: number; lineMaxBytes?: number }) {
+  constructor(columns: readonly Column[], options: TranscoderOptions) {
     this.columns = columns;
     this.#names = columns.map(({ colName }) => colName);
     this.#keys = this.#names.map((name, index) =>
@@ -61,16 +73,22 @@ export class RowTranscoder {
     const keyBytes = this.#keys.reduce((sum, key) => sum + key.length, 0);
     this.#blockBytes = options.blockBytes;
     this.#io = new RowIo(keyBytes + (columns.length + 1) * SMALL_VALUE_BYTES, options.blockBytes, options.lineMaxBytes);
+    this.#gate = RowGate.open(options.filter, columns, this.#writers);
   }
 
   /** `transcode` stopped within a row: the next byte is for it, whatever it is. */
   get needsMore(): boolean {
-    return this.#inRow || this.#inNullBits;
+    return this.#inRow || this.#inNullBits || this.#gate?.waits === true;
   }
 
   /** The block has its `blockBytes`; `transcode` begins no further row. */
   get full(): boolean {
-    return this.#io.at >= this.#blockBytes && !this.#inRow;
+    return (this.#io.at >= this.#blockBytes || this.#gate?.full === true) && !this.#inRow;
+  }
+
+  /** What the filter threw: rows are dropped from there on. */
+  get failure(): { error: unknown } | undefined {
+    return this.#gate?.failure;
   }
 
   /** The row that was too long for a line; `column` where one column alone was. */
@@ -81,16 +99,19 @@ export class RowTranscoder {
   /** The rows since the last call, if there are any; the bytes stay valid until it is called again. Not within a row. */
   take(): NdjsonBlock | undefined {
     const io = this.#io;
-    if (this.#rows === 0 || this.#inRow) return undefined;
+    const gate = this.#gate;
+    if ((this.#rows === 0 && (gate === undefined || gate.rows === 0)) || this.#inRow) return undefined;
     const rows = this.#rows;
     const replacedCharacters = io.replaced;
     this.#rows = 0;
-    return { bytes: io.take(), rows, replacedCharacters };
+    const block = { bytes: io.take(), rows, replacedCharacters };
+    return gate === undefined ? block : { ...block, read: gate.cut() };
   }
 
   /** From here on rows are read and dropped: the rest of an answer that nobody wants. */
   discard(): void {
     this.#io.discard();
+    this.#gate?.close();
     this.#rows = 0;
   }
 
@@ -106,16 +127,31 @@ export class RowTranscoder {
     io.end = end;
     while (true) {
       if (!this.#inRow) {
-        if (position >= end || io.at >= this.#blockBytes) return position;
-        const begun = this.#readRowStart(input, position);
-        if (begun === position) return position;
-        position = begun;
-        this.#beginRow();
+        position = this.#nextRow(input, position);
+        if (!this.#inRow) return position;
       }
       position = this.#columns(position);
       if (this.#column < this.#writers.length) return position;
       this.#endRow();
     }
+  }
+
+  /** Begins the next row that is to be written, unless the block is full or there is none: then it is not in a row. */
+  #nextRow(input: Buffer, start: number): number {
+    const gate = this.#gate;
+    const { at, discarding } = this.#io;
+    let position = start;
+    if (at >= this.#blockBytes) return position;
+    if (gate !== undefined && !discarding) {
+      position = gate.pass(input, position);
+      if (gate.failure !== undefined) this.discard();
+      else if (!gate.isOpen) return position;
+    }
+    if (position >= input.length) return position;
+    const begun = this.#readRowStart(input, position);
+    if (begun === position) return position;
+    this.#beginRow();
+    return begun;
   }
 
   /** Reads the token of a row and its null bits, and answers the position behind them; `position` where they are not there. */
@@ -139,6 +175,7 @@ export class RowTranscoder {
     this.#column = 0;
     this.#rowNumber += 1;
     this.#io.lineStart = this.#io.at;
+    this.#replacedBefore = this.#io.replaced;
     this.#io.reserve(0);
   }
 
@@ -201,7 +238,17 @@ export class RowTranscoder {
       this.discard();
     } else if (!io.discarding) {
       this.#rows += 1;
+      if (this.#gate?.isOpen === true && !this.#gate.judge(io)) this.#takeBack();
     }
     if (io.discarding) io.at = 0;
+  }
+
+  /** The line that was written last is not wanted. */
+  #takeBack(): void {
+    const io = this.#io;
+    if (this.#gate!.failure !== undefined) this.discard();
+    io.at = io.discarding ? 0 : io.lineStart;
+    io.replaced = this.#replacedBefore;
+    this.#rows = Math.max(0, this.#rows - 1);
   }
 }

@@ -14,7 +14,7 @@ export interface RowSink {
    * become events, as ever.
    */
   readonly transcoder: RowTranscoder | undefined;
-  /** The transcoder is full, or has met a row that is too long; the request is to be paused until the block is taken. */
+  /** The transcoder is full, has met a row that is too long, or its filter has thrown; the request is to be paused until the block is taken. */
   onBlock(): void;
 }
 
@@ -130,7 +130,7 @@ class TranscodingMessageParser extends MessageParser {
 class TranscodingStreamParser extends StreamParser {
   readonly #sink: RowSink;
   readonly #notEnough = new NotEnoughDataError(0);
-  #reportedTooLong = false;
+  #reported = false;
 
   constructor(options: MessageParser['options'], sink: RowSink) {
     super(options);
@@ -143,8 +143,9 @@ class TranscodingStreamParser extends StreamParser {
     if (transcoder === undefined || transcoder.columns !== this.colMetadata) return super.readToken();
     this.position = transcoder.transcode(this.buffer, this.position);
     if (transcoder.full) return endOfBlock;
-    if (transcoder.tooLong !== undefined && !this.#reportedTooLong) {
-      this.#reportedTooLong = true;
+    const isOver = transcoder.tooLong !== undefined || transcoder.failure !== undefined;
+    if (isOver && !this.#reported) {
+      this.#reported = true;
       return endOfBlock;
     }
     if (transcoder.needsMore || this.position === this.buffer.length) {

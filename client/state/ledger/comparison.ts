@@ -2,17 +2,11 @@ import { limits } from '../../../protocol/constants.ts';
 import { TextHash } from '../../../protocol/rows/hash.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
 import { type ComparisonResult, type Gone, LedgerUseless } from './comparison-result.ts';
-import { HashList, HashSet } from './hash-list.ts';
-import {
-  BLOCK_PAIRS,
-  LedgerDamaged,
-  type LedgerExtent,
-  type LedgerReader,
-  type LedgerWriter,
-  PAIR_WORDS,
-} from './ledger-file.ts';
+import { HashList } from './hash-list.ts';
+import { type LedgerExtent, type LedgerReader, type LedgerWriter, PAIR_WORDS } from './ledger-file.ts';
 import type { LedgerName, Ledgers } from './ledgers.ts';
 import { RowHash } from './row-hash.ts';
+import { asUseless, findMoved, nextOf } from './useful.ts';
 import { LedgerWindow, WINDOW_PAIRS } from './window.ts';
 
 /** Keys that are new, and pairs that leave the window unmatched: past it the table goes whole, which costs no more. */
@@ -39,11 +33,11 @@ export interface ComparisonOptions {
  */
 export class Comparison {
   readonly keyHash: TextHash;
-  readonly rowHash: RowHash;
+  /** Of the bytes of a row's line; after `begin`, of those it came in. */
+  rowHash: RowHash;
   readonly #options: ComparisonOptions;
   readonly #semilla: bigint;
   readonly #window: LedgerWindow | undefined;
-  #blocks: AsyncGenerator<Uint32Array> | undefined;
   readonly #fresh = new HashList(LIST_MAX);
   readonly #gone = new HashList(LIST_MAX);
   #writer: LedgerWriter | undefined;
@@ -54,7 +48,11 @@ export class Comparison {
   /** Pairs of the rows of the block under way. */
   #pairs = new Uint32Array(1024 * PAIR_WORDS);
   #inBlock = 0;
-  #isPrefix = true;
+  /** Whether all rows so far stood as they did in the old ledger, in its order. */
+  #isPrefix: boolean;
+  /** Blocks that have been cut and not settled. */
+  readonly #cut: CutBlock[] = [];
+  readonly #spare: Uint32Array<ArrayBuffer>[] = [];
 
   constructor(options: ComparisonOptions) {
     const { ledgers, tabla, old, windowPairs = WINDOW_PAIRS } = options;
@@ -63,41 +61,39 @@ export class Comparison {
     this.#semilla = seeds.key;
     this.keyHash = new TextHash(seeds.key);
     this.rowHash = new RowHash(seeds.row);
+    this.#isPrefix = old !== undefined;
     if (old === undefined) return;
-    this.#window = new LedgerWindow(old.pairs, windowPairs);
-    this.#blocks = old.blocks();
+    const blocks = old.blocks();
+    this.#window = new LedgerWindow({
+      pairs: old.pairs,
+      next: () => nextOf(blocks),
+      unmatched: (keyHigh, keyLow) => {
+        if (!this.#gone.push(keyHigh, keyLow)) throw new LedgerUseless('desordenado');
+      },
+      maxPairs: windowPairs,
+    });
   }
 
-  /** Has what the next rows are compared with, before each block of rows. Returns the bytes read for that. Throws LedgerUseless. */
-  async prepare(): Promise<number> {
-    this.#inBlock = 0;
-    this.#isPrefix = this.#writer === undefined && !this.#unwritable;
-    let bytes = 0;
-    while (this.#blocks !== undefined && this.#window!.wantsMore) {
-      await this.#load();
-      bytes += BLOCK_PAIRS * PAIR_WORDS * 4;
-    }
-    return bytes;
+  /** Rows are hashed as they come, not as lines: `kind` says what their bytes are. */
+  begin(kind: string): RowHash {
+    this.rowHash = new RowHash(this.#options.ledgers.seedsOf(this.#options.tabla, kind).row);
+    return this.rowHash;
   }
 
-  /**
-   * Whether the row has to be sent whose key and line `keyHash` and `rowHash` have just hashed.
-   *
-   * @throws LedgerUseless desordenado
-   */
+  /** Whether the row that `rowHash` has just hashed is the one that the ledger expects here: it is taken then. Throws LedgerUseless. */
+  isNext(): boolean {
+    const window = this.#window;
+    if (window === undefined || !window.isNext(this.rowHash.high, this.rowHash.low)) return false;
+    const { matchedAt, words } = window;
+    this.#add(words[matchedAt]!, words[matchedAt + 1]!);
+    return true;
+  }
+
+  /** Whether the row has to be sent whose key and line `keyHash` and `rowHash` have just hashed. Throws LedgerUseless. */
   take(): boolean {
     const { high: keyHigh, low: keyLow } = this.keyHash;
     const { high: rowHigh, low: rowLow } = this.rowHash;
-    if (this.#inBlock * PAIR_WORDS === this.#pairs.length) {
-      const larger = new Uint32Array(this.#pairs.length * 2);
-      larger.set(this.#pairs);
-      this.#pairs = larger;
-    }
-    const at = this.#inBlock++ * PAIR_WORDS;
-    this.#pairs[at] = keyHigh;
-    this.#pairs[at + 1] = keyLow;
-    this.#pairs[at + 2] = rowHigh;
-    this.#pairs[at + 3] = rowLow;
+    this.#add(keyHigh, keyLow);
     const window = this.#window;
     if (window === undefined) return true;
     const verdict = window.match(keyHigh, keyLow, rowHigh, rowLow);
@@ -106,15 +102,21 @@ export class Comparison {
     return verdict !== 'same';
   }
 
-  /** The rows of a block have been taken. Throws what the disk says but for a disk that takes nothing: then no ledger is kept. */
+  /** A block of rows ends: what is taken from here on is of the next one. Throws LedgerUseless. */
+  cut(): void {
+    this.#cut.push({ pairs: this.#pairs, count: this.#inBlock, isPrefix: this.#isPrefix });
+    this.#pairs = this.#spare.pop() ?? new Uint32Array(this.#pairs.length);
+    this.#inBlock = 0;
+    this.#window?.fill();
+  }
+
+  /** Keeps the pairs of the block that was cut first. Throws what the disk says but for a disk that takes nothing: then no ledger is kept. */
   async settle(): Promise<void> {
-    this.#read += this.#inBlock;
-    if (this.#unwritable) return;
-    if (this.#writer === undefined && this.#window !== undefined && this.#isPrefix) {
-      this.#prefix += this.#inBlock;
-      return;
-    }
-    await this.#writing(async () => (await this.#begin()).add(this.#pairs, this.#inBlock));
+    const { pairs, count, isPrefix } = this.#cut.shift()!;
+    this.#read += count;
+    if (isPrefix) this.#prefix += count;
+    else if (!this.#unwritable) await this.#writing(async () => (await this.#begin()).add(pairs, count));
+    this.#spare.push(pairs);
   }
 
   /** What was taken so far can be gone on with behind this place. */
@@ -139,9 +141,8 @@ export class Comparison {
     if (!isOld && writer === undefined) throw new LedgerUseless('danado');
     let left = place.pares;
     try {
-      for await (const words of reader.blocks()) {
+      for (const words of reader.blocks()) {
         const count = Math.min(left, words.length / PAIR_WORDS);
-        await this.prepare();
         for (let at = 0; at < count * PAIR_WORDS; at += PAIR_WORDS) this.#replay(words, at);
         left -= count;
         if (left === 0) break;
@@ -153,6 +154,7 @@ export class Comparison {
       if (!isOld) await reader.close();
     }
     this.#writer = writer;
+    this.#isPrefix = isOld;
     this.#read = place.pares;
     if (isOld) this.#prefix = place.pares;
   }
@@ -160,7 +162,7 @@ export class Comparison {
   /** All rows have been taken: what is new, what is gone. `sent`: rows that go up. Throws LedgerUseless. */
   async finish(sent: number): Promise<ComparisonResult> {
     const leidas = this.#read;
-    const bajas = (await this.#findGone(leidas)) ?? this.#noneGone(sent, leidas);
+    const bajas = this.#findGone(leidas) ?? this.#noneGone(sent, leidas);
     const news = sent > 0 || bajas !== undefined || this.#window === undefined;
     if (!news || this.#unwritable) {
       await this.#abandonWriter();
@@ -178,7 +180,6 @@ export class Comparison {
 
   /** Releases its files. What was written stays, for a later run that goes on behind a checkpoint. */
   async close(): Promise<void> {
-    await this.#blocks?.return(undefined);
     await this.#options.old?.close();
     await this.#writer?.close();
     this.#writer = undefined;
@@ -190,30 +191,29 @@ export class Comparison {
     if (!this.#fresh.push(keyHigh, keyLow)) throw new LedgerUseless('desordenado');
   }
 
-  async #load(): Promise<void> {
-    try {
-      const next = await this.#blocks!.next();
-      if (next.done === true) this.#blocks = undefined;
-      else this.#window!.push(next.value, this.#leave);
-    } catch (error) {
-      throw asUseless(error);
+  /** Adds the pair of the row that was hashed last. */
+  #add(keyHigh: number, keyLow: number): void {
+    if (this.#inBlock * PAIR_WORDS === this.#pairs.length) {
+      const larger = new Uint32Array(this.#pairs.length * 2);
+      larger.set(this.#pairs);
+      this.#pairs = larger;
     }
+    const at = this.#inBlock++ * PAIR_WORDS;
+    this.#pairs[at] = keyHigh;
+    this.#pairs[at + 1] = keyLow;
+    this.#pairs[at + 2] = this.rowHash.high;
+    this.#pairs[at + 3] = this.rowHash.low;
   }
-
-  readonly #leave = (keyHigh: number, keyLow: number) => {
-    if (!this.#gone.push(keyHigh, keyLow)) throw new LedgerUseless('desordenado');
-  };
 
   /**
    * The keys that no row had. A row that was sent as new may have been in the ledger, far from where it is now: then its key is not
    * gone. In the ledger and matched besides, it is there twice.
    */
-  async #findGone(leidas: number): Promise<Gone | undefined> {
+  #findGone(leidas: number): Gone | undefined {
     if (this.#window === undefined) return undefined;
-    while (this.#blocks !== undefined) await this.#load();
-    this.#window.drain(this.#leave);
+    this.#window.drain();
     const gone = this.#gone;
-    const moved = await this.#findMoved(gone);
+    const moved = findMoved(this.#options.old!, this.#fresh, gone);
     if (!this.#options.tellsGone || gone.length === moved.size) return undefined;
     if (gone.length - moved.size > limits.bajasMaxCount) throw new LedgerUseless('muchasBajas');
     const hashes: bigint[] = [];
@@ -233,27 +233,6 @@ export class Comparison {
     return { semilla: String(this.#semilla), huellas: '', leidas };
   }
 
-  /** Which of `gone` were sent as new. Throws LedgerUseless repetidas. */
-  async #findMoved(gone: HashList): Promise<Set<number>> {
-    const moved = new Set<number>();
-    if (this.#fresh.length === 0) return moved;
-    const IN_LEDGER = 1;
-    const MOVED = 2;
-    const fresh = new HashSet(this.#fresh);
-    try {
-      for await (const words of this.#options.old!.blocks()) {
-        for (let at = 0; at < words.length; at += PAIR_WORDS) fresh.mark(words[at]!, words[at + 1]!, IN_LEDGER);
-      }
-    } catch (error) {
-      throw asUseless(error);
-    }
-    for (let index = 0; index < gone.length; index++) {
-      if (fresh.mark(gone.high(index), gone.low(index), MOVED)) moved.add(index);
-    }
-    if (fresh.count(IN_LEDGER) > 0) throw new LedgerUseless('repetidas');
-    return moved;
-  }
-
   /** The new ledger, begun with what the old one has in common with it. */
   async #begin(): Promise<LedgerWriter> {
     if (this.#writer !== undefined) return this.#writer;
@@ -263,7 +242,7 @@ export class Comparison {
     let left = this.#prefix;
     if (left === 0) return writer;
     try {
-      for await (const words of old!.blocks()) {
+      for (const words of old!.blocks()) {
         const count = Math.min(left, words.length / PAIR_WORDS);
         await writer.add(words, count);
         left -= count;
@@ -293,6 +272,10 @@ export class Comparison {
   }
 }
 
-function asUseless(error: unknown): unknown {
-  return error instanceof LedgerDamaged ? new LedgerUseless('danado') : error;
+/** Pairs of a block of rows. */
+interface CutBlock {
+  pairs: Uint32Array<ArrayBuffer>;
+  count: number;
+  /** They are in the old ledger behind those of the blocks before, and those from its beginning on. */
+  isPrefix: boolean;
 }

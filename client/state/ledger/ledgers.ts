@@ -31,12 +31,16 @@ export class Ledgers {
 
   /**
    * With what the keys and the rows of a table are hashed: nobody who does not know the folder's key can aim at a collision. The
-   * key's seed is told with bajas.
+   * key's seed is told with bajas. `kind`: what a row's bytes are; of another kind no hash is the same but by chance.
    */
-  seedsOf(tabla: string): { key: bigint; row: bigint } {
-    const bytes = hkdfSync('sha256', Buffer.from(this.#key, 'base64'), '', `ax-sync huellas ${tabla}`, 16);
-    const seeds = Buffer.from(bytes);
-    return { key: seeds.readBigInt64BE(0), row: seeds.readBigInt64BE(8) };
+  seedsOf(tabla: string, kind = ''): { key: bigint; row: bigint } {
+    const key = Buffer.from(this.#key, 'base64');
+    const bytes = Buffer.from(hkdfSync('sha256', key, '', `ax-sync huellas ${tabla}`, 16));
+    if (kind !== '') {
+      const own = createHash('sha256').update(kind).digest('hex');
+      Buffer.from(hkdfSync('sha256', key, '', `ax-sync filas ${own} ${tabla}`, 8)).copy(bytes, 8);
+    }
+    return { key: bytes.readBigInt64BE(0), row: bytes.readBigInt64BE(8) };
   }
 
   /** The ledger of a table; undefined where it is not the one that is named. Throws ARCHIVO_MAS_NUEVO. */

@@ -1,11 +1,7 @@
-const FIRST = 0x85ebca6b;
-const SECOND = 0xc2b2ae35;
-
 /**
- * 64 bits of a row's bytes, for the ledger alone: nobody else has to find the same. Every eight bytes both halves of the state are
- * multiplied (the constants of MurmurHash3) and mixed into each other, each step of which can be undone: rows that differ in eight
- * bytes never collide, others by chance. The seed is secret, so that nobody can look for such a pair. 210 bytes take half as long as
- * by TextHash, which has to be PostgreSQL's.
+ * 64 bits of a row's bytes, for the ledger alone: nobody else has to find the same. It is HalfSipHash-1-3 (Aumasson and Bernstein): of
+ * rows that differ, whatever the difference, the same hash comes by chance alone, and nobody who does not know the seed can look for
+ * two that have it. The ledger is believed on this hash. 150 bytes take about 0.1 µs.
  */
 export class RowHash {
   /** The upper half of the last hash. */
@@ -21,27 +17,55 @@ export class RowHash {
     this.#seedLow = Number(bits & 0xffffffffn) | 0;
   }
 
-  /** Hashes what `view` shows from `start` up to `end`. */
+  /** Hashes what `view` shows from `start` up to `end`. The round is written out: a function of four results would make an object. */
   update(view: DataView, start: number, end: number): void {
-    let a = this.#seedHigh ^ (end - start);
-    let b = this.#seedLow;
+    let v0 = this.#seedLow;
+    let v1 = this.#seedHigh ^ 0xee;
+    let v2 = this.#seedLow ^ 0x6c796765;
+    let v3 = this.#seedHigh ^ 0x74656462;
     let at = start;
-    for (const last = end - 8; at <= last; at += 8) {
-      a = Math.imul(a ^ view.getInt32(at, true), FIRST);
-      b = Math.imul(b ^ view.getInt32(at + 4, true), SECOND);
-      a ^= (b << 13) | (b >>> 19);
-      b = (b + ((a << 17) | (a >>> 15))) | 0;
+    const last = end - 4;
+    let isLast = false;
+    while (!isLast) {
+      let word: number;
+      if (at <= last) {
+        word = view.getInt32(at, true);
+        at += 4;
+      } else {
+        // The bytes that are left, and the length.
+        word = (end - start) << 24;
+        for (let shift = 0; at < end; shift += 8) word |= view.getUint8(at++) << shift;
+        isLast = true;
+      }
+      v3 ^= word;
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+      v0 ^= word;
     }
-    for (; at < end; at++) {
-      a = Math.imul(a ^ view.getUint8(at), FIRST);
-      b = (b ^ ((a << 13) | (a >>> 19))) | 0;
+    v2 ^= 0xee;
+    for (let round = 0; round < 6; round++) {
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+      if (round !== 2) continue;
+      this.low = (v1 ^ v3) >>> 0;
+      v1 ^= 0xdd;
     }
-    for (let round = 0; round < 3; round++) {
-      a = Math.imul(a ^ (b >>> 15), FIRST);
-      b = Math.imul(b ^ (a >>> 13), SECOND);
-      a ^= (b << 13) | (b >>> 19);
-    }
-    this.high = a >>> 0;
-    this.low = b >>> 0;
+    this.high = (v1 ^ v3) >>> 0;
   }
 }

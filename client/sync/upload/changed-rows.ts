@@ -1,7 +1,7 @@
 import { primaryKeyOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { RowKeys } from '../../rows/row-key.ts';
 import type { RangeEnd } from '../../sqlserver/read/ranges.ts';
-import type { NdjsonBlock } from '../../sqlserver/sql-server.ts';
+import type { NdjsonBlock, RowFilter } from '../../sqlserver/sql-server.ts';
 import type { Comparison } from '../../state/ledger/comparison.ts';
 import type { LedgerName } from '../../state/ledger/ledgers.ts';
 import { makeCollector } from '../memory.ts';
@@ -38,14 +38,25 @@ export async function* changedRows(
       yield { ...block, ...(huellas === undefined ? {} : { huellas }) };
       continue;
     }
-    collect(await comparison.prepare());
-    const changed = selectChanged(block, keys, comparison);
+    const { rows, bytes } = block.read ?? { rows: block.rows, bytes: block.bytes.length };
+    const changed = block.read === undefined ? selectChanged(block, keys, comparison) : block;
     await comparison.settle();
-    onRead({ rows: block.rows, bytes: block.bytes.length });
+    onRead({ rows, bytes });
     // Chunks are counted where they are cut.
-    collect(block.bytes.length - changed.bytes.length);
+    collect(Math.max(0, bytes - changed.bytes.length));
     if (changed.rows > 0) yield changed;
   }
+}
+
+/** What leaves out rows that are as the ledger has them while they come from SQL Server: `changedRows` is given the others. */
+export function makeFilter(tabla: TablaSubida, comparison: Comparison): RowFilter {
+  const keys = new RowKeys(primaryKeyOf(tabla));
+  return {
+    begin: (description) => comparison.begin(description),
+    isNext: () => comparison.isNext(),
+    keeps: (out, start, end) => !keys.hash(out, start, end, comparison.keyHash) || comparison.take(),
+    cut: () => comparison.cut(),
+  };
 }
 
 /** The lines of a block that go on, moved together where they lie: the block is its reader's own until the next one. */
@@ -69,6 +80,7 @@ function selectChanged(block: NdjsonBlock, keys: RowKeys, comparison: Comparison
     }
     start = end;
   }
+  comparison.cut();
   if (rows === block.rows) return block;
   if (start > from) kept = move(bytes, from, start, kept);
   const left = bytes.subarray(0, kept);

@@ -11,6 +11,7 @@ import type { ResultColumn } from '../../sqlserver/read/result-columns.ts';
 import {
   DEFAULT_BLOCK_BYTES,
   type NdjsonBlock,
+  type RowFilter,
   type SqlParameter,
   type SqlServer,
 } from '../../sqlserver/sql-server.ts';
@@ -21,7 +22,7 @@ import type { StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { UploadBuffer } from './buffer.ts';
 import { changedQuery, finishTracking, resolveBaseTables, underSnapshot } from './change-tracking.ts';
-import { changedRows, type ReadRows } from './changed-rows.ts';
+import { changedRows, makeFilter, type ReadRows } from './changed-rows.ts';
 import { compressChunks, cutChunks } from './chunks.ts';
 import { describeColumns } from './columns.ts';
 import type { UploadEvents } from './events.ts';
@@ -154,7 +155,9 @@ export function readLeaving(
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { chunkBytes, sensitivePins } = context;
   const blockBytes = Math.min(DEFAULT_BLOCK_BYTES, chunkBytes);
-  const rows = readTable(db, tabla, head, { bases, after: from?.key, blockBytes, onColumns, signal });
+  // A range goes on behind its last row, which has to be a line.
+  const filter = comparison && tabla.particion === undefined ? makeFilter(tabla, comparison) : undefined;
+  const rows = readTable(db, tabla, head, { bases, after: from?.key, blockBytes, filter, onColumns, signal });
   const onClean = () => context.learn((known) => withKnownQuery(known, tabla));
   const checked = isKnownQuery(sensitivePins, tabla)
     ? rows
@@ -172,6 +175,7 @@ export function readLeaving(
 interface TableReading extends Pick<Leaving, 'onColumns' | 'signal'> {
   after: string | undefined;
   blockBytes: number;
+  filter: RowFilter | undefined;
   /** Of a reading by Change Tracking. */
   bases: readonly BaseTable[];
 }
@@ -180,7 +184,7 @@ async function* readTable(
   db: SqlServer,
   tabla: TablaSubida,
   head: ReadWith,
-  { bases, after, blockBytes, onColumns, signal }: TableReading,
+  { bases, after, blockBytes, filter, onColumns, signal }: TableReading,
 ): AsyncGenerator<NdjsonBlock | RangeEnd> {
   const { particion } = tabla;
   const { entera, seguimiento } = head;
@@ -190,7 +194,7 @@ async function* readTable(
   const parameters = isTracked ? [sinceParameter(seguimiento.desde!)] : (parametersOf(query, head).parameters ?? []);
   const names = namesOf(tabla);
   if (particion === undefined) {
-    yield* db.readRows(query, { parameters, names, blockBytes, onColumns, signal });
+    yield* db.readRows(query, { parameters, names, blockBytes, filter, onColumns, signal });
     return;
   }
   const key = await findRangeKey(db, query, parameters, particion.columna, signal);

@@ -90,6 +90,33 @@ test('one row changed, one came, one is gone: these travel, and a run without ne
   expect((await readCentre())[299]).toBe('a299 Artículo 299');
 });
 
+test('a column whose values are of any length: one row that changed travels alone', async () => {
+  await setTable({
+    process: { query: 'SELECT codigo, CAST(descripcion AS nvarchar(max)) AS descripcion, n FROM articulos' },
+  });
+  await sync();
+  expect(await sync()).toMatch(/Sin novedades: 300 filas leídas, ninguna cambió/);
+  await world.execute(`UPDATE articulos SET descripcion = N'Otra' WHERE codigo = 'a7'`);
+  expect(await sync()).toMatch(/300 filas leídas, 1 filas subidas: 0 nuevas, 1 actualizadas/);
+  expect(await readCentre()).toEqual(expected((n) => (n === 7 ? 'a7 Otra' : undefined)));
+});
+
+test('a column becomes of another scale, and its values the same bytes: every row is another one', async () => {
+  const create = (scale: number, value: string) =>
+    `DROP TABLE IF EXISTS precios; CREATE TABLE precios (codigo varchar(20) NOT NULL PRIMARY KEY, precio decimal(9,${scale}) NOT NULL);
+     INSERT INTO precios VALUES ('a1', ${value}), ('a2', ${value})`;
+  await world.execute(create(2, '12.34'));
+  await setTable({ esquema: 'evolucionar', process: { query: 'SELECT codigo, precio FROM precios' } });
+  await sync();
+  await world.execute(create(3, '1.234'));
+  expect(await sync()).toMatch(/2 filas leídas, 2 filas subidas: 0 nuevas, 2 actualizadas/);
+  const { rows } = await world.backend.sql.query(
+    `SELECT parametros_json->>'precio' AS precio FROM parametros_maestros WHERE tipo_campo = 'articulo'`,
+  );
+  expect(rows).toEqual([{ precio: '1.234' }, { precio: '1.234' }]);
+  expect(await sync()).toMatch(/Sin novedades: 2 filas leídas/);
+});
+
 test('only a row that is gone: the commit is of no rows', async () => {
   await setTable({ bajas: 'borrar' });
   await sync();
