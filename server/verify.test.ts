@@ -86,9 +86,14 @@ test('lists have the rows of the buckets that are asked for, and no others, in t
   const cubos = Buffer.from([1 << 3, 1 << 4]).toString('base64');
   const { lines } = await ask('/filas', { tabla: 'articulos', semilla, bits: 4, cubos });
   expect(wanted.length).toBeGreaterThan(10);
-  expect(lines.toSorted()).toEqual(wanted.map(({ clave, fila }) => `${hex(clave)},${hex(fila)}`).toSorted());
+  expect(lines.toSorted()).toEqual(
+    wanted.map(({ clave, fila, codigo }) => `${hex(clave)},${hex(fila)},${codigo}`).toSorted(),
+  );
   const buckets = lines.map((line) => Number.parseInt(line[0]!, 16));
   expect(buckets).toEqual(buckets.toSorted((a, b) => a - b));
+  await insert('acme-001', 'articulo', 'ñ "\\ \n,', 1);
+  const whole = await ask('/filas', { tabla: 'articulos', semilla, bits: 0, cubos: 'AQ==' });
+  expect(whole.lines.map((line) => line.slice(34))).toContain('ñ "\\ \n,1');
 });
 
 test('of keys by their hashes it tells the rows, and where asked, the key and a hash of each column', async () => {

@@ -54,7 +54,7 @@ export const listPairs = {
   path: '/verificaciones/:tenantId/filas',
   tag: 'verificación',
   summary:
-    'The rows of some buckets, in the order of the buckets: `"hash of the key,hash of the row"`, 16 hexadecimal digits each.',
+    'The rows of some buckets, in the order of the buckets: `"hash of the key,hash of the row,key"`, the hashes of 16 hexadecimal digits each.',
   access: 'tenant',
   params: TenantParams,
   query: NoQuery,

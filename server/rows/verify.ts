@@ -53,7 +53,7 @@ export function summarySql(table: VerifiedTable, bits: number): string {
     GROUP BY cubo`;
 }
 
-/** SELECT of one column: a line for each row of the buckets whose bit is set. */
+/** SELECT of one column: a line for each row of the buckets whose bit is set, with its key. */
 export function pairsSql(table: VerifiedTable, { bits, cubos }: { bits: number; cubos: Buffer }): string {
   const seed = seedOf(table);
   const bucket = bucketSql(keyHashSql(seed), bits);
@@ -61,7 +61,7 @@ export function pairsSql(table: VerifiedTable, { bits, cubos }: { bits: number; 
   // Past its end there is no bit.
   const size = Math.max(1, Math.ceil(2 ** bits / 8));
   const wanted = Buffer.concat([cubos, Buffer.alloc(Math.max(0, size - cubos.length))]).subarray(0, size);
-  return `SELECT '"' || ${hex(keyHashSql(seed))} || ',' || ${hex(rowHashSql(seed))} || '"'
+  return `SELECT '"' || ${hex(keyHashSql(seed))} || ',' || ${hex(rowHashSql(seed))} || ',' || substr(to_json(codigo)::text, 2)
     ${rowsOf(table)} AND get_bit('\\x${wanted.toString('hex')}'::bytea, ${bucket}) = 1 ORDER BY ${bucket}`;
 }
 
@@ -74,10 +74,19 @@ export async function findDetails(
   const seed = seedOf(table);
   const key = keyHashSql(seed);
   const hex = `lpad(to_hex(${key}), 16, '0')`;
+  const all = Buffer.concat([huellas, claves, columnas]);
+  if (all.length === 0) return { filas: '', claves: [], columnas: [] };
+  // All rows are gone through once; what follows finds its own by the index.
+  const named = `SELECT ${hex} AS huella, codigo ${rowsOf(table)} AND ${key} = ANY ($1::bigint[])`;
+  const { rows: known } = await connection.query<{ huella: string; codigo: string }>(named, [hashesIn(all)]);
+  const knownOf = (wanted: Buffer) => {
+    const hashes = new Set(hexIn(wanted));
+    return known.filter(({ huella }) => hashes.has(huella));
+  };
   const find = async <Row extends object>(columns: string, wanted: Buffer): Promise<Row[]> => {
-    if (wanted.length === 0) return [];
-    const sql = `SELECT ${columns} ${rowsOf(table)} AND ${key} = ANY ($1::bigint[])`;
-    return (await connection.query<Row>(sql, [hashesIn(wanted)])).rows;
+    const codes = knownOf(wanted).map(({ codigo }) => codigo);
+    if (codes.length === 0) return [];
+    return (await connection.query<Row>(`SELECT ${columns} ${rowsOf(table)} AND codigo = ANY ($1)`, [codes])).rows;
   };
   const pairs = `coalesce(string_agg(int8send(${key}) || int8send(${rowHashSql(seed)}), ''), '') AS filas`;
   const values = `SELECT jsonb_object_agg(columna, ${valueHashSql('valor', seed)}::text)
@@ -86,9 +95,15 @@ export async function findDetails(
   const [found] = await find<{ filas: Buffer }>(pairs, huellas);
   return {
     filas: found?.filas.toString('base64') ?? '',
-    claves: await find(`${hex} AS huella, codigo`, claves),
+    claves: knownOf(claves),
     columnas: await find(`${hex} AS huella, (${values}) AS valores`, columnas),
   };
+}
+
+/** Of 8 bytes each, as PostgreSQL writes them in hexadecimal. */
+function hexIn(bytes: Buffer): string[] {
+  const count = Math.floor(bytes.length / 8);
+  return Array.from({ length: count }, (_, i) => bytes.toString('hex', 8 * i, 8 * i + 8));
 }
 
 /** Bigints as text, of 8 bytes each. */

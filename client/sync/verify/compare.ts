@@ -43,15 +43,14 @@ export function countEqual(tally: Tally, source: Buckets, target: Buckets, bucke
 
 export const join = (high: number, low: number): bigint => (BigInt(high) << 32n) | BigInt(low);
 
+/** A row of the centre; `key`: as the end of a line of JSON, from behind its quote. */
+export type HeldRow = readonly [clave: bigint, fila: bigint, key: string | undefined];
+
 /**
  * Compares the rows of some buckets: `seen` those of the source, of which the last one of a key counts, `held` those of the centre, as
  * pairs. Adds to `tally`, and yields what differs.
  */
-export function* compareRows(
-  tally: Tally,
-  seen: Iterable<SeenRow>,
-  held: Iterable<readonly [clave: bigint, fila: bigint]>,
-): Generator<Difference> {
+export function* compareRows(tally: Tally, seen: Iterable<SeenRow>, held: Iterable<HeldRow>): Generator<Difference> {
   const source = new Map<bigint, { fila: bigint; key: Buffer | undefined }>();
   for (const { keyHigh, keyLow, rowHigh, rowLow, key } of seen) {
     const clave = join(keyHigh, keyLow);
@@ -59,13 +58,13 @@ export function* compareRows(
     source.set(clave, { fila: join(rowHigh, rowLow), key });
   }
   tally.filasOrigen += source.size;
-  for (const [clave, destino] of held) {
+  for (const [clave, destino, key] of held) {
     const row = source.get(clave);
     source.delete(clave);
     const origen = row?.fila;
     if (kindOf({ origen, destino }) !== undefined) {
       tally.filasDestino++;
-      yield { clave, origen, destino, codigo: row?.key?.toString('utf8') };
+      yield { clave, origen, destino, codigo: row?.key?.toString('utf8') ?? codigoIn(key) };
     } else if (origen === undefined) tally.inactivas++;
     else {
       tally.filasDestino++;
@@ -75,4 +74,10 @@ export function* compareRows(
   for (const [clave, { fila, key }] of source) {
     yield { clave, origen: fila, destino: undefined, codigo: key?.toString('utf8') };
   }
+}
+
+/** The key in UTF-8 that was read as single bytes. Throws SyntaxError where it is no JSON. */
+function codigoIn(key: string | undefined): string | undefined {
+  if (key === undefined) return undefined;
+  return JSON.parse(`"${Buffer.from(key, 'latin1').toString('utf8')}`) as string;
 }

@@ -4,7 +4,7 @@ import type { Totals } from '../../state/verifications.ts';
 import { readFrame } from '../download/frame.ts';
 import { makeCollector } from '../memory.ts';
 import { Buckets } from './buckets.ts';
-import { compareRows, countEqual, type Difference, join, kindOf } from './compare.ts';
+import { compareRows, countEqual, type Difference, type HeldRow, join, kindOf } from './compare.ts';
 import { type Confirmed, type Look, lookAgain } from './look.ts';
 import { PART_BITS, Scratch } from './scratch.ts';
 import type { TableSource } from './source.ts';
@@ -153,7 +153,7 @@ async function compareBuckets(
     waiting = [];
     lastSettled = performance.now();
   };
-  const compareBucketsOf = (part: number, held: readonly Pair[] | undefined) => {
+  const compareBucketsOf = (part: number, held: readonly HeldRow[] | undefined) => {
     for (let bucket = part * perPart; bucket < (part + 1) * perPart; bucket++) {
       if (bucket >= first && !differs(bucket)) countEqual(totals, origin, target, bucket);
     }
@@ -206,15 +206,13 @@ function countKind(totals: Totals, kind: 'distinta' | 'falta' | 'sobra'): void {
   else totals.sobran++;
 }
 
-type Pair = readonly [clave: bigint, fila: bigint];
-
 /** The rows that the centre lists, which come in the order of their buckets, a part at a time. Nothing is asked where nothing differs. */
 class PairsByPart {
   readonly #perPart: number;
   readonly #differs: (bucket: number) => boolean;
   readonly #ask: (cubos: string) => Promise<AsyncGenerator<Uint8Array>>;
   #lines: AsyncGenerator<string> | undefined;
-  #next: Pair | undefined;
+  #next: HeldRow | undefined;
 
   constructor(
     perPart: number,
@@ -227,7 +225,7 @@ class PairsByPart {
   }
 
   /** Undefined: no bucket of the part differs. */
-  async of(part: number): Promise<Pair[] | undefined> {
+  async of(part: number): Promise<HeldRow[] | undefined> {
     let any = false;
     for (let bucket = part * this.#perPart; bucket < (part + 1) * this.#perPart && !any; bucket++) {
       any = this.#differs(bucket);
@@ -237,7 +235,7 @@ class PairsByPart {
       this.#lines = linesOf(await this.#ask(this.#bitmapFrom(part * this.#perPart)));
       await this.#advance();
     }
-    const held: Pair[] = [];
+    const held: HeldRow[] = [];
     for (; this.#next !== undefined && partOf(this.#next) === part; await this.#advance()) held.push(this.#next);
     return held;
   }
@@ -266,11 +264,13 @@ class PairsByPart {
       return;
     }
     const line = step.value;
-    this.#next = [hashOf(line.slice(1, 17)), hashOf(line.slice(18, 34))];
+    // A backend of before tells no key.
+    const key = line[34] === ',' ? line.slice(35) : undefined;
+    this.#next = [hashOf(line.slice(1, 17)), hashOf(line.slice(18, 34)), key];
   }
 }
 
-function partOf([clave]: Pair): number {
+function partOf([clave]: HeldRow): number {
   return Number(clave >> BigInt(64 - PART_BITS));
 }
 
