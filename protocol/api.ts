@@ -6,7 +6,12 @@ import type {
   ReportBajasResponseSchema,
   ReportBajasSchema,
 } from './endpoints/bajas.ts';
-import type { ChangesSchema, RunPhaseResponseSchema, RunPhaseSchema } from './endpoints/download.ts';
+import type {
+  ChangesSchema,
+  CompareDownloadSchema,
+  RunPhaseResponseSchema,
+  RunPhaseSchema,
+} from './endpoints/download.ts';
 import type { DescribeTableSchema, EsquemaCambiadoSchema, EsquemaPendienteSchema } from './endpoints/esquemas.ts';
 import type { ModoSchema } from './endpoints/fields.ts';
 import type { GeneracionesResponseSchema } from './endpoints/generaciones.ts';
@@ -41,6 +46,7 @@ export type Commit = Type.Static<typeof CommitSchema>;
 /** Bajas of a commit. */
 export type Bajas = Type.Static<typeof BajasSchema>;
 export type ChangesRequest = Type.Static<typeof ChangesSchema>;
+export type CompareDownload = Type.Static<typeof CompareDownloadSchema>;
 export type RunPhase = Type.Static<typeof RunPhaseSchema>;
 export type ReportBajas = Type.Static<typeof ReportBajasSchema>;
 export type LogEntry = Type.Static<typeof LogEntrySchema>;

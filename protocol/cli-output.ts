@@ -118,6 +118,7 @@ export const VerifyEndEvent = Type.Object(
 
 export const VerifyOutput = Type.Union([LogEvent, ProgressEvent, VerifyEndEvent, FailureEvent]);
 
+const { tabla: _tabla, direccion: _direccion, muestras: _muestras, ...verified } = VerificacionSchema.properties;
 const { success: _, ...backendStatus } = StatusResponseSchema.properties;
 
 /** Times are ISO, those of marks SQL Server's own. */
@@ -147,6 +148,8 @@ export const StatusOutput = Type.Object(
           exitosa: Nullable(TableRunOutput),
           /** Uploads: how far it has come, on SQL Server's local clock. */
           marca: TextOrNull,
+          /** How the last comparison (`verify`) ended; null: none has. */
+          verificacion: Nullable(Type.Object(verified, closed)),
         },
         closed,
       ),

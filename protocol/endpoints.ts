@@ -3,7 +3,7 @@ import { API_PREFIX } from './constants.ts';
 import { registerAgent, rotateKey } from './endpoints/agents.ts';
 import { reportBajas } from './endpoints/bajas.ts';
 import { getConfig } from './endpoints/config.ts';
-import { openChanges, openDownload, runPhase } from './endpoints/download.ts';
+import { compareDownload, openChanges, openDownload, runPhase } from './endpoints/download.ts';
 import type { AnswerOf, BodyOf, Endpoint, ParamsOf } from './endpoints/endpoint.ts';
 import { describeTable } from './endpoints/esquemas.ts';
 import { checkGenerations } from './endpoints/generaciones.ts';
@@ -31,6 +31,7 @@ export const endpoints = {
   describeTable,
   openDownload,
   openChanges,
+  compareDownload,
   runPhase,
   reportBajas,
   summarize,

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import type { ChangesRequest, DownloadStart } from '../protocol/api.ts';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { ChangesRequest, CompareDownload, DownloadStart } from '../protocol/api.ts';
 import { limits } from '../protocol/constants.ts';
 import { hashText } from '../protocol/rows/hash.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
@@ -27,6 +27,16 @@ const tables = {
       ...huellas,
     },
     { nombre: 'falla', process: { query: "SELECT 'a' AS codigo, 1/0 AS x" }, ...huellas },
+    {
+      ...{ nombre: 'consulta', primaryKey: 'codigo', process: { query: "SELECT 'a' AS codigo, 1 AS x, 2 AS otra" } },
+      schema: {
+        columns: [
+          { name: 'codigo', type: 'VARCHAR(9)' },
+          { name: 'x', type: 'INT' },
+        ],
+      },
+    },
+    { nombre: 'sin_primaria', process },
     { nombre: 'escapa', process: { query: 'SELECT 1 AS codigo) q; SELECT * FROM (SELECT 1 AS codigo' }, ...huellas },
   ],
 };
@@ -191,4 +201,45 @@ test('asked for no rows it names the buckets alone, or nothing where it cannot c
 test('both readings are of one snapshot, and nothing is written', async () => {
   const { rows } = await ask({ tabla: 'instantanea' });
   expect(rows.map((row) => JSON.parse(row))).toEqual([{ codigo: 'a', nivel: 'repeatable read', lectura: 'on' }]);
+});
+
+describe('a comparison', () => {
+  const compare = async (body: Partial<CompareDownload>) => {
+    const json = { tabla: 'cuentas', semilla: '5', bits: 4, columnas: ['CODIGO', 'saldo', 'suya'], ...body };
+    const response = await server.call('/download-comparado/acme-001', { method: 'POST', json });
+    const text = await response.text();
+    if (response.status !== 200) return { code: (JSON.parse(text) as { code: string }).code };
+    const lines = text.trimEnd().split('\n');
+    const { schema } = (JSON.parse(lines.shift()!) as DownloadStart).$inicio;
+    const { filas } = JSON.parse(lines.pop()!).$fin;
+    expect(filas).toBe(lines.length);
+    return { lines, columns: schema.columns.map(({ name }) => name) };
+  };
+
+  test('hashes what the target has columns for, by bucket, and sends the rows of the buckets that are asked for', async () => {
+    const all = await compare({ cubos: '//8=' });
+    expect(all.columns).toEqual(['Codigo', 'saldo']);
+    expect(all.lines!.toSorted()[0]).toBe('{"Codigo":"c1","saldo":1.50}');
+    const { lines } = await compare({});
+    const of = (bucket: number) => all.lines!.filter((row) => bucketOf(row, 4) === bucket);
+    const expected = Array.from({ length: 16 }, (_, bucket) => {
+      const xor = of(bucket).reduce((sum, row) => {
+        const key = hashText(JSON.stringify((JSON.parse(row) as { Codigo: string }).Codigo), 5n);
+        return sum ^ BigInt.asUintN(64, hashText(row, key) | 1n);
+      }, 0n);
+      return `"${bucket.toString(16)},${of(bucket).length.toString(16)},${xor.toString(16)},0,0"`;
+    });
+    expect(lines!.toSorted()).toEqual(expected.toSorted());
+    expect((await compare({ cubos: 'IAA=' })).lines!.toSorted()).toEqual(of(5).toSorted());
+    expect((await compare({ cubos: '' })).lines).toEqual([]);
+  });
+
+  test('of a query it sends no column beside the schema; without a key nothing is compared', async () => {
+    expect(
+      (await compare({ tabla: 'consulta', columnas: ['codigo', 'x', 'otra'], bits: 0, cubos: 'AQ==' })).lines,
+    ).toEqual(['{"codigo":"a","x":1}']);
+    expect(await compare({ tabla: 'consulta', columnas: ['x'] })).toEqual({ code: 'SQL_FALLO' });
+    expect(await compare({ tabla: 'sin_primaria' })).toEqual({ code: 'SQL_FALLO' });
+    expect(await compare({ tabla: 'nadie' })).toEqual({ code: 'TABLA_DESCONOCIDA' });
+  });
 });

@@ -8,14 +8,14 @@ import { defineCommand, jsonOption, tablaOption } from './command.ts';
 
 export const verifyCommand = defineCommand({
   name: 'verify',
-  description: 'Comprueba que cada tabla de subida es igual en SQL Server y en el backend',
+  description: 'Comprueba que cada tabla es igual en SQL Server y en el backend',
   arguments: {},
   options: {
     tabla: tablaOption('Solo esta tabla (se puede repetir)'),
     reparar: {
       type: 'boolean',
       default: false,
-      describe: 'Envía otra vez lo que no es igual; la próxima sync sube esas tablas enteras',
+      describe: 'Sube o baja otra vez lo que no es igual; la próxima sync pasa esas tablas enteras',
     },
     'max-segundos': {
       type: 'number',
@@ -25,9 +25,9 @@ export const verifyCommand = defineCommand({
     json: jsonOption,
   },
   examples: [
-    ['verify', 'Todas las tablas de subida'],
+    ['verify', 'Todas las tablas'],
     ['verify --tabla vista_proveedores', 'Una sola'],
-    ['verify --tabla vista_proveedores --reparar', 'Y lo que no es igual se envía otra vez'],
+    ['verify --tabla vista_proveedores --reparar', 'Y lo que no es igual se pasa otra vez'],
     ['verify --max-segundos 600', 'Diez minutos como mucho'],
     ['verify --json', 'Para otro programa'],
   ],

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { withLock } from '../state/run-lock.ts';
 import { type CuttingProxy, startCuttingProxy } from '../testing/cutting-proxy.ts';
 import { startWorld, type World } from '../testing/world.ts';
+import { silentProgress } from '../ui/progress.ts';
 import { runStatus } from './status.ts';
+import { runVerify } from './verify.ts';
 
 /** `status` against everything for real. */
 
@@ -98,4 +100,29 @@ test('beside a run it says so, and touches nothing; without the backend it shows
   expect(text).toMatch(/Backend: .*\/status\/acme-001/);
   expect(text).toMatch(/vista_productos +subida/);
   proxy.refuse = undefined;
+});
+
+test('the last comparison of each table: when, how it ended, and the counts', async () => {
+  await world.sync();
+  const before = await status();
+  expect(before.text).not.toContain('verify');
+  expect(before.json.tablas).toMatchObject([{ verificacion: null }, { verificacion: null }]);
+  await world.execute("UPDATE productos SET nombre = nombre + N'x' WHERE codigo = 7");
+  const signal = new AbortController().signal;
+  const options = {
+    folder: world.folder,
+    tablas: [],
+    reparar: false,
+    echo: () => {},
+    progress: silentProgress,
+    signal,
+  };
+  expect(await runVerify({ ...options, onEnd: () => {} })).toBe('diferencias');
+  const { text, json } = await status();
+  expect(text).toMatch(/vista_productos +subida +\d{4}-\S+ \S+ +diferencias +2\.999 +1 +0 +0\n/);
+  expect(text).toMatch(/cuentas +bajada +\d{4}-\S+ \S+ +iguales +0 +0 +0 +0\n/);
+  expect(json.tablas).toMatchObject([
+    { verificacion: { estado: 'diferencias', filasOrigen: 3000, distintas: 1, mensaje: null } },
+    { verificacion: { estado: 'iguales', iguales: 0 } },
+  ]);
 });

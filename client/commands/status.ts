@@ -16,6 +16,7 @@ import { type History, readHistory } from '../state/history.ts';
 import { countPending } from '../state/outbox.ts';
 import { findRunning } from '../state/run-lock.ts';
 import { describeSpool, type SpoolState } from '../state/spool/spool.ts';
+import { type VerificationState, verifications } from '../state/verifications.ts';
 import { readWatermarks, type Watermark } from '../state/watermarks.ts';
 import { count, localTime, megabytes, table } from '../ui/words.ts';
 import { version } from '../version.ts';
@@ -60,7 +61,11 @@ async function findStatus(folder: string, signal: AbortSignal): Promise<Status> 
     programacion: await findSchedule(signal),
     ejecuciones: history.ejecuciones,
     conexiones: config === undefined ? [] : describeConnections(local, config),
-    tablas: joinTables(config?.configuracionTablas ?? {}, history, watermarks === 'damaged' ? new Map() : watermarks),
+    tablas: joinTables(config?.configuracionTablas ?? {}, {
+      history,
+      watermarks: watermarks === 'damaged' ? new Map() : watermarks,
+      verified: await verifications.read(folder),
+    }),
     spool: await describeSpool(folder, local.spoolKey ?? ''),
     registrosPorEnviar: await countPending(folder),
     versionConfiguracion: config?.version ?? null,
@@ -89,22 +94,36 @@ function describeConnections(local: LocalConfig, config: ConfigResponse): Status
 /** The tables of the configuration, with what is known of each. */
 function joinTables(
   { tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas,
-  { tablas }: History,
-  watermarks: ReadonlyMap<string, Watermark>,
+  known: {
+    history: History;
+    watermarks: ReadonlyMap<string, Watermark>;
+    verified: Readonly<Record<string, VerificationState>>;
+  },
 ): TableStatus[] {
   const statusOf = (
     direccion: Direccion,
     { nombre: tabla, conexion = null }: { nombre: string; conexion?: string | null },
   ): TableStatus => {
-    const known = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla);
-    const { ultima = null, exitosa = null } = known ?? {};
-    const marca = direccion === 'upload' ? (watermarks.get(tabla)?.local ?? null) : null;
-    return { direccion, tabla, conexion, ultima, exitosa, marca };
+    const { tablas } = known.history;
+    const run = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla);
+    const { ultima = null, exitosa = null } = run ?? {};
+    const marca = direccion === 'upload' ? (known.watermarks.get(tabla)?.local ?? null) : null;
+    const verificacion = describeVerified(known.verified[`${direccion}/${tabla}`]);
+    return { direccion, tabla, conexion, ultima, exitosa, marca, verificacion };
   };
   return [
     ...tablasSubida.map((tabla) => statusOf('upload', tabla)),
     ...tablasBajada.map((tabla) => statusOf('download', tabla)),
   ];
+}
+
+/** What the file has of a comparison, and no more: it was made when another agent may have had more to say. */
+function describeVerified(state: VerificationState | undefined): TableStatus['verificacion'] {
+  if (state?.ultima === undefined) return null;
+  const { estado, filasOrigen, filasDestino, iguales, distintas, faltan, sobran, enVuelo, reparadas } = state.ultima;
+  const counts = { filasOrigen, filasDestino, iguales, distintas, faltan, sobran, enVuelo, reparadas };
+  const { inicio, fin, mensaje } = state.ultima;
+  return { estado, ...counts, inicio, fin, mensaje };
 }
 
 function describeStatus(status: Status): string[] {
@@ -125,6 +144,7 @@ function describeStatus(status: Status): string[] {
     }),
     '',
     ...describeTables(status.tablas),
+    ...describeVerifications(status.tablas),
     '',
     ...describeWaiting(status.spool),
     ...(registrosPorEnviar > 0 ? [`Registros que esperan al backend: ${count(registrosPorEnviar)}`] : []),
@@ -160,6 +180,17 @@ function describeTables(tablas: TableStatus[]): string[] {
   ];
   const errors = tablas.flatMap(({ tabla, ultima }) => (ultima?.mensaje ? [`  ${tabla}: ${ultima.mensaje}`] : []));
   return [...table([titles, ...rows]), ...errors];
+}
+
+function describeVerifications(tablas: TableStatus[]): string[] {
+  const rows = tablas.flatMap(({ tabla, direccion, verificacion: one }) => {
+    if (one === null) return [];
+    const counts = [one.iguales, one.distintas, one.faltan, one.sobran].map(count);
+    return [[tabla, SENTIDO[direccion], localTime(one.inicio), one.estado, ...counts]];
+  });
+  if (rows.length === 0) return [];
+  const heads = ['TABLA', 'SENTIDO', 'COMPROBADA', 'RESULTADO', 'IGUALES', 'DISTINTAS', 'FALTAN', 'SOBRAN'];
+  return ['', 'Última comprobación de cada tabla (verify):', ...table([heads, ...rows])];
 }
 
 function describeWaiting({ subidas, ilegibles, masNuevas }: SpoolState): string[] {

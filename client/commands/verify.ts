@@ -13,12 +13,12 @@ export interface VerifyCommandOptions extends Pick<SyncOptions, 'folder' | 'tabl
   onEnd(result: VerifiedTables): void;
 }
 
-/** `verify`: compares the upload tables with what the centre has. Answers why it ended; throws as runSync. */
+/** `verify`: compares the tables with what the centre has. Answers why it ended; throws as runSync. */
 export async function runVerify({ reparar, maxSegundos, onEnd, ...rest }: VerifyCommandOptions): Promise<ExitReason> {
   let told = false;
   return runSync({
     ...rest,
-    ...{ upload: true, download: false, usesSpool: true, ahora: true },
+    ...{ upload: true, download: true, usesSpool: true, ahora: true },
     onEnd: ({ resultado }) => {
       if (!told) onEnd({ tablas: [], errores: [], reason: resultado as ExitReason });
     },
@@ -56,8 +56,12 @@ const OUTCOMES: Record<Verificacion['estado'], string> = {
   sin_comparar: 'no se comparó',
 };
 
-function describeTable({ tabla, estado, mensaje, muestras, reparadas }: Verificacion): string[] {
-  const words = [OUTCOMES[estado], mensaje, reparadas > 0 ? `se enviaron otra vez ${count(reparadas)} filas` : null];
+function describeTable({ tabla, estado, mensaje, muestras, reparadas, direccion }: Verificacion): string[] {
+  const words = [
+    OUTCOMES[estado],
+    mensaje,
+    reparadas > 0 ? `se ${direccion === 'upload' ? 'enviaron' : 'bajaron'} otra vez ${count(reparadas)} filas` : null,
+  ];
   const samples = muestras.map(({ diferencia, clave, columnas }) => {
     const where = columnas.length === 0 ? '' : `: ${columnas.join(', ')}`;
     return `  ${diferencia} «${clave}»${where}`;

@@ -1,4 +1,5 @@
 import type {
+  CompareDownload,
   DetailsRequest,
   DetailsResponse,
   PairsRequest,
@@ -31,6 +32,15 @@ export class VerificationRequests {
     return openFramed(
       this.#requests,
       this.#requests.describe('listPairs', { body, headers, timeoutMs: SQL_MS, signal }),
+    );
+  }
+
+  /** What a download would bring: its buckets, or the rows of some, framed; as Backend.openDownload. */
+  compareDownload(body: CompareDownload, signal: AbortSignal): Promise<AsyncGenerator<Uint8Array>> {
+    const headers = { 'accept-encoding': 'gzip' };
+    return openFramed(
+      this.#requests,
+      this.#requests.describe('compareDownload', { body, headers, timeoutMs: SQL_MS, signal }),
     );
   }
 

@@ -74,7 +74,7 @@ export class LineKeys {
 }
 
 /** Behind the value that begins at `start`. */
-function endOfValue(bytes: Uint8Array, start: number, end: number): number {
+export function endOfValue(bytes: Uint8Array, start: number, end: number): number {
   let depth = 0;
   for (let at = start; at < end; ) {
     const byte = bytes[at]!;

@@ -196,7 +196,7 @@ async function runTask(
       ...(retained > 0 ? { bajasRetenidas: retained } : {}),
       ...(columns > 0 ? { columnasPendientes: columns } : {}),
     };
-    if (direccion === 'upload') await verifyIfDue(context, tabla);
+    await verifyIfDue(context, task);
     return { run: runOf({ estado: 'exitoso', ...sent, mensaje: null, ...held }) };
   } catch (error) {
     const inPhase = error instanceof PhaseFailure;

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { limits, mediaTypes } from '../constants.ts';
+import { ColumnName } from '../tenant-config/values.ts';
 import { type Endpoint, example, json, NoQuery, nothing, stream, TenantParams } from './endpoint.ts';
 import { Count, Done, TableName } from './fields.ts';
 
@@ -17,7 +18,7 @@ export interface DownloadStart {
     tabla: string;
     schema: { columns: { name: string; type: string; nullable: boolean }[] };
     timestamp: string;
-    /** Of a download with `huellas`. */
+    /** Of a download with `huellas`, and of a comparison. */
     huellas?: DownloadLedger;
   };
 }
@@ -136,6 +137,42 @@ export const openChanges = {
         },
       },
     }),
+  ],
+} as const satisfies Endpoint;
+
+export const CompareDownloadSchema = Type.Object({
+  tabla: TableName,
+  /** A bigint of PostgreSQL, as text. */
+  semilla: Type.String({ pattern: '^-?\\d{1,19}$' }),
+  /** Leading bits of a key's hash that make a bucket. */
+  bits: Type.Integer({ minimum: 0, maximum: limits.verifyMaxBits }),
+  /** Names of the target's columns, in any case: of a row, what the target has no column for is neither hashed nor sent. */
+  columnas: Type.Array(ColumnName, { minItems: 1, maxItems: 1024 }),
+  /** Whose rows are wanted: a bit for each bucket, the lowest of a byte first; absent: a line for each bucket. */
+  cubos: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9+/]*={0,2}$',
+      maxLength: 4 * Math.ceil(2 ** limits.verifyMaxBits / 8 / 3),
+    }),
+  ),
+});
+
+export const compareDownload = {
+  method: 'POST',
+  path: '/download-comparado/:tenantId',
+  tag: 'verificación',
+  summary:
+    'What a download would bring, for the agent that compares its target with it: `"bucket,n,xor,0,0"` of each bucket, hexadecimal, or the rows of some. Runs no phase.',
+  access: 'tenant',
+  params: TenantParams,
+  query: NoQuery,
+  headers: { 'accept-encoding': 'zstd, gzip or neither.' },
+  body: json(CompareDownloadSchema),
+  answers: { 200: stream({ [mediaTypes.framedNdjson]: undefined }) },
+  errors: ['CONFIG_INVALIDA', 'TABLA_DESCONOCIDA', 'SQL_FALLO'],
+  examples: [
+    example({ body: { tabla: 'clientes', semilla: '-7', bits: 6, columnas: ['codigo', 'nombre'] } }),
+    example({ body: { tabla: 'clientes', semilla: '5', bits: 0, columnas: ['codigo'], cubos: 'AQ==' } }),
   ],
 } as const satisfies Endpoint;
 

@@ -3,7 +3,17 @@ import { BAJAS_ENGLISH, BajasBajadaSchema, CAMBIOS_ENGLISH, CambiosBajadaSchema 
 import { field, laterSql, schemasOf } from './field.ts';
 import { GuardaSchema, guardFields, sqlOfGuard } from './guard.ts';
 import { FaseSchema, ProcessSchema, phaseFields, processFields, sqlOfPhase } from './phases.ts';
-import { ColumnName, ColumnNames, ConnectionName, PrimaryKey, primaryKeyOf, Strict, TableName } from './values.ts';
+import {
+  ColumnName,
+  ColumnNames,
+  ConnectionName,
+  PrimaryKey,
+  primaryKeyOf,
+  Strict,
+  TableName,
+  VERIFICAR_ENGLISH,
+  Verificar,
+} from './values.ts';
 
 /** Of an entry of `schema.columns`. */
 export const columnFields = {
@@ -100,6 +110,12 @@ export const downloadFields = {
     description: 'como en las subidas, para las filas que la bajada quitaría del destino',
     touches: { guard: true, sql: sqlOfGuard },
     members: guardFields,
+  }),
+  verificar: field(Type.Optional(Verificar), {
+    english: VERIFICAR_ENGLISH,
+    description:
+      'cada cuánto `sync` compara el destino con lo que bajaría del backend, después de bajarla: `diario`, `semanal` o `mensual`; véase `verify` en el manual de operación',
+    touches: { pace: true },
   }),
   camposSensibles: field(Type.Optional(ColumnNames), {
     english: 'sensitive columns',

@@ -14,6 +14,8 @@ import {
   primaryKeyOf,
   Strict,
   TableName,
+  VERIFICAR_ENGLISH,
+  Verificar,
 } from './values.ts';
 
 /** Of `particion`. */
@@ -149,15 +151,12 @@ export const uploadFields = {
       'cuánto se retrasa la marca, por las transacciones que estaban abiertas durante la lectura. Por omisión, 60',
     touches: { reading: true },
   }),
-  verificar: field(
-    Type.Optional(Type.Union([Type.Literal('diario'), Type.Literal('semanal'), Type.Literal('mensual')])),
-    {
-      english: 'how often it is compared with the centre: `diario` (daily), `semanal` (weekly), `mensual` (monthly)',
-      description:
-        'cada cuánto `sync` la compara con lo que tiene el backend, después de subirla: `diario`, `semanal` o `mensual`; véase `verify` en el manual de operación',
-      touches: { pace: true },
-    },
-  ),
+  verificar: field(Type.Optional(Verificar), {
+    english: VERIFICAR_ENGLISH,
+    description:
+      'cada cuánto `sync` la compara con lo que tiene el backend, después de subirla: `diario`, `semanal` o `mensual`; véase `verify` en el manual de operación',
+    touches: { pace: true },
+  }),
   completoCada: field(Type.Optional(Duracion), {
     english: 'how often it is read whole',
     description:

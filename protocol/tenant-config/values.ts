@@ -40,3 +40,8 @@ export function primaryKeyOf(tabla: { primaryKey?: string | string[] }): string[
   if (tabla.primaryKey === undefined) return [];
   return typeof tabla.primaryKey === 'string' ? [tabla.primaryKey] : tabla.primaryKey;
 }
+
+/** How often a table is compared with the centre. */
+export const Verificar = Type.Union([Type.Literal('diario'), Type.Literal('semanal'), Type.Literal('mensual')]);
+export const VERIFICAR_ENGLISH =
+  'how often it is compared with the centre: `diario` (daily), `semanal` (weekly), `mensual` (monthly)';

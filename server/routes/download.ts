@@ -26,4 +26,12 @@ export const downloadHandlers = (context: Context) =>
       const body = await openDownload(context, tenant, { tabla, format: 'framed', changes, signal });
       return sendStream(context, request, reply, { body, format: 'framed' });
     },
+
+    async compareDownload(request, reply) {
+      const { tenant, body: compared } = request;
+      const tabla = findDownloadTable(tenant, compared.tabla);
+      const signal = watchRequest(request, reply);
+      const body = await openDownload(context, tenant, { tabla, format: 'framed', compared, signal });
+      return sendStream(context, request, reply, { body, format: 'framed' });
+    },
   }) satisfies Partial<Handlers>;

@@ -38,10 +38,22 @@ export function signaturesSql(keyed: string, request: ChangesRequest, bits: numb
 }
 
 /** SELECT of one column `fila`: the rows of the buckets whose bit is set. Where none is, the tenant's query does not run. */
-export function changedSql(keyed: string, request: ChangesRequest, bits: number, distintos: Buffer): string {
+export function changedSql(
+  keyed: string,
+  request: Pick<ChangesRequest, 'semilla'>,
+  bits: number,
+  distintos: Buffer,
+): string {
   if (distintos.every((byte) => byte === 0)) return NO_ROWS_SQL;
   return `SELECT fila FROM ${hashed(keyed, request)}
     WHERE get_bit('\\x${distintos.toString('hex')}'::bytea, ${bucketSql('h', bits)}) = 1`;
+}
+
+/** The same for a comparison with the target, as a line of `verify`: `"bucket,rows,xor,0,0"`, hexadecimal; hashes have their lowest bit set. */
+export function comparedSql(keyed: string, request: Pick<ChangesRequest, 'semilla'>, bits: number): string {
+  return `SELECT '"' || to_hex(cubo) || ',' || to_hex(n) || ',' || to_hex(x) || ',0,0"' AS fila FROM (
+    SELECT ${bucketSql('h', bits)} AS cubo, count(*) AS n, bit_xor(${valueHashSql('fila', 'h')} | 1) AS x
+    FROM ${hashed(keyed, request)} GROUP BY 1) s`;
 }
 
 /**

@@ -10,7 +10,7 @@ import { closeTenantCursor, describeTenantCursor, openTenantCursor } from '../po
 export interface DownloadQuery {
   /** SELECT of one column `fila`: the row as JSON text without line breaks. */
   select: string;
-  /** The same with a column `clave` before it, the JSON of the key's values; undefined without `huellas`. */
+  /** The same with a column `clave` before it, the JSON of the key's values; undefined where rows are not told by keys. */
   keyed: string | undefined;
   /** The configured schema as it stands, else one derived from the rows or from the query's types. */
   schema: { columns: { name: string; type: string; nullable?: boolean }[] };
@@ -23,6 +23,8 @@ export interface DownloadQuery {
  * `ordered`: by codigo, for who reads them. A `#temp` table has no order, and along the index a large table takes PostgreSQL
  * half as long again.
  *
+ * `columnas`: names in lower case; the rows have no others, and nothing beside the schema's, and are told by their keys.
+ *
  * The rows carry the names that the schema has: whatever the case and the length in PostgreSQL.
  *
  * Throws SQL_FALLO for a query that cannot be sent as rows; PostgreSQL's own errors pass through.
@@ -31,18 +33,26 @@ export async function prepareDownloadQuery(
   connection: Connection,
   tenant: string,
   tabla: TablaBajada,
-  { ordered }: { ordered: boolean },
+  { ordered, columnas }: { ordered: boolean; columnas?: ReadonlySet<string> },
 ): Promise<DownloadQuery> {
   const tipoCampo = tipoCampoOfShortForm(tabla.process.query);
   if (tipoCampo !== undefined) {
     const from = `parametros_maestros WHERE "tenantId" = ${quoteLiteral(tenant)} AND tipo_campo = ${quoteLiteral(tipoCampo)}`;
-    const schema = tabla.schema ?? (await deriveSchema(connection, from, primaryKeyOf(tabla)));
+    const schema = chosen(tabla.schema ?? (await deriveSchema(connection, from, primaryKeyOf(tabla))), columnas);
     const members = schema.columns.map(({ name }) => ({ name, json: maestroJson(name) }));
     const row = `${jsonObject(members)} AS fila FROM ${from}`;
-    const keyed = keyedSelect(tabla, members, row);
+    const keyed = keyedSelect(tabla, members, row, columnas);
     return { select: `SELECT ${row}${ordered ? ' ORDER BY codigo' : ''}`, keyed, schema };
   }
-  return describeQuery(connection, tabla);
+  return describeQuery(connection, tabla, columnas);
+}
+
+/** The schema with these columns alone. */
+function chosen<Schema extends DownloadQuery['schema']>(
+  { columns }: Schema,
+  columnas: ReadonlySet<string> | undefined,
+): DownloadQuery['schema'] {
+  return { columns: columns.filter(({ name }) => columnas?.has(name.toLowerCase()) !== false) };
 }
 
 /** A member of a row, and SQL of its value. */
@@ -78,9 +88,14 @@ function jsonObject(members: readonly Member[]): string {
 }
 
 /** The agent finds the same text in the row (client/rows/line-keys.ts). Throws SQL_FALLO where the rows have not got the key. */
-function keyedSelect(tabla: TablaBajada, members: readonly Member[], row: string): string | undefined {
+function keyedSelect(
+  tabla: TablaBajada,
+  members: readonly Member[],
+  row: string,
+  columnas: ReadonlySet<string> | undefined,
+): string | undefined {
   // Another download may have a primaryKey that its rows have not got (the key of the table that is made).
-  const keys = tabla.cambios === 'huellas' ? primaryKeyOf(tabla) : [];
+  const keys = tabla.cambios === 'huellas' || columnas !== undefined ? primaryKeyOf(tabla) : [];
   const parts = keys.map((key) => {
     const member = members.find(({ name }) => name.toLowerCase() === key.toLowerCase());
     if (member !== undefined) return `coalesce((${member.json})::text, 'null')`;
@@ -134,7 +149,11 @@ const sqlTypeOf: Record<number, string> = {
   2950: 'UNIQUEIDENTIFIER',
 };
 
-async function describeQuery(connection: Connection, tabla: TablaBajada): Promise<DownloadQuery> {
+async function describeQuery(
+  connection: Connection,
+  tabla: TablaBajada,
+  columnas: ReadonlySet<string> | undefined,
+): Promise<DownloadQuery> {
   const query = tabla.process.query.replace(/[;\s]+$/, '');
   const refuse = (reason: string) => new SyncError('SQL_FALLO', reason, { tabla: tabla.nombre, fase: 'process' });
   await openTenantCursor(connection, `SELECT * FROM (\n${query}\n) q`);
@@ -150,16 +169,19 @@ async function describeQuery(connection: Connection, tabla: TablaBajada): Promis
   }
   const taken = new Set(asked.map(({ field }) => field));
   const rest = fields.filter((field) => !taken.has(field)).map((field) => ({ name: field.name, field }));
-  const members = [...asked, ...rest].map(({ name, field }) => ({ name, json: fieldJson(field!) }));
-  const schema = tabla.schema ?? {
+  const offered = tabla.schema ?? {
     columns: fields.map(({ name, dataTypeID, dataTypeModifier }) => ({
       name,
       type: typeOf(dataTypeID, dataTypeModifier),
       nullable: true,
     })),
   };
+  const schema = chosen(offered, columnas);
+  const isSent = ({ name }: { name: string }) =>
+    columnas === undefined || schema.columns.some((one) => one.name === name);
+  const members = [...asked, ...rest].filter(isSent).map(({ name, field }) => ({ name, json: fieldJson(field!) }));
   const row = `${jsonObject(members)} AS fila FROM (\n${query}\n) r`;
-  return { select: `SELECT ${row}`, keyed: keyedSelect(tabla, members, row), schema };
+  return { select: `SELECT ${row}`, keyed: keyedSelect(tabla, members, row, columnas), schema };
 }
 
 /**

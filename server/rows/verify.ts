@@ -53,14 +53,18 @@ export function summarySql(table: VerifiedTable, bits: number): string {
     GROUP BY cubo`;
 }
 
+/** A bit for every bucket: past the end of those that were given there is none. */
+export function bitmapOf(bits: number, cubos: Buffer): Buffer {
+  const size = Math.max(1, Math.ceil(2 ** bits / 8));
+  return Buffer.concat([cubos, Buffer.alloc(Math.max(0, size - cubos.length))]).subarray(0, size);
+}
+
 /** SELECT of one column: a line for each row of the buckets whose bit is set, with its key. */
 export function pairsSql(table: VerifiedTable, { bits, cubos }: { bits: number; cubos: Buffer }): string {
   const seed = seedOf(table);
   const bucket = bucketSql(keyHashSql(seed), bits);
   const hex = (hash: string) => `lpad(to_hex(${hash}), 16, '0')`;
-  // Past its end there is no bit.
-  const size = Math.max(1, Math.ceil(2 ** bits / 8));
-  const wanted = Buffer.concat([cubos, Buffer.alloc(Math.max(0, size - cubos.length))]).subarray(0, size);
+  const wanted = bitmapOf(bits, cubos);
   return `SELECT '"' || ${hex(keyHashSql(seed))} || ',' || ${hex(rowHashSql(seed))} || ',' || substr(to_json(codigo)::text, 2)
     ${rowsOf(table)} AND get_bit('\\x${wanted.toString('hex')}'::bytea, ${bucket}) = 1 ORDER BY ${bucket}`;
 }

@@ -1,4 +1,5 @@
-import type { ChangesRequest, DownloadLedger } from '../../protocol/api.ts';
+import type { ChangesRequest, CompareDownload, DownloadLedger } from '../../protocol/api.ts';
+import { defined } from '../../protocol/defined.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { TablaBajada } from '../../protocol/tenant-config/config.ts';
 import type { Config } from '../config.ts';
@@ -7,8 +8,9 @@ import { DatabaseClock } from '../postgres/database-clock.ts';
 import { translateSqlError } from '../postgres/errors.ts';
 import type { Borrowed, Connection } from '../postgres/pool.ts';
 import { closeTenantCursor, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
-import { BucketComparison, changedSql, digestOfQuery, NO_ROWS_SQL, signaturesSql } from '../rows/download-changes.ts';
+import { BucketComparison, changedSql, comparedSql, digestOfQuery, NO_ROWS_SQL, signaturesSql } from '../rows/download-changes.ts';
 import { type DownloadQuery, prepareDownloadQuery } from '../rows/download-query.ts';
+import { bitmapOf } from '../rows/verify.ts';
 import type { Configuration } from '../tenants/configurations.ts';
 import { attributesOf, failSpan, tracer } from '../tracing/spans.ts';
 import { readBatches } from './download-batches.ts';
@@ -27,6 +29,8 @@ export interface DownloadRequest {
   format: DownloadFormat;
   /** What the agent holds of it; undefined: everything is sent. */
   changes?: ChangesRequest;
+  /** Of what is asked for it; undefined: it is not compared. */
+  compared?: CompareDownload;
   /** Aborted once nobody reads (any more): the query is given up. */
   signal: AbortSignal;
 }
@@ -40,7 +44,7 @@ export interface DownloadRequest {
 export async function openDownload(
   context: Context,
   configuration: Configuration,
-  { tabla, format, changes, signal }: DownloadRequest,
+  { tabla, format, changes, compared, signal }: DownloadRequest,
 ): Promise<AsyncIterable<string | Buffer>> {
   const { config, database, meters } = context;
   const started = new Date();
@@ -71,9 +75,12 @@ export async function openDownload(
   signal.addEventListener('abort', () => giveUp(), { once: true });
   try {
     signal.throwIfAborted();
-    const query = await prepare(connection, context, configuration, tabla, { ordered: format !== 'framed' });
+    const columnas = compared && new Set(compared.columnas.map((name) => name.toLowerCase()));
+    const ordered = format !== 'framed';
+    const query = await prepare(connection, context, configuration, tabla, { ordered, ...defined({ columnas }) });
     const head: Head = { tabla: tabla.nombre, schema: query.schema, timestamp: new Date().toISOString() };
-    if (changes === undefined) await openTenantCursor(connection, query.select);
+    if (compared !== undefined) head.huellas = await openCompared(connection, query, tabla, compared);
+    else if (changes === undefined) await openTenantCursor(connection, query.select);
     else head.huellas = await openChanged({ connection, config, clock }, query, changes);
     const tally = { filas: 0, bytes: 0 };
     const rows = readBatches(connection, config, tally, clock);
@@ -103,14 +110,14 @@ async function prepare(
   { config }: Context,
   { tenantId }: Configuration,
   tabla: TablaBajada,
-  { ordered }: { ordered: boolean },
+  options: { ordered: boolean; columnas?: ReadonlySet<string> },
 ): Promise<DownloadQuery> {
   await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   await setTenant(connection, tenantId);
   await setTimeouts(connection, { statementMs: config.SQL_TIMEOUT_MS });
   // Without the check a query whose reader has gone would run to its end.
   await connection.query(`SET LOCAL client_connection_check_interval = '5s'; SET LOCAL TimeZone = 'UTC'`);
-  return prepareDownloadQuery(connection, tenantId, tabla, { ordered });
+  return prepareDownloadQuery(connection, tenantId, tabla, options);
 }
 
 /** Opens the cursor on the rows of the buckets that differ from what the agent holds; on all, where that cannot be compared. */
@@ -136,6 +143,26 @@ async function openChanged(
   const { distintos, filas } = comparison;
   await openTenantCursor(connection, sinFilas ? NO_ROWS_SQL : changedSql(keyed, request, bits, distintos));
   return { consulta, cubos: { distintos: distintos.toString('base64'), filas } };
+}
+
+/** Opens the cursor on what a comparison asks for. Throws SQL_FALLO for a table without a key. */
+async function openCompared(
+  connection: Connection,
+  query: DownloadQuery,
+  tabla: TablaBajada,
+  request: CompareDownload,
+): Promise<DownloadLedger> {
+  const { keyed } = query;
+  if (keyed === undefined) {
+    throw new SyncError('SQL_FALLO', 'Sin primaryKey no se compara.', { tabla: tabla.nombre, fase: 'process' });
+  }
+  const { bits, cubos } = request;
+  const wanted = cubos === undefined ? undefined : bitmapOf(bits, Buffer.from(cubos, 'base64'));
+  await openTenantCursor(
+    connection,
+    wanted === undefined ? comparedSql(keyed, request, bits) : changedSql(keyed, request, bits, wanted),
+  );
+  return { consulta: digestOfQuery(query) };
 }
 
 /**

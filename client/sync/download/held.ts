@@ -32,7 +32,7 @@ type Fingerprinted = Pick<SyncContext, 'dataKey' | 'endpoints' | 'servidor'>;
 
 /** Of everything beside the backend's query that the target's rows depend on. */
 export function fingerprintOf(context: Fingerprinted, tabla: TablaBajada): string {
-  const { guarda: _, ...rest } = tabla;
+  const { guarda: _, verificar: __, ...rest } = tabla;
   const keyId = sensitiveColumnsOf(tabla, context.dataKey)?.keyId ?? null;
   const parts = JSON.stringify([rest, context.endpoints, context.servidor, keyId]);
   return createHash('sha256').update(parts).digest('base64url').slice(0, 22);

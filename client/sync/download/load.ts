@@ -138,7 +138,7 @@ async function openRows(
 }
 
 /** The key's columns in `#temp`; none where a post_process is given a primaryKey that the download has not got. */
-function keyColumnsOf(
+export function keyColumnsOf(
   tabla: TablaBajada,
   columns: readonly BulkColumn[],
   target: TableColumns | undefined,

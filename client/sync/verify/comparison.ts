@@ -46,7 +46,7 @@ export interface Outcome {
 }
 
 /** Thrown in the middle of a reading. */
-class TimeIsUp extends Error {}
+export class TimeIsUp extends Error {}
 
 export function noTotals(): Totals {
   const none = { filasOrigen: 0, filasDestino: 0, iguales: 0, distintas: 0, faltan: 0, sobran: 0, enVuelo: 0 };
@@ -282,7 +282,11 @@ function hashOf(hex: string): bigint {
 
 /** The lines between the first and the last of a framed answer. */
 async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const { rows } = await readFrame(body);
+  yield* textLinesOf((await readFrame(body)).rows);
+}
+
+/** Lines of ASCII, as text. */
+export async function* textLinesOf(rows: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const collect = makeCollector('comparison');
   for await (const piece of rows) {
     // A line becomes some ten objects.

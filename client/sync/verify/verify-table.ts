@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Verificacion } from '../../../protocol/api.ts';
+import { SyncError } from '../../../protocol/errors.ts';
 import { bajasOf, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import type { SqlServer } from '../../sqlserver/sql-server.ts';
@@ -8,10 +9,11 @@ import { fingerprintsOf } from '../../state/watermarks.ts';
 import { count } from '../../ui/words.ts';
 import { atSqlServer } from '../at-sql-server.ts';
 import { expectedRows, type SyncContext } from '../context.ts';
+import { causeOf } from '../phases.ts';
 import { chooseBits } from './buckets.ts';
 import { compare, noTotals, type Outcome } from './comparison.ts';
 import { type Confirmed, lookAgain } from './look.ts';
-import { goesWhole, repairRows, repairWhole } from './repair.ts';
+import { repairRows, repairWhole } from './repair.ts';
 import { TableSource } from './source.ts';
 
 /** Compares one upload table with what the centre has of it, keeps how that ended on both sides, and repairs it where that is asked. */
@@ -91,17 +93,28 @@ async function repair(
 ): Promise<{ outcome: Outcome; reparadas: number }> {
   const { confirmed, totals } = outcome;
   if (confirmed.length === 0) return { outcome, reparadas: 0 };
-  const isWhole = goesWhole(tabla, confirmed, totals.sinMirar);
-  const sent = isWhole ? await repairWhole(context, tabla) : 0;
   // Not all of them are known by name.
-  if (totals.sinMirar > 0) return { outcome: await compareAll(), reparadas: sent };
+  if (totals.sinMirar > 0) {
+    const reparadas = await repairWhole(context, tabla);
+    return { outcome: await compareAll(), reparadas };
+  }
   return withSource(context, tabla, seed, async (source, db) => {
-    const reparadas = isWhole ? sent : await repairRows({ context, tabla, db }, source, confirmed);
+    const job = { context, tabla, db, leidas: totals.filasOrigen };
+    const reparadas = await repairRows(job, source, confirmed).catch((error: unknown) => {
+      if (!isOfHashes(error)) throw error;
+      return repairWhole(context, tabla);
+    });
     const sides = { backend: context.backend.verification, source, tabla: tabla.nombre, seed };
     // What the centre has been sent meanwhile is equal now.
     const still = await lookAgain(sides, confirmed, context.signal);
     return { outcome: { ...outcome, ...afterRepair(outcome, still.confirmed) }, reparadas };
   });
+}
+
+/** Whether the centre does not know which rows the hashes of keys name (protocol/SPEC.md, J7). */
+function isOfHashes(error: unknown): boolean {
+  const cause = causeOf(error);
+  return cause instanceof SyncError && cause.code === 'GENERACION_DESCONOCIDA';
 }
 
 function afterRepair({ totals }: Outcome, still: readonly Confirmed[]): Pick<Outcome, 'totals' | 'confirmed'> {

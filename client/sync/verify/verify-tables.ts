@@ -1,5 +1,5 @@
 import type { Verificacion } from '../../../protocol/api.ts';
-import type { ConfiguracionTablas, TablaSubida } from '../../../protocol/tenant-config/config.ts';
+import type { ConfiguracionTablas, TablaBajada, TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { assertTableApproved } from '../../config/approval.ts';
 import { assertPinned } from '../../config/sensitive-pins.ts';
 import { agentError } from '../../errors/agent-error.ts';
@@ -8,9 +8,12 @@ import type { ExitReason } from '../../errors/exit-codes.ts';
 import type { RunContext } from '../context.ts';
 import { causeOf } from '../phases.ts';
 import { TrackingLooks } from '../upload/tracking-looks.ts';
+import { verifyDownload } from './verify-download.ts';
 import { type VerifyOptions, verifyTable } from './verify-table.ts';
 
 /** The tables of one `verify`, one after the other. */
+
+type Task = { direccion: 'upload'; tabla: TablaSubida } | { direccion: 'download'; tabla: TablaBajada };
 
 export interface VerifiedTables {
   tablas: Verificacion[];
@@ -28,10 +31,11 @@ export async function verifyTables(
   const found: VerifiedTables = { tablas: [], errores: [], reason: 'exitoso' };
   let reason: ExitReason | undefined;
   const deadline = options.maxSegundos === undefined ? undefined : performance.now() + options.maxSegundos * 1000;
-  for (const tabla of selectTables(config, options.tablas)) {
+  for (const task of selectTables(config, options.tablas)) {
+    const { tabla } = task;
     const maxSegundos = deadline && Math.max(0, (deadline - performance.now()) / 1000);
     try {
-      found.tablas.push(await verifyOne(context, tabla, { ...options, maxSegundos }));
+      found.tablas.push(await verifyOne(context, task, { ...options, maxSegundos }));
     } catch (error) {
       const { text, kind, code } = describeError(causeOf(error));
       reason = signal.aborted ? 'interrumpido' : (reason ?? kind);
@@ -43,18 +47,21 @@ export async function verifyTables(
   return { ...found, reason: reason ?? reasonOf(found.tablas) };
 }
 
-/** As verifyTable, with all that stands before a table's SQL is run. */
-export async function verifyOne(shared: RunContext, tabla: TablaSubida, options: VerifyOptions): Promise<Verificacion> {
-  const progress = shared.progress.start('upload', tabla.nombre);
+/** Compares one table, with all that stands before a table's SQL is run. */
+async function verifyOne(shared: RunContext, task: Task, options: VerifyOptions): Promise<Verificacion> {
+  const { direccion, tabla } = task;
+  const progress = shared.progress.start(direccion, tabla.nombre);
   try {
     const context = {
       ...{ ...shared, ...shared.connectionOf(tabla.conexion), progress },
       // Of a repair: what it is told of is in the log.
       ...{ onRetained: () => {}, onColumnsPending: () => {}, looks: new TrackingLooks([]), columnsWaiting: {} },
     };
-    if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, 'upload', tabla);
-    assertPinned(context.sensitivePins, 'upload', tabla, context.approvedSql !== undefined);
-    return await verifyTable(context, tabla, options);
+    if (context.approvedSql !== undefined) assertTableApproved(context.approvedSql, direccion, tabla);
+    assertPinned(context.sensitivePins, direccion, tabla, context.approvedSql !== undefined);
+    return direccion === 'upload'
+      ? await verifyTable(context, tabla, options)
+      : await verifyDownload(context, tabla, options);
   } finally {
     progress.stop();
   }
@@ -68,14 +75,21 @@ function reasonOf(tablas: readonly Verificacion[]): ExitReason {
   return tablas.some(({ estado }) => estado === 'incompleta') ? 'incompleta' : 'exitoso';
 }
 
-function selectTables({ tablasSubida = [] }: ConfiguracionTablas, tablas: readonly string[]): TablaSubida[] {
-  const unknown = tablas.filter((nombre) => !tablasSubida.some((tabla) => tabla.nombre === nombre));
+function selectTables(
+  { tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas,
+  tablas: readonly string[],
+): Task[] {
+  const all: Task[] = [
+    ...tablasSubida.map((tabla) => ({ direccion: 'upload' as const, tabla })),
+    ...tablasBajada.map((tabla) => ({ direccion: 'download' as const, tabla })),
+  ];
+  const names = new Set(all.map(({ tabla }) => tabla.nombre));
+  const unknown = tablas.filter((nombre) => !names.has(nombre));
   if (unknown.length > 0) {
-    const names = tablasSubida.map(({ nombre }) => nombre).join(', ');
     throw agentError('TABLA_NO_CONFIGURADA', {
       tablas: unknown.join('», «'),
-      hay: names === '' ? 'ninguna de subida' : `${names} (solo se comparan las de subida)`,
+      hay: names.size === 0 ? 'ninguna' : [...names].join(', '),
     });
   }
-  return tablas.length === 0 ? tablasSubida : tablasSubida.filter(({ nombre }) => tablas.includes(nombre));
+  return tablas.length === 0 ? all : all.filter(({ tabla }) => tablas.includes(tabla.nombre));
 }

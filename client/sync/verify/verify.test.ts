@@ -4,9 +4,11 @@ import { Compile } from 'typebox/compile';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import type { Verificacion } from '../../../protocol/api.ts';
 import { VerifyOutput } from '../../../protocol/cli-output.ts';
+import { SyncError } from '../../../protocol/errors.ts';
 import { createDataKey } from '../../commands/data-key.ts';
 import { describeVerification, runVerify } from '../../commands/verify.ts';
 import type { ExitReason } from '../../errors/exit-codes.ts';
+import { Backend } from '../../http/backend.ts';
 import { VerificationRequests } from '../../http/verification.ts';
 import { startWorld, type World } from '../../testing/world.ts';
 import { silentProgress } from '../../ui/progress.ts';
@@ -303,7 +305,24 @@ describe('--reparar', () => {
     expect(JSON.parse(await world.readFile('last-sync.json'))).toMatchObject({ tablas: {} });
   });
 
-  test('sends the whole table where rows are too many, through the guard', async () => {
+  test('rows that are too many go by the hashes of their keys, beside those that differ, and no other row is sent', async () => {
+    await world.setTables({ tablasSubida: [tabla()] });
+    await fill(500);
+    await world.sync();
+    await world.execute('DELETE FROM dbo.filas WHERE id IN (1, 2, 3)');
+    await atCentre(`DELETE FROM parametros_maestros WHERE codigo = '7'`);
+    const { one } = await verify({ reparar: true });
+    expect(figures(one)).toEqual(equal(497));
+    expect(one).toMatchObject({ reparadas: 1, estado: 'iguales', muestras: [] });
+    const { rows } = await atCentre(
+      `SELECT codigo FROM parametros_maestros WHERE NOT activo AND codigo IN ('1', '2', '3')`,
+    );
+    expect(rows).toHaveLength(3);
+    await world.execute('DELETE FROM dbo.filas WHERE id IN (4, 5)');
+    expect((await verify({ reparar: true })).one).toMatchObject({ ...equal(495), reparadas: 0 });
+  });
+
+  test('before them stands the guard', async () => {
     await world.setTables({ tablasSubida: [tabla({ guarda: { bajas: 5, porciento: 1 } })] });
     await fill(200);
     await world.sync();
@@ -313,8 +332,34 @@ describe('--reparar', () => {
     const held = await verify({ reparar: true });
     expect(held.one).toMatchObject({ estado: 'diferencias', iguales: 150 });
     expect(held.one.sobran).toBeGreaterThan(40);
+    expect(held.log).toMatch(/0 bajas, \d+ retenidas: el administrador las decide/);
     const { rows } = await atCentre('SELECT bajas FROM sync_bajas_retenidas');
     expect(rows).toHaveLength(1);
+  });
+
+  test('an empty source takes nothing away', async () => {
+    await world.setTables({ tablasSubida: [tabla()] });
+    await fill(20);
+    await world.sync();
+    await world.execute('DELETE FROM dbo.filas');
+    expect((await verify({ reparar: true })).one).toMatchObject({ estado: 'diferencias', sobran: 19, filasOrigen: 0 });
+  });
+
+  test('where two keys have one hash, the table goes whole', async () => {
+    await world.setTables({ tablasSubida: [tabla()] });
+    await fill(30);
+    await world.sync();
+    await world.execute('DELETE FROM dbo.filas WHERE id = 3');
+    const real = Backend.prototype.commitUpload;
+    Backend.prototype.commitUpload = async function refused(id, commit, signal) {
+      if (commit.bajas !== undefined)
+        throw new SyncError('GENERACION_DESCONOCIDA', 'Dos claves tienen la misma huella.');
+      return real.call(this, id, commit, signal);
+    };
+    const { one } = await verify({ reparar: true }).finally(() => {
+      Backend.prototype.commitUpload = real;
+    });
+    expect(one).toMatchObject({ ...equal(29), reparadas: 29 });
   });
 });
 
