@@ -88,6 +88,7 @@ export async function openDownload(
     const finish = async () => {
       await endTransaction(connection);
       close(false);
+      if (compared !== undefined) return;
       meters.countTransfer('download');
       meters.countDownload(tally.filas);
       span.setAttribute('ax_sync.filas', tally.filas);
