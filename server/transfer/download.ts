@@ -8,7 +8,14 @@ import { DatabaseClock } from '../postgres/database-clock.ts';
 import { translateSqlError } from '../postgres/errors.ts';
 import type { Borrowed, Connection } from '../postgres/pool.ts';
 import { closeTenantCursor, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
-import { BucketComparison, changedSql, comparedSql, digestOfQuery, NO_ROWS_SQL, signaturesSql } from '../rows/download-changes.ts';
+import {
+  BucketComparison,
+  changedSql,
+  comparedSql,
+  digestOfQuery,
+  NO_ROWS_SQL,
+  signaturesSql,
+} from '../rows/download-changes.ts';
 import { type DownloadQuery, prepareDownloadQuery } from '../rows/download-query.ts';
 import { bitmapOf } from '../rows/verify.ts';
 import type { Configuration } from '../tenants/configurations.ts';
