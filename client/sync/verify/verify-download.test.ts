@@ -315,7 +315,9 @@ test('no phase runs, and nothing of the target changes', async () => {
 
 test('with verificar a run compares the target when it is due, says what it found, and ends as it would', async () => {
   await rm(join(world.folder, 'verificaciones.json'), { force: true });
-  await setTable({ verificar: 'semanal', cambios: 'huellas' });
+  const sql =
+    'INSERT INTO {tabla} SELECT * FROM {temp_table} AS s WHERE NOT EXISTS (SELECT 1 FROM {tabla} AS t WHERE t.codigo = s.codigo)';
+  await setTable({ verificar: 'semanal', post_process: { enabled: true, sql } });
   expect(await sync()).toContain('Comparada con el backend: 1.200 iguales, 0 distintas');
   await world.execute(`UPDATE destino SET precio = 1 WHERE codigo = 'c7'`);
   expect(await sync()).not.toContain('Comparada');
@@ -324,6 +326,8 @@ test('with verificar a run compares the target when it is due, says what it foun
   await writeFile(file, old);
   expect(await sync()).toContain('Comparada con el backend (diferencias): 1.199 iguales, 1 distintas');
   // How often it is compared is nothing that its rows depend on.
+  await setTable({ cambios: 'huellas' });
+  await sync();
   await setTable({ verificar: 'diario', cambios: 'huellas' });
   expect(await sync()).toContain('Sin novedades');
 });
