@@ -28,7 +28,7 @@ export const interactivePolicy: RetryPolicy = { ...retryPolicy, attempts: 2 };
 /**
  * Whether the same thing may succeed later. Backend: 408, 425, 429, 5xx, the network, and what the error table says
  * (PostgreSQL's 40001, 40P01, 57P01 and lost connections arrive as its OCUPADO and BASE_NO_DISPONIBLE). SQL Server: what
- * sqlserver/errors.ts says of its numbers, a lost connection, a stalled read.
+ * sqlserver/errors.ts says of its numbers, a lost connection, a read that has gone silent.
  */
 export function isRetryable(error: unknown): boolean {
   return (error instanceof SyncError || error instanceof AgentError) && error.retryable;

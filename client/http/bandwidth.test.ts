@@ -60,7 +60,7 @@ test('a download keeps to the limit by what the line carries, not by what it inf
   });
   const read = async (path: string) => {
     const bandwidth = new Bandwidth(KBPS);
-    const way = { bandwidth, timeoutMs: 5000, stallTimeoutMs: 5000, signal: never };
+    const way = { bandwidth, timeoutMs: 5000, idleTimeoutMs: 5000, signal: never };
     const { body } = await exchangeStream({ method: 'GET', url: url + path, ...way });
     const parts: Uint8Array[] = [];
     for await (const part of body) parts.push(part);
@@ -81,7 +81,7 @@ test('a compressed answer that is cut fails, and a refusal is understood', async
     response.writeHead(200, { 'content-encoding': 'gzip' });
     response.end(sealed.subarray(0, 150_000));
   });
-  const way = { bandwidth: new Bandwidth(1_000_000), timeoutMs: 5000, stallTimeoutMs: 5000, signal: never };
+  const way = { bandwidth: new Bandwidth(1_000_000), timeoutMs: 5000, idleTimeoutMs: 5000, signal: never };
   const read = async () => {
     for await (const _ of (await exchangeStream({ method: 'GET', url, ...way })).body);
   };

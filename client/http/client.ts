@@ -68,10 +68,10 @@ function mediaTypeIn(headers: Headers): string {
 
 /**
  * Sends a request whose answer is read as it comes. The body fails with BackendError when nothing arrives for
- * `stallTimeoutMs`, or when the connection breaks; a clean end is not yet a complete answer (the caller counts).
+ * `idleTimeoutMs`, or when the connection breaks; a clean end is not yet a complete answer (the caller counts).
  */
 export async function exchangeStream(
-  request: HttpRequest & { stallTimeoutMs: number },
+  request: HttpRequest & { idleTimeoutMs: number },
 ): Promise<{ status: number; headers: Headers; body: AsyncGenerator<Uint8Array> }> {
   const controller = new AbortController();
   const stopped = AbortSignal.any([request.signal, controller.signal]);
@@ -93,18 +93,18 @@ export async function exchangeStream(
 
 async function* readBody(
   response: Response,
-  { url, signal, stallTimeoutMs, bandwidth }: HttpRequest & { stallTimeoutMs: number },
+  { url, signal, idleTimeoutMs, bandwidth }: HttpRequest & { idleTimeoutMs: number },
   controller: AbortController,
 ): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   let watchdog: ReturnType<typeof setTimeout> | undefined;
-  let stalled = false;
+  let isIdle = false;
   try {
     while (reader !== undefined) {
       watchdog = setTimeout(() => {
-        stalled = true;
+        isIdle = true;
         controller.abort();
-      }, stallTimeoutMs);
+      }, idleTimeoutMs);
       const { done, value } = await reader.read();
       clearTimeout(watchdog);
       if (done) return;
@@ -115,8 +115,8 @@ async function* readBody(
   } catch (cause) {
     signal.throwIfAborted();
     throw backendError(
-      stalled ? 'BACKEND_SIN_RESPUESTA' : 'RESPUESTA_CORTADA',
-      { url, motivo: stalled ? `no envió nada durante ${stallTimeoutMs / 1000} s` : reasonOf(cause) },
+      isIdle ? 'BACKEND_SIN_RESPUESTA' : 'RESPUESTA_CORTADA',
+      { url, motivo: isIdle ? `no envió nada durante ${idleTimeoutMs / 1000} s` : reasonOf(cause) },
       { cause },
     );
   } finally {
@@ -152,7 +152,7 @@ async function* inflate(body: AsyncGenerator<Uint8Array>, url: string): AsyncGen
   }
 }
 
-async function send(request: HttpRequest & { stallTimeoutMs?: number }, ...signals: AbortSignal[]): Promise<Response> {
+async function send(request: HttpRequest & { idleTimeoutMs?: number }, ...signals: AbortSignal[]): Promise<Response> {
   const { method, url, headers = {}, body, ca, proxy, bandwidth } = request;
   const signal = signals.at(-1)!;
   const slow = bandwidth !== undefined && body instanceof Uint8Array;
@@ -163,7 +163,7 @@ async function send(request: HttpRequest & { stallTimeoutMs?: number }, ...signa
       headers: slow ? { ...headers, 'content-length': String(body.length) } : headers,
       ...(body === undefined ? {} : { body: slow ? throttled(body, bandwidth, signal) : body }),
       ...(proxy === undefined ? {} : { proxy: proxy.url }),
-      decompress: request.stallTimeoutMs === undefined || bandwidth === undefined,
+      decompress: request.idleTimeoutMs === undefined || bandwidth === undefined,
       // The key must not follow a redirection to somewhere else.
       redirect: 'manual',
       // Said here, so that no variable of the environment (NODE_TLS_REJECT_UNAUTHORIZED) turns it off.

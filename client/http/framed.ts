@@ -4,7 +4,7 @@ import type { Requests } from './requests.ts';
 
 /** Time limit of SQL over a large table. */
 export const SQL_MS = 900_000;
-const STALL_MS = 120_000;
+const IDLE_MS = 120_000;
 
 /**
  * A framed answer: its first byte to its last, and nothing about whether it is complete (sync/download/frame.ts). One attempt: what has
@@ -14,7 +14,7 @@ const STALL_MS = 120_000;
 export async function openFramed(requests: Requests, request: HttpRequest): Promise<AsyncGenerator<Uint8Array>> {
   const giveBack = await requests.semaphore.take(request.signal);
   try {
-    const { body, ...answer } = await exchangeStream({ ...request, stallTimeoutMs: STALL_MS });
+    const { body, ...answer } = await exchangeStream({ ...request, idleTimeoutMs: IDLE_MS });
     try {
       checkFramed(request.url, answer);
     } catch (error) {

@@ -269,7 +269,7 @@ test('a gzip stream is read inflated; one that is cut fails instead of ending', 
     response.write(sealed.subarray(0, sealed.length >> 1), () => setTimeout(() => response.destroy(), 20));
   });
   const read = async () => {
-    const request = { method: 'GET', url, timeoutMs: 5000, stallTimeoutMs: 5000, signal: never } as const;
+    const request = { method: 'GET', url, timeoutMs: 5000, idleTimeoutMs: 5000, signal: never } as const;
     let size = 0;
     for await (const piece of (await exchangeStream(request)).body) size += piece.length;
     return size;
@@ -281,12 +281,12 @@ test('a gzip stream is read inflated; one that is cut fails instead of ending', 
   expect(error.retryable).toBe(true);
 });
 
-test('a stream that stalls is given up', async () => {
+test('a stream that is idle for too long is given up', async () => {
   const url = await serve((_, response) => {
     response.writeHead(200);
     response.write('x');
   });
-  const request = { method: 'GET', url, timeoutMs: 5000, stallTimeoutMs: 100, signal: never } as const;
+  const request = { method: 'GET', url, timeoutMs: 5000, idleTimeoutMs: 100, signal: never } as const;
   const { body } = await exchangeStream(request);
   const read = async () => {
     for await (const piece of body) expect(piece.length).toBe(1);

@@ -41,7 +41,7 @@ test('a certificate that nobody known signed is refused before anything is sent,
     method: 'GET',
     url: `https://localhost:${port}/`,
     timeoutMs: 10_000,
-    stallTimeoutMs: 10_000,
+    idleTimeoutMs: 10_000,
   } as const;
   await expect(exchangeStream({ ...stream, signal: new AbortController().signal })).rejects.toThrow(/certificado TLS/);
   expect(asked).toBe(0);

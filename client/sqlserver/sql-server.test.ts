@@ -241,7 +241,7 @@ describe('statements', () => {
 
   test('a server that goes silent is a lost connection', async () => {
     const wire = await serve(hang);
-    const error = await failureOf(use(wire, (db) => db.query('x'), { stallTimeoutMs: 200 }));
+    const error = await failureOf(use(wire, (db) => db.query('x'), { idleTimeoutMs: 200 }));
     expect(error).toMatchObject({ code: 'TIEMPO', retryable: true });
   });
 
@@ -392,7 +392,7 @@ describe.each(['row-events', 'transcoder'] as const)('reading rows (%s)', (reade
     });
   });
 
-  test('a read that stalls is a lost connection; a slow consumer is not', async () => {
+  test('a read that goes silent is a lost connection; a slow consumer is not', async () => {
     const wire = await serve(async (sql, parameters, out, signal) => {
       await out.columns([column('n')]);
       for (let n = 0; n < 5000; n++) await out.row([n]);
@@ -400,7 +400,7 @@ describe.each(['row-events', 'transcoder'] as const)('reading rows (%s)', (reade
       else await out.statementDone(5000, true);
     });
     const error = await failureOf(
-      use(wire, (db) => drain(db.readRows('stall', { signal, blockBytes: 1024, reader })), { stallTimeoutMs: 300 }),
+      use(wire, (db) => drain(db.readRows('stall', { signal, blockBytes: 1024, reader })), { idleTimeoutMs: 300 }),
     );
     expect(error).toMatchObject({ code: 'TIEMPO', retryable: true });
     await use(
@@ -412,7 +412,7 @@ describe.each(['row-events', 'transcoder'] as const)('reading rows (%s)', (reade
           slept = true;
         }
       },
-      { stallTimeoutMs: 300 },
+      { idleTimeoutMs: 300 },
     );
   });
 });
@@ -545,13 +545,13 @@ describe('bulk load', () => {
     });
   });
 
-  test('a source that is slow is no stalled server', async () => {
+  test('a source that is slow is no silent server', async () => {
     const wire = await ready();
     async function* slow() {
       yield* lines(10);
       await sleep(900);
       yield* lines(10);
     }
-    expect(await use(wire, (db) => db.bulkLoad('#t', columns, slow(), { signal }), { stallTimeoutMs: 300 })).toBe(20);
+    expect(await use(wire, (db) => db.bulkLoad('#t', columns, slow(), { signal }), { idleTimeoutMs: 300 })).toBe(20);
   });
 });

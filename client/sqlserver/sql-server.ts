@@ -98,7 +98,7 @@ export class SqlServer implements Queryable {
     try {
       await session.perform(start, {
         signal,
-        watch: session.watch(isLong ? session.executeTimeoutMs : session.stallTimeoutMs),
+        watch: session.watch(isLong ? session.executeTimeoutMs : session.idleTimeoutMs),
       });
     } catch (error) {
       if (!tooMany) throw error;
@@ -137,7 +137,7 @@ export class SqlServer implements Queryable {
       });
       return sendRequest(session.connection, request);
     };
-    await session.perform(start, { signal, watch: session.watch(session.stallTimeoutMs) });
+    await session.perform(start, { signal, watch: session.watch(session.idleTimeoutMs) });
     return columns;
   }
 

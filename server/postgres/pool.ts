@@ -3,7 +3,7 @@ import { SyncError } from '../../protocol/errors.ts';
 import type { Config } from '../config.ts';
 import { endBackend } from './backends.ts';
 import { isDatabaseError, translateDatabaseError } from './errors.ts';
-import { makeTurns } from './turns.ts';
+import { makeFairSemaphore } from './fair-semaphore.ts';
 
 /** What runs queries: a connection in a transaction, or outside one. */
 export type Connection = pg.PoolClient;
@@ -11,7 +11,7 @@ export type Connection = pg.PoolClient;
 /**
  * The connections of one process, in two bounded sets: `control` for what is short (keys, configuration, logs) and
  * `transfer` for uploads and downloads, which hold one for as long as a body flows. Both are shared fairly by tenant
- * (turns.ts), each with bounded places to wait; past them a request is refused with OCUPADO.
+ * (fair-semaphore.ts), each with bounded places to wait; past them a request is refused with OCUPADO.
  *
  * A connection counts until its backend in PostgreSQL is gone, also when it was closed in the middle of a query.
  */
@@ -81,7 +81,7 @@ export function openDatabase(
 
   function makePool(pool: pg.Pool) {
     pool.on('error', onError);
-    const turns = makeTurns({
+    const semaphore = makeFairSemaphore({
       max: pool.options.max,
       queueMax: config.DATABASE_QUEUE_MAX,
       waitMs: config.DATABASE_WAIT_MS,
@@ -90,11 +90,11 @@ export function openDatabase(
           ? busy('El servidor atiende ya todas las peticiones que puede.')
           : busy('Ninguna conexión a la base quedó libre a tiempo.'),
     });
-    return { pool, turns };
+    return { pool, semaphore };
   }
 
-  async function borrow({ pool, turns }: ReturnType<typeof makePool>, owner: string | undefined): Promise<Lent> {
-    const end = await turns.take(owner);
+  async function borrow({ pool, semaphore }: ReturnType<typeof makePool>, owner: string | undefined): Promise<Lent> {
+    const end = await semaphore.take(owner);
     let connection: Connection;
     try {
       connection = await pool.connect();
@@ -153,7 +153,7 @@ export function openDatabase(
     withTenantConnection: async (owner, fn) => lend(await borrow(control, owner), fn).catch(tooLong),
     withTransfer: async (tenant, fn) => lend(await borrowTransfer(tenant), fn),
     borrowTransfer,
-    usage: () => ({ control: control.turns.usage(), transfer: transfer.turns.usage() }),
+    usage: () => ({ control: control.semaphore.usage(), transfer: transfer.semaphore.usage() }),
     close: async () => {
       closing.abort();
       await Promise.all([control.pool.end(), transfer.pool.end()]);

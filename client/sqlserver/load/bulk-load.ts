@@ -29,7 +29,7 @@ export async function bulkLoad(
   { signal, onRows }: BulkLoadOptions,
 ): Promise<number> {
   const { connection } = session;
-  const watch = session.watch(session.stallTimeoutMs);
+  const watch = session.watch(session.idleTimeoutMs);
   const refuse = (value: string, rule: string, index: number | undefined) =>
     unfit(source.rows, columns, value, rule, index);
   const onPull = (pulling: boolean) => {

@@ -109,9 +109,9 @@ export async function lookAtChanges(
   signal: AbortSignal,
 ): Promise<LookedAt> {
   const parameters = queries.map(({ desde }, at) => ({ name: `${SINCE}${at}`, type: 'bigint' as const, value: desde }));
-  const bases = queries.flatMap(({ tablas }, at) => tablas.map((tabla, of) => ({ tabla, at, place: `${at}_${of}` })));
-  const changes = bases.map(({ tabla, at, place }) => `${hasChanges(tabla, `${SINCE}${at}`)} AS cambio${place}`);
-  const minimums = bases.map(({ tabla, place }) => `${minimumOf(nameLiteral(tabla))} AS minimo${place}`);
+  const bases = queries.flatMap(({ tablas }, at) => tablas.map((tabla, of) => ({ tabla, at, suffix: `${at}_${of}` })));
+  const changes = bases.map(({ tabla, at, suffix }) => `${hasChanges(tabla, `${SINCE}${at}`)} AS cambio${suffix}`);
+  const minimums = bases.map(({ tabla, suffix }) => `${minimumOf(nameLiteral(tabla))} AS minimo${suffix}`);
   const sql = `SELECT ${CURRENT} AS actual, ${CLOCKS};
     SELECT ${changes.join(', ')};
     SELECT ${minimums.join(', ')}`;

@@ -39,7 +39,7 @@ export const DEFAULT_BLOCK_BYTES = 256 * 1024;
  */
 export async function* readRows(session: Session, sql: string, options: ReadRowsOptions): AsyncGenerator<NdjsonBlock> {
   const { parameters = [], signal, blockBytes = DEFAULT_BLOCK_BYTES } = options;
-  const watch = session.watch(session.stallTimeoutMs);
+  const watch = session.watch(session.idleTimeoutMs);
   const spellings = new Map(options.names?.map((name) => [name.toLowerCase(), name]));
   const wantsTranscoder = options.reader !== 'row-events' && session.canTranscode();
   let transcoder: RowTranscoder | undefined;

@@ -9,9 +9,9 @@ import {
 } from '../../../protocol/tenant-config/sql-server-name.ts';
 import { type SqlServerError, sqlServerError, translateError } from '../errors.ts';
 import { canTranscode, type TransactionChange, TranscodingConnection } from '../transcoder/transcoding-connection.ts';
+import { IdleWatch } from './idle-watch.ts';
 import { findInstancePort } from './instance.ts';
 import { type Cancelable, makeRequest, sendRequest } from './request.ts';
-import { StallWatch } from './stall-watch.ts';
 import { boundTls } from './tls-pressure.ts';
 
 export interface SqlServerSettings {
@@ -34,8 +34,8 @@ export interface SqlServerSettings {
   /** Default 15,000. Finding the port of an instance comes before it, and takes at most as long. */
   connectTimeoutMs?: number;
   /** So long without a byte from SQL Server, while rows are read or loaded, is a lost connection. Default 120,000. */
-  stallTimeoutMs?: number;
-  /** As stallTimeoutMs, for `execute`: a batch may well work in silence. Default 3,600,000. */
+  idleTimeoutMs?: number;
+  /** As idleTimeoutMs, for `execute`: a batch may well work in silence. Default 3,600,000. */
   executeTimeoutMs?: number;
   /** TDS packets, in bytes; SQL Server may answer with less. Default 16,384. */
   packetSize?: number;
@@ -44,7 +44,7 @@ export interface SqlServerSettings {
 /** One tedious connection that is logged in, and how a request on it waits, stops and fails. */
 export class Session {
   readonly connection: Connection;
-  readonly stallTimeoutMs: number;
+  readonly idleTimeoutMs: number;
   readonly executeTimeoutMs: number;
   /** Gets what SQL Server says beside its answers: PRINT and warnings. */
   onMessage: ((text: string) => void) | undefined;
@@ -58,7 +58,7 @@ export class Session {
     this.connection = connection;
     this.onMessage = onMessage;
     this.#answerMs = connectTimeoutOf(settings);
-    this.stallTimeoutMs = settings.stallTimeoutMs ?? 120_000;
+    this.idleTimeoutMs = settings.idleTimeoutMs ?? 120_000;
     this.executeTimeoutMs = settings.executeTimeoutMs ?? 3_600_000;
     this.#place = placeOf(settings);
     connection.on('error', (error) => {
@@ -83,7 +83,7 @@ export class Session {
    */
   async perform(
     start: (done: (error?: Error | null) => void) => Cancelable,
-    { signal, watch }: { signal: AbortSignal | undefined; watch: StallWatch },
+    { signal, watch }: { signal: AbortSignal | undefined; watch: IdleWatch },
   ): Promise<void> {
     signal?.throwIfAborted();
     let running: Cancelable | undefined;
@@ -95,7 +95,7 @@ export class Session {
       });
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      if (watch.stalled) throw this.#stallError(watch, error);
+      if (watch.isIdle) throw this.#idleError(watch, error);
       throw this.translate(this.#broken ?? error);
     } finally {
       watch.stop();
@@ -122,9 +122,9 @@ export class Session {
   }
 
   /** A watch over this connection's bytes. */
-  watch(limitMs: number): StallWatch {
+  watch(limitMs: number): IdleWatch {
     const { connection } = this;
-    return new StallWatch(() => (connection.socket?.bytesRead ?? 0) + (connection.socket?.bytesWritten ?? 0), limitMs);
+    return new IdleWatch(() => (connection.socket?.bytesRead ?? 0) + (connection.socket?.bytesWritten ?? 0), limitMs);
   }
 
   translate(error: unknown): SqlServerError {
@@ -177,7 +177,7 @@ export class Session {
     });
   }
 
-  #stallError(watch: StallWatch, cause: unknown): SqlServerError {
+  #idleError(watch: IdleWatch, cause: unknown): SqlServerError {
     const seconds = Math.round(watch.limitMs / 1000);
     return sqlServerError(
       'TIEMPO',
@@ -253,7 +253,7 @@ function makeConnection(
       ...(settings.ca === undefined ? {} : { cryptoCredentialsDetails: { ca: settings.ca } }),
       ...defined({ serverName: settings.certificateName }),
       connectTimeout: timeoutMs,
-      // It would bound a whole bulk load, and no read that stalls: StallWatch does that.
+      // It would bound a whole bulk load, and no read that goes silent: IdleWatch does that.
       requestTimeout: 0,
       packetSize: settings.packetSize ?? 16_384,
       appName: 'ax-sync',

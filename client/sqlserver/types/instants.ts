@@ -111,8 +111,8 @@ export function readUnits(json: Uint8Array, at: number, end: number): number {
   const digits = end - at - 9;
   if (json[at + 8] !== POINT || digits < 1 || digits > 7) return Number.NaN;
   let fraction = 0;
-  for (let place = at + 9; place < end; place++) {
-    const byte = json[place]!;
+  for (let digit = at + 9; digit < end; digit++) {
+    const byte = json[digit]!;
     if (byte < ZERO || byte > 0x39) return Number.NaN;
     fraction = fraction * 10 + byte - ZERO;
   }

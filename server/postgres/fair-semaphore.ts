@@ -7,9 +7,9 @@
  *
  * Of the places to wait each owner may have as many as are free.
  */
-export interface Turns {
+export interface FairSemaphore {
   /**
-   * Waits for a turn; returns what ends it, to be called once. `owner` undefined: work of the server itself, which is short and
+   * Waits for a permit; returns what ends it, to be called once. `owner` undefined: work of the server itself, which is short and
    * may have what is there. Throws what `refuse` makes.
    */
   take(owner: string | undefined): Promise<() => void>;
@@ -21,7 +21,7 @@ interface Waiter {
   start(): void;
 }
 
-export function makeTurns({
+export function makeFairSemaphore({
   max,
   queueMax,
   waitMs,
@@ -30,9 +30,9 @@ export function makeTurns({
   max: number;
   queueMax: number;
   waitMs: number;
-  /** `full`: there is no place to wait; `late`: no turn came within `waitMs`. */
+  /** `full`: there is no place to wait; `late`: no permit came within `waitMs`. */
   refuse(reason: 'full' | 'late'): Error;
-}): Turns {
+}): FairSemaphore {
   const running = new Map<string | undefined, number>();
   const queue: Waiter[] = [];
   let busy = 0;

@@ -5,14 +5,14 @@
  * It looks at a counter of bytes now and then; silence counts only while the other side is the one to speak, so
  * whoever waits for somebody else (a consumer, a source of rows) holds the watch meanwhile.
  */
-export class StallWatch {
+export class IdleWatch {
   readonly limitMs: number;
   readonly #bytes: () => number;
   #timer: NodeJS.Timeout | undefined;
   #seen = 0;
   #since = 0;
   #held = false;
-  #stalled = false;
+  #isIdle = false;
 
   constructor(bytes: () => number, limitMs: number) {
     this.#bytes = bytes;
@@ -20,20 +20,20 @@ export class StallWatch {
   }
 
   /** Whether the silence has passed the limit. */
-  get stalled(): boolean {
-    return this.#stalled;
+  get isIdle(): boolean {
+    return this.#isIdle;
   }
 
-  /** `onStall` is called once, between `limitMs` and 1.25 times that after the last byte. */
-  start(onStall: () => void): void {
+  /** `onIdle` is called once, between `limitMs` and 1.25 times that after the last byte. */
+  start(onIdle: () => void): void {
     this.#restart();
     this.#timer = setInterval(() => {
       if (this.#held) return;
       if (this.#bytes() !== this.#seen) this.#restart();
       else if (performance.now() - this.#since >= this.limitMs) {
-        this.#stalled = true;
+        this.#isIdle = true;
         this.stop();
-        onStall();
+        onIdle();
       }
     }, this.limitMs / 4);
   }

@@ -1,56 +1,56 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { StallWatch } from './stall-watch.ts';
+import { IdleWatch } from './idle-watch.ts';
 
 function watched(limitMs: number) {
   let bytes = 0;
-  let stalls = 0;
-  const watch = new StallWatch(() => bytes, limitMs);
+  let told = 0;
+  const watch = new IdleWatch(() => bytes, limitMs);
   watch.start(() => {
-    stalls += 1;
+    told += 1;
   });
   return {
     watch,
     receive: () => {
       bytes += 1;
     },
-    stalls: () => stalls,
+    told: () => told,
   };
 }
 
 test('silence past the limit is told once', async () => {
-  const { watch, stalls } = watched(40);
-  await expect.poll(stalls, { timeout: 10_000 }).toBe(1);
+  const { watch, told } = watched(40);
+  await expect.poll(told, { timeout: 10_000 }).toBe(1);
   await sleep(100);
-  expect(stalls()).toBe(1);
-  expect(watch.stalled).toBe(true);
+  expect(told()).toBe(1);
+  expect(watch.isIdle).toBe(true);
 });
 
 test('bytes keep it quiet', async () => {
-  const { watch, receive, stalls } = watched(2000);
+  const { watch, receive, told } = watched(2000);
   for (let i = 0; i < 20; i++) {
     receive();
     await sleep(10);
   }
-  expect(stalls()).toBe(0);
+  expect(told()).toBe(0);
   watch.stop();
 });
 
 test('silence does not count while it is held, and counts anew after', async () => {
-  // Margins of most of a second: a machine that is busy must not look like a stall.
-  const { watch, stalls } = watched(800);
+  // Margins of most of a second: a machine that is busy must not look idle.
+  const { watch, told } = watched(800);
   watch.hold();
   await sleep(1100);
   watch.release();
-  expect(stalls()).toBe(0);
+  expect(told()).toBe(0);
   await sleep(50);
-  expect(stalls()).toBe(0);
-  await expect.poll(stalls, { timeout: 10_000 }).toBe(1);
+  expect(told()).toBe(0);
+  await expect.poll(told, { timeout: 10_000 }).toBe(1);
 });
 
 test('once stopped it says nothing', async () => {
-  const { watch, stalls } = watched(30);
+  const { watch, told } = watched(30);
   watch.stop();
   await sleep(100);
-  expect(stalls()).toBe(0);
+  expect(told()).toBe(0);
 });
