@@ -1,21 +1,15 @@
 import { SyncError } from '../../protocol/errors.ts';
 import { openApi } from '../../protocol/openapi.ts';
 import type { Context } from '../context.ts';
+import { makeDeepLook } from '../plugins/deep-health.ts';
 import { CLEANING_MS } from '../plugins/janitor.ts';
 import { makeOperatorCheck } from '../plugins/operator.ts';
-import { makeSnapshot } from '../plugins/snapshot.ts';
-import { compareMigrations } from '../postgres/migrate.ts';
-import type { Connection } from '../postgres/pool.ts';
-import { readStaging } from '../rows/staging.ts';
 import type { Handlers } from './register.ts';
-
-/** Milliseconds that what PostgreSQL said is good for, and that somebody waits for it: asking more often asks it nothing. */
-const DEEP = { goodForMs: 5000, waitMs: 3000 };
 
 /** What is open: whether the server answers, and what its API is. For the administrator also how it stands (`?profundo=1`). */
 export const healthHandlers = ({ config, database, meters }: Context) => {
   const assertOperator = makeOperatorCheck(config);
-  const look = makeSnapshot({ load: () => database.withConnection(lookAtDatabase), ...DEEP });
+  const look = makeDeepLook(database);
   const started = Date.now();
   return {
     async checkHealth(request) {
@@ -51,12 +45,3 @@ export const healthHandlers = ({ config, database, meters }: Context) => {
     },
   } satisfies Partial<Handlers>;
 };
-
-async function lookAtDatabase(connection: Connection) {
-  const started = performance.now();
-  const { rows } = await connection.query<{ version: string }>(`SELECT current_setting('server_version') AS version`);
-  const latenciaMs = Math.round(performance.now() - started);
-  const migraciones = await compareMigrations(connection);
-  const recibido = await readStaging(connection);
-  return { postgres: rows[0]!.version, latenciaMs, migraciones, recibido, calculado: new Date().toISOString() };
-}

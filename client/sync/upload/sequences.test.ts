@@ -150,6 +150,9 @@ test.each(Object.keys(MODES) as (keyof typeof MODES)[])(
   120_000 * Number(process.env.SEQUENCES ?? 1),
 );
 
+/** Every other key, so that most steps meet a row. */
+const FIRST = Array.from({ length: 20 }, (_, n) => `('c${2 * n}', N'al principio')`);
+
 async function startAfresh(): Promise<void> {
   await world.execute('DELETE FROM cosas');
   await world.backend.sql.query('DELETE FROM parametros_maestros; DELETE FROM sync_esquemas');
@@ -157,7 +160,8 @@ async function startAfresh(): Promise<void> {
   for (const folder of [world.folder, other, yesterday]) {
     for (const name of STATE) await rm(join(folder, name), { recursive: true, force: true });
   }
-  await world.execute(`INSERT INTO cosas (codigo, nombre) VALUES ('fija', N'siempre')`);
+  await world.execute(`INSERT INTO cosas (codigo, nombre) VALUES ('fija', N'siempre'), ${FIRST.join(', ')}`);
+  await syncWell();
 }
 
 async function syncWell(): Promise<string> {
