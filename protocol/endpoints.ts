@@ -50,23 +50,23 @@ export type AnswerTo<Name extends EndpointName> = AnswerOf<EndpointOf<Name>>;
 
 export const endpointNames = Object.keys(endpoints) as EndpointName[];
 
-/** The path of a request below API_PREFIX. */
+/** Returns the path of a request below API_PREFIX. */
 export function pathTo<Name extends EndpointName>(name: Name, params: ParamsTo<Name>): string {
   const given = params as Record<string, string>;
   return endpoints[name].path.replace(/:(\w+)/g, (_, param: string) => encodeURIComponent(given[param]!));
 }
 
-/** The same from the root of the server. */
+/** Returns the same from the root of the server. */
 export function urlTo<Name extends EndpointName>(name: Name, params: ParamsTo<Name>): string {
   return API_PREFIX + pathTo(name, params);
 }
 
-/** The status that says that all went well: the lowest that it has. */
+/** Returns the status that says that all went well: the lowest that it has. */
 export function successOf(endpoint: Endpoint): number {
   return Math.min(...Object.keys(endpoint.answers).map(Number));
 }
 
-/** The schema of its JSON answer, if it has one. */
+/** Returns the schema of its JSON answer, if it has one. */
 export function answerSchemaOf(endpoint: Endpoint): Type.TSchema | undefined {
   const answer = endpoint.answers[successOf(endpoint)];
   return answer?.kind === 'json' ? answer.schema : undefined;
@@ -82,7 +82,7 @@ const ofAny = [
 const ofTenants = ['NO_AUTORIZADO', 'TENANT_INACTIVO', 'AGENTE_ANTIGUO'] as const satisfies ErrorCode[];
 const ofBodies = ['CUERPO_CORTADO', 'DEMASIADO_GRANDE', 'TIPO_NO_ADMITIDO'] as const satisfies ErrorCode[];
 
-/** Every code that an endpoint may answer. */
+/** Returns every code that an endpoint may answer. */
 export function errorsOf({ access, method, errors }: Endpoint): readonly ErrorCode[] {
   return [...ofAny, ...(access === 'tenant' ? ofTenants : []), ...(method === 'GET' ? [] : ofBodies), ...errors];
 }

@@ -14,12 +14,12 @@ export function visibleEntry(text: string): string {
   return visible(text).replace(/\n(?! {2})/g, '\n  ');
 }
 
-/** As one line: line ends are shown by their code too. */
+/** Returns text as one line: line ends are shown by their code too. */
 export function visibleLine(text: string): string {
   return text.replace(UNSEEN, codeOf);
 }
 
-/** JSON of `value` that is all visible, by JSON's own escapes; `space` as in JSON.stringify. */
+/** Returns the JSON of `value` that is all visible, by JSON's own escapes; `space` as in JSON.stringify. */
 export function visibleJson(value: unknown, space?: number): string {
   return JSON.stringify(value, null, space).replace(UNSEEN, (found) => {
     if (found === '\n') return found;

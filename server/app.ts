@@ -29,9 +29,8 @@ const HEADERS_MAX_BYTES = 16 * 1024;
 const HEADERS_MS = 15_000;
 
 /**
- * The server, ready to listen on (`app.listen`) or to inject into; the database must have been migrated. Closing it
- * lets running requests finish and closes its connections.
- *
+ * Builds the server, ready to listen on (`app.listen`) or to inject into; the database must have been migrated. Closing
+ * it lets running requests finish and closes its connections.
  * Throws when the database cannot be reached or lacks the roles. `destination` takes the log instead of stdout.
  */
 export async function buildApp(config: Config, destination?: { write(entry: string): void }): Promise<FastifyInstance> {

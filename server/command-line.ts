@@ -12,9 +12,8 @@ import { RolesError } from './postgres/tenant.ts';
 export class UsageError extends Error {}
 
 /**
- * The whole command line. It parses; the command that it names runs. Nothing here exits the process.
- *
- * @throws UsageError for a wrong command line
+ * Builds the whole command line. It parses; the command that it names runs. Nothing here exits the process.
+ * @throws {UsageError} for a wrong command line
  */
 export function buildCommandLine(args: readonly string[], session: Session) {
   const parser = buildParser(args, serverProgram, async (command, given) => {

@@ -119,8 +119,7 @@ export class ConfigError extends Error {
 
 /**
  * Reads and validates the settings in `env`; variables that are not ours are passed over, empty ones count as missing.
- *
- * Throws ConfigError with one line for each fault.
+ * @throws {ConfigError} with one line for each fault
  */
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
   const given: Record<string, unknown> = {};
@@ -178,7 +177,7 @@ function ruleOf(schema: object): string {
     : 'debe ser una URL postgres://usuario:clave@host:puerto/base';
 }
 
-/** Whether spans go somewhere. */
+/** Returns whether spans go somewhere. */
 export function isTracing(config: Config): boolean {
   const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = config;
   if (config.OTEL_SDK_DISABLED || config.OTEL_TRACES_EXPORTER === 'none') return false;

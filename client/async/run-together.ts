@@ -1,7 +1,6 @@
 /**
  * Runs tasks at the same time. The first failure aborts the signal that all of them are given, and is thrown once every
  * task has ended.
- *
  * @throws the reason of `signal`, or the first failure.
  */
 export async function runTogether(

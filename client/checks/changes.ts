@@ -26,7 +26,10 @@ interface Proposal {
   why: string;
 }
 
-/** The best `cambios` that the table allows, and why. Throws SqlServerError for a connection that breaks. */
+/**
+ * Proposes the best `cambios` that the table allows, and why.
+ * @throws {SqlServerError} for a connection that breaks
+ */
 export async function checkChanges(
   db: SqlServer,
   tabla: TablaSubida,
@@ -71,7 +74,7 @@ async function proposeChanges(
   return { cambios: 'huellas', campos: '"cambios": "huellas"', why };
 }
 
-/** The same of a download. */
+/** Returns the same of a download. */
 export function checkDownloadChanges(tabla: TablaBajada): Finding<void> {
   const kind = tabla.cambios ?? 'completo';
   const found = (note: string) => ({ value: undefined, note });
@@ -106,7 +109,10 @@ async function findTracked(
   };
 }
 
-/** Sees that what `seguimiento` names is there. Throws SqlServerError SEGUIMIENTO_AUSENTE, SEGUIMIENTO_CLAVE. */
+/**
+ * Sees that what `seguimiento` names is there.
+ * @throws {SqlServerError} SEGUIMIENTO_AUSENTE, SEGUIMIENTO_CLAVE
+ */
 export async function assertTracked(db: SqlServer, tabla: TablaSubida, signal: AbortSignal): Promise<void> {
   const bases = baseTablesOf(tabla);
   planTracking(bases, undefined, await readTrackingState(db, bases, signal), { isDue: false, isAsked: false });

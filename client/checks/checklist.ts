@@ -72,7 +72,7 @@ export class Checklist {
 
 const SIGNS = { bien: '✔', aviso: '⚠', falla: '✖' } as const;
 
-/** `✖ SQL Server: qué pasa`, and on a line of its own what to do. What has lines itself is set in further. */
+/** Returns `✖ SQL Server: qué pasa`, and on a line of its own what to do. What has lines itself is set in further. */
 export function describeOutcome({ nombre, estado, mensaje, accion }: Outcome): string {
   const setIn = (text: string) => text.replaceAll('\n', '\n    ');
   return `${SIGNS[estado]} ${nombre}: ${setIn(mensaje)}${accion === '' ? '' : `\n  → ${setIn(accion)}`}`;

@@ -34,7 +34,7 @@ export interface TableChecks {
   signal: AbortSignal;
 }
 
-/** Each connection, with the tables that use it. */
+/** Checks each connection, with the tables that use it. */
 export async function checkConnections(checks: TableChecks): Promise<void> {
   const { local, config, secrets, list } = checks;
   const { tablasSubida = [], tablasBajada = [] } = config.configuracionTablas;
@@ -53,7 +53,7 @@ export async function checkConnections(checks: TableChecks): Promise<void> {
   }
 }
 
-/** As operators read of it: the one without a name is what there was before others were. */
+/** Returns a connection as operators read of it: the one without a name is what there was before others were. */
 export function titleOfConnection(name: string | undefined): string {
   return name === undefined ? 'SQL Server' : `SQL Server «${name}»`;
 }

@@ -9,6 +9,7 @@ import type { Finding } from './checklist.ts';
 
 /** What a download table needs of the backend and of its target; nothing is changed. */
 
+/** Asks the backend for a download and reads how it begins: whether it is offered, and with which columns. */
 export async function checkDownload(backend: Backend, tabla: TablaBajada, signal: AbortSignal) {
   const { start, rows } = await readFrame(await backend.openDownload(tabla.nombre, signal));
   await rows.return(undefined);
@@ -17,7 +18,7 @@ export async function checkDownload(backend: Backend, tabla: TablaBajada, signal
   return { value: columns, note: `el backend la ofrece con ${columns.map(({ name }) => name).join(', ')}` };
 }
 
-/** Whether the target exists. */
+/** Checks whether the target exists. */
 export async function checkTarget(
   db: SqlServer,
   tabla: TablaBajada,

@@ -13,6 +13,7 @@ import type { Finding } from './checklist.ts';
 
 /** What a run needs of the machine that it runs on. */
 
+/** Says which agent this is, and on what system it runs as whom. */
 export async function checkAgent(): Promise<Finding<void>> {
   const { username } = userInfo();
   const system = `${process.platform} ${release()} ${process.arch}`;
@@ -35,13 +36,13 @@ export async function checkFolder(folder: string): Promise<Finding<void>> {
 /** Below it not even the logs are safe. */
 const LEAST_FREE_BYTES = 200e6;
 
-/** `wantedBytes`: what `spool/` may take. */
+/** Checks the free space of the folder's disk. `wantedBytes`: what `spool/` may take. */
 export async function checkDisk(folder: string, wantedBytes: number): Promise<Finding<void>> {
   const { bavail, bsize } = await statfs(folder);
   return judgeDisk(bavail * bsize, wantedBytes);
 }
 
-/** Throws AgentError. */
+/** @throws {AgentError} */
 export function judgeDisk(free: number, wantedBytes: number): Finding<void> {
   const note = `${megabytes(free)} libres; spool/ puede ocupar ${megabytes(wantedBytes)}`;
   if (free < LEAST_FREE_BYTES) throw agentError('POCO_DISCO', { libres: megabytes(free) });
@@ -51,7 +52,7 @@ export function judgeDisk(free: number, wantedBytes: number): Finding<void> {
 
 const DNS_MS = 5000;
 
-/** The addresses of a host. */
+/** Looks up the addresses of a host. */
 export async function checkName(host: string, signal: AbortSignal): Promise<Finding<void>> {
   if (isIP(host.replace(/^\[|\]$/g, '')) !== 0) return { value: undefined, note: `${host} es ya una dirección` };
   const timer = new AbortController();
@@ -72,7 +73,7 @@ export async function checkName(host: string, signal: AbortSignal): Promise<Find
 /** Watermarks are taken from SQL Server's clock alone: a clock that is wrong misleads people, and TLS. */
 const CLOCK_MS = 60_000;
 
-/** `theirs` and `ours` in ms since 1970, read in the same instant. */
+/** Compares two clocks. `theirs` and `ours` in ms since 1970, read in the same instant. */
 export function describeClock(who: string, theirs: number, ours: number): Finding<void> {
   const seconds = Math.round(Math.abs(theirs - ours) / 1000);
   if (seconds * 1000 <= CLOCK_MS) return { value: undefined, note: `a ${seconds} s del de este equipo` };

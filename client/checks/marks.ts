@@ -11,7 +11,7 @@ import type { Finding } from './checklist.ts';
 /** From this on an open transaction is worth a word. */
 const LONG_OPEN_MINUTES = 15;
 
-/** The oldest open transaction, at which the marks of incremental tables stay. */
+/** Looks for the oldest open transaction, at which the marks of incremental tables stay. */
 export async function checkTransactions(db: SqlServer, user: string, signal: AbortSignal): Promise<Finding<void>> {
   const { local } = await readClocks(db, signal);
   const found = await findOldestWriter(db, signal);
@@ -29,7 +29,9 @@ export async function checkTransactions(db: SqlServer, user: string, signal: Abo
   return { value: undefined, note, advice };
 }
 
-/** What to know of rows whose `campoFecha` is NULL; undefined where the query gives none, or where nobody can tell. */
+/**
+ * Says what to know of rows whose `campoFecha` is NULL; undefined where the query gives none, or where nobody can tell.
+ */
 export async function describeUndated(
   db: SqlServer,
   tabla: TablaSubida,

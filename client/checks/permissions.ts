@@ -4,6 +4,7 @@ import type { SqlServer } from '../sqlserver/sql-server.ts';
 import { quoteTable } from '../sqlserver/tables/ddl.ts';
 import type { Finding } from './checklist.ts';
 
+/** Asks SQL Server for the permissions that a download needs at its target. */
 export async function checkPermissions(
   db: SqlServer,
   tabla: TablaBajada,
@@ -23,7 +24,10 @@ function permissionsOnTarget(tabla: TablaBajada): string[] {
   return ['SELECT', 'INSERT', primaryKeyOf(tabla).length === 0 ? 'DELETE' : 'UPDATE'];
 }
 
-/** `row` holds `p0`, `p1`, …: 1 for what is granted. Throws AgentError that names what is missing. */
+/**
+ * Judges the permissions. `row` holds `p0`, `p1`, …: 1 for what is granted.
+ * @throws {AgentError} that names what is missing
+ */
 export function judgePermissions(
   wanted: readonly string[],
   row: Record<string, unknown>,

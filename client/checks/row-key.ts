@@ -4,10 +4,9 @@ import { describeResult } from '../sqlserver/read/range-key.ts';
 import { type SqlParameter, type SqlServer, SqlServerError } from '../sqlserver/sql-server.ts';
 
 /**
- * Which columns the key of an upload's rows is (protocol/SPEC.md, R2), said where it is not plainly `codigo`; where the query gave no
- * row (no `columns`) SQL Server is asked which it has.
- *
- * Throws AgentError CLAVE_DUDOSA for a query that gives two, SqlServerError.
+ * Says which columns the key of an upload's rows is (protocol/SPEC.md, R2), said where it is not plainly `codigo`;
+ * where the query gave no row (no `columns`) SQL Server is asked which it has.
+ * @throws {AgentError} CLAVE_DUDOSA for a query that gives two, SqlServerError
  */
 export async function describeKey(
   db: SqlServer,

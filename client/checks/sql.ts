@@ -6,7 +6,10 @@ import { pinnedByPlace, settlePins } from '../config/sensitive-pins.ts';
 import { agentError } from '../errors/agent-error.ts';
 import type { Finding } from './checklist.ts';
 
-/** What the SQL of the backend is since the last run; where it has to be approved, throws AgentError unless all of it is. */
+/**
+ * Tells what the SQL of the backend is since the last run; where it has to be approved, throws AgentError unless all of
+ * it is.
+ */
 export function checkSql(local: LocalConfig, config: ConfigResponse): Finding<void> {
   const sql = sqlByPlace(sqlServerEndpoints(local, config), config.configuracionTablas);
   const huella = `huella ${fingerprintOfSql(sql)}`;

@@ -10,7 +10,10 @@ import type { Finding } from './checklist.ts';
 const HANDSHAKE_MS = 15_000;
 const SOON_DAYS = 21;
 
-/** `ca`: PEM, as in HttpRequest. Throws AgentError for a certificate that is not accepted, or none. */
+/**
+ * Checks the backend's certificate. `ca`: PEM, as in HttpRequest.
+ * @throws {AgentError} for a certificate that is not accepted, or none
+ */
 export async function checkTls(
   { url, ca }: { url: string; ca?: string | undefined },
   proxy: HttpProxy | undefined,

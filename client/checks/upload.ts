@@ -19,6 +19,7 @@ import { describeKey } from './row-key.ts';
 /** Rows in a block of the check of a query: the first one is enough. */
 const SMALL_BLOCK_BYTES = 4096;
 
+/** Runs a table's query for its columns and first row, and checks its key and its sensitive columns. */
 export async function checkUpload(
   db: SqlServer,
   tabla: TablaSubida,
@@ -49,7 +50,7 @@ export async function checkUpload(
   return { value: undefined, note: `${note}${key}${ranges}${encrypted}`, ...defined({ advice }) };
 }
 
-/** What a reading from the beginning binds. */
+/** Returns what a reading from the beginning binds. */
 export async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: AbortSignal): Promise<SqlParameter[]> {
   const { query } = tabla.process;
   if (!mentionsMark(query)) return versionParameters(query, EVERY_VERSION, true);
@@ -57,7 +58,10 @@ export async function parametersOf(db: SqlServer, tabla: TablaSubida, signal: Ab
   return [{ name: 'ultimaSync', type: 'datetime2', value }];
 }
 
-/** The index behind `campoFecha`, without which each incremental reading goes through the table, and behind the key. */
+/**
+ * Looks for the index behind `campoFecha`, without which each incremental reading goes through the table, and behind
+ * the key.
+ */
 export async function checkIndexes(db: SqlServer, tabla: TablaSubida, signal: AbortSignal): Promise<Finding<void>> {
   const parameters = await parametersOf(db, tabla, signal);
   const [key] = primaryKeyOf(tabla);

@@ -14,9 +14,8 @@ export interface Process extends Omit<Session, 'folder'> {
 }
 
 /**
- * The whole command line. It parses; `finish` runs. Nothing here exits the process.
- *
- * @throws AgentError for a wrong command line, yargs' YError for an option without its value
+ * Builds the whole command line. It parses; `finish` runs. Nothing here exits the process.
+ * @throws {AgentError} for a wrong command line, yargs' YError for an option without its value
  */
 export function buildCommandLine(args: string[], { finish, ...process }: Process) {
   const parser = buildParser(args, agentProgram, (command, given) => {

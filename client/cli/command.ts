@@ -30,7 +30,7 @@ export const jsonOption = {
   describe: 'Para programas: un objeto JSON por línea',
 } as const;
 
-/** `--tabla`, as often as wanted; none means all. */
+/** Declares `--tabla`, as often as wanted; none means all. */
 export function tablaOption(describe: string) {
   return {
     type: 'string',

@@ -31,7 +31,7 @@ export const logsCommand = defineCommand({
     runLogs({ folder, tablas, nivel, lineas: parseLineas(lineas), json, print, signal }),
 });
 
-/** Throws AgentError OPCION_INVALIDA. */
+/** @throws {AgentError} OPCION_INVALIDA */
 function parseLineas(lineas: number): number {
   if (Number.isInteger(lineas) && lineas > 0 && lineas <= 100_000) return lineas;
   throw agentError('OPCION_INVALIDA', { opcion: '--lineas', regla: 'un número entero entre 1 y 100000' });

@@ -41,7 +41,10 @@ export const sqlServerConflicts = {
   'sql-confiar-certificado': ['sql-ca', 'sql-nombre-certificado'],
 } as const;
 
-/** The options of `sqlServerOptions` as they are kept. Throws AgentError OPCION_INVALIDA, CERTIFICADO_ILEGIBLE. */
+/**
+ * Reads the options of `sqlServerOptions` as they are kept.
+ * @throws {AgentError} OPCION_INVALIDA, CERTIFICADO_ILEGIBLE
+ */
 export function readSqlServer(args: InferredOptionTypes<typeof sqlServerOptions>): LocalConnection {
   return {
     ...(args['sql-host'] === undefined ? {} : { host: args['sql-host'] }),
@@ -56,7 +59,10 @@ export function readSqlServer(args: InferredOptionTypes<typeof sqlServerOptions>
   };
 }
 
-/** Reads the file that an option names. Throws AgentError CERTIFICADO_ILEGIBLE. */
+/**
+ * Reads the file that an option names.
+ * @throws {AgentError} CERTIFICADO_ILEGIBLE
+ */
 export function readPem(opcion: string, archivo: string): string {
   let text: string;
   try {
@@ -68,7 +74,7 @@ export function readPem(opcion: string, archivo: string): string {
   throw agentError('CERTIFICADO_ILEGIBLE', { opcion, archivo, motivo: 'no contiene ninguno' });
 }
 
-/** Throws AgentError OPCION_INVALIDA. */
+/** @throws {AgentError} OPCION_INVALIDA */
 function parsePort(port: number): number {
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
   throw agentError('OPCION_INVALIDA', { opcion: '--sql-port', regla: 'un número entero entre 1 y 65535' });

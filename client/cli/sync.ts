@@ -69,7 +69,7 @@ function endOf({ tablas, ...record }: RunRecord): Type.Static<typeof EndEvent> {
   return { evento: 'fin', formato: OUTPUT_FORMAT, ...record, tablas: [...tablas] };
 }
 
-/** Throws AgentError OPCION_INVALIDA. */
+/** @throws {AgentError} OPCION_INVALIDA */
 function parseLimite(kbps: number): number {
   if (kbps === 0 || (Number.isInteger(kbps) && kbps >= 64)) return kbps;
   throw agentError('OPCION_INVALIDA', {

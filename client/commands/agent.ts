@@ -17,7 +17,10 @@ export interface ConnectOptions {
   bandwidth?: Bandwidth;
 }
 
-/** The backend that `local` names, through this machine's proxy. Throws AgentError where that makes no sense. */
+/**
+ * Returns the backend that `local` names, through this machine's proxy.
+ * @throws {AgentError} where that makes no sense
+ */
 export async function connectBackend(
   { url, tenant, key, ca, agentKey }: Pick<LocalConfig, 'url' | 'tenant' | 'key' | 'ca' | 'agentKey'>,
   { policy, onRetry, bandwidth }: ConnectOptions = {},
@@ -35,7 +38,10 @@ export async function connectBackend(
   });
 }
 
-/** `--url` in the form in which it is kept. Throws AgentError `configuracion`. */
+/**
+ * Returns `--url` in the form in which it is kept.
+ * @throws {AgentError} `configuracion`
+ */
 export function parseBackendUrl(text: string): string {
   try {
     return normaliseUrl(text);
@@ -44,7 +50,7 @@ export function parseBackendUrl(text: string): string {
   }
 }
 
-/** Whether what is sent there can be read on the way: plain http to another machine. */
+/** Returns whether what is sent there can be read on the way: plain http to another machine. */
 export function isReadableOnTheWay(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return protocol === 'http:' && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);

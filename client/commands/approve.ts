@@ -18,10 +18,10 @@ export interface ApproveOptions {
 }
 
 /**
- * `approve`: shows the SQL of the backend that a person on this machine has not approved yet, with what changed in it, and
- * the fingerprint of all of it. With that fingerprint it is approved: what was read, and nothing that came after.
- *
- * Throws AgentError `configuracion` for another fingerprint, SyncError or BackendError.
+ * Runs `approve`: shows the SQL of the backend that a person on this machine has not approved yet, with what changed in
+ * it, and the fingerprint of all of it. With that fingerprint it is approved: what was read, and nothing that came
+ * after.
+ * @throws {AgentError} `configuracion` for another fingerprint, SyncError or BackendError
  */
 export async function runApprove({
   folder,

@@ -16,7 +16,10 @@ export interface ConnectionOptions {
   print: (line: string) => void;
 }
 
-/** Replaces all that was told of the connection before. Throws AgentError `configuracion`. */
+/**
+ * Replaces all that was told of the connection before.
+ * @throws {AgentError} `configuracion`
+ */
 export async function setConnection(
   { folder, print }: ConnectionOptions,
   name: string,
@@ -36,7 +39,10 @@ export async function setConnection(
   }
 }
 
-/** Forgets what was told of the connection. Throws AgentError `configuracion` where nothing was. */
+/**
+ * Forgets what was told of the connection.
+ * @throws {AgentError} `configuracion` where nothing was
+ */
 export async function removeConnection({ folder, print }: ConnectionOptions, name: string): Promise<void> {
   const password = await readConfigPassword(folder);
   const { conexiones = {}, ...local } = await readLocalConfig(folder, password);
@@ -48,7 +54,10 @@ export async function removeConnection({ folder, print }: ConnectionOptions, nam
   print(`Conexión «${name}»: vuelve a ser la que dice el backend, con el certificado comprobado.`);
 }
 
-/** One line a connection, without passwords. Throws AgentError `configuracion`. */
+/**
+ * Returns one line a connection, without passwords.
+ * @throws {AgentError} `configuracion`
+ */
 export async function listConnections({ folder, print }: ConnectionOptions): Promise<void> {
   const local = await readLocalConfig(folder, await readConfigPassword(folder));
   const { conexiones = {} } = local;

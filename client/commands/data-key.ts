@@ -22,7 +22,10 @@ export interface DataKeyOptions {
 const FORMAT = 1;
 const MAX_FILE_BYTES = 64 * 1024;
 
-/** Makes the key. Throws AgentError `configuracion` where there is one: values encrypted under it would be lost. */
+/**
+ * Makes the key.
+ * @throws {AgentError} `configuracion` where there is one: values encrypted under it would be lost
+ */
 export async function createDataKey({ folder, print }: DataKeyOptions): Promise<void> {
   const password = await readConfigPassword(folder);
   const local = await readLocalConfig(folder, password);
@@ -35,7 +38,10 @@ export async function createDataKey({ folder, print }: DataKeyOptions): Promise<
   print('Guarde ahora una copia (data-key export): sin ella lo cifrado no se recupera; el servidor no la tiene.');
 }
 
-/** Writes the key to `file`. Throws AgentError `configuracion`. */
+/**
+ * Writes the key to `file`.
+ * @throws {AgentError} `configuracion`
+ */
 export async function exportDataKey({ folder, file, print }: DataKeyOptions & { file: string }): Promise<void> {
   const { tenant, dataKey } = await readLocalConfig(folder, await readConfigPassword(folder));
   if (dataKey === undefined) {
@@ -53,8 +59,8 @@ export async function exportDataKey({ folder, file, print }: DataKeyOptions & { 
 }
 
 /**
- * Takes the key of `file`. Throws AgentError `configuracion`: another password, another tenant, another key here already;
- * ARCHIVO_MAS_NUEVO.
+ * Takes the key of `file`.
+ * @throws {AgentError} `configuracion`: another password, another tenant, another key here already; ARCHIVO_MAS_NUEVO
  */
 export async function importDataKey({ folder, file, print }: DataKeyOptions & { file: string }): Promise<void> {
   const password = await readConfigPassword(folder);

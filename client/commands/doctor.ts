@@ -44,8 +44,8 @@ const REPORT = 'diagnostico.txt';
 const LOG_LINES = 100;
 
 /**
- * `doctor`: checks everything that support would ask for, and changes nothing but `diagnostico.txt`, which it writes for
- * them: no key and no password is in it. One that fails does not keep the next from being checked.
+ * Runs `doctor`: checks everything that support would ask for, and changes nothing but `diagnostico.txt`, which it
+ * writes for them: no key and no password is in it. One that fails does not keep the next from being checked.
  */
 export async function runDoctor({ folder, json, print, signal }: DoctorOptions): Promise<ExitReason> {
   const secrets = new Secrets();

@@ -30,9 +30,10 @@ export interface InitOptions {
 }
 
 /**
- * `init`: checks the backend and the key, registers the agent's public key, then writes `sync-config.enc` with them and
- * the configuration that the backend answered. Nothing is written when a check fails, but for an agent that waits to be
- * authorised: its key pair must outlive the wait. Throws AgentError, SyncError or BackendError.
+ * Runs `init`: checks the backend and the key, registers the agent's public key, then writes `sync-config.enc` with
+ * them and the configuration that the backend answered. Nothing is written when a check fails, but for an agent that
+ * waits to be authorised: its key pair must outlive the wait.
+ * @throws {AgentError}, SyncError or BackendError
  */
 export async function runInit({ folder, sqlServer, print, signal, ...given }: InitOptions): Promise<void> {
   assertReadable(sqlServer, sqlServer.port);
@@ -93,8 +94,8 @@ export async function runInit({ folder, sqlServer, print, signal, ...given }: In
 }
 
 /**
- * The configuration that this password opens; undefined where there is none. Throws ARCHIVO_MAS_NUEVO: what a newer agent keeps
- * there would be lost.
+ * The configuration that this password opens; undefined where there is none.
+ * @throws {AgentError} ARCHIVO_MAS_NUEVO: what a newer agent keeps there would be lost
  */
 async function readEarlier(folder: string, password: string): Promise<LocalConfig | undefined> {
   try {

@@ -7,7 +7,7 @@ import type { Log } from '../ui/log.ts';
 /** Of one statement that changed: the rest is shown by `approve`. */
 const LOGGED_LINES = 40;
 
-/** The SQL comes from the backend: what of it is another since the last run is told. */
+/** Tells what of the backend's SQL is another since the last run. */
 export function logSqlChanges(
   log: Log,
   before: LocalConfig,

@@ -20,7 +20,10 @@ export interface LogsOptions {
 
 const LEVELS = { info: ['INFO', 'AVISO', 'ERROR'], aviso: ['AVISO', 'ERROR'], error: ['ERROR'] };
 
-/** `logs`: the newest entries of the agent's own log, oldest of them first, through files that are closed already. */
+/**
+ * Runs `logs`: shows the newest entries of the agent's own log, oldest of them first, through files that are closed
+ * already.
+ */
 export async function runLogs(options: LogsOptions): Promise<ExitReason> {
   const { folder, tablas, nivel, lineas, json, print, signal } = options;
   const logs = join(folder, 'logs');

@@ -10,8 +10,8 @@ import type { Log } from '../ui/log.ts';
 import { connectBackend } from './agent.ts';
 
 /**
- * The configuration, or the quiet hours that it is now. Those that the copy has may have been lifted: the backend is asked,
- * but once, and where it does not answer they hold.
+ * Returns the configuration, or the quiet hours that it is now. Those that the copy has may have been lifted: the
+ * backend is asked, but once, and where it does not answer they hold.
  */
 export async function refreshUnlessQuiet(
   {
@@ -39,6 +39,7 @@ export async function refreshUnlessQuiet(
   }
 }
 
+/** Says that it is a quiet hour; returns the summary of a run that did nothing. */
 export function endQuietly({ desde, hasta }: QuietHours, log: Log): RunSummary {
   log.info(
     `Horas de silencio, de ${desde} a ${hasta} de este equipo: no se sincroniza. Para hacerlo igual: sync --ahora`,

@@ -11,8 +11,8 @@ import { connectBackend } from './agent.ts';
 const WARN_DAYS = 14;
 
 /**
- * The key to go on with. Rotates it when the backend says that it is time, or when an earlier run began to; where that fails
- * the old one stays in force, and the next run tries again.
+ * Returns the key to go on with. Rotates it when the backend says that it is time, or when an earlier run began to;
+ * where that fails the old one stays in force, and the next run tries again.
  */
 export async function renewKey(
   { folder, password }: Omit<Install, 'connect'>,

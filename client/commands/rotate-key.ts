@@ -13,9 +13,9 @@ export interface RotateKeyOptions {
 }
 
 /**
- * `rotate-key`: puts a new API key in the place of the present one, in `sync-config.enc` and at the backend, and uses it
- * once. Whatever fails, a key of the file stays in force. Throws AgentError (`ocupado` while a run is under way), SyncError
- * or BackendError.
+ * Runs `rotate-key`: puts a new API key in the place of the present one, in `sync-config.enc` and at the backend, and
+ * uses it once. Whatever fails, a key of the file stays in force.
+ * @throws {AgentError} (`ocupado` while a run is under way), SyncError or BackendError
  */
 export async function runRotateKey({ folder, print, signal }: RotateKeyOptions): Promise<void> {
   const password = await readConfigPassword(folder);

@@ -3,7 +3,7 @@ import type { RunRecord } from '../state/history.ts';
 import type { RunSummary } from '../sync/run.ts';
 import type { Secrets } from '../ui/secrets.ts';
 
-/** What is kept and told of a run. */
+/** Returns what is kept and told of a run. */
 export function recordOf(startedAt: Date, summary: RunSummary, secrets: Secrets): RunRecord {
   const { reason: resultado, code: codigo, done: bien, failed: conError, skipped: sinEmpezar } = summary;
   const times = { inicio: startedAt.toISOString(), fin: new Date().toISOString() };
@@ -11,7 +11,7 @@ export function recordOf(startedAt: Date, summary: RunSummary, secrets: Secrets)
   return { ...times, resultado, ...defined({ codigo }), bien, conError, sinEmpezar, tablas };
 }
 
-/** The last line of a run in the log. */
+/** Returns the last line of a run in the log. */
 export function describeSummary({ estado, done, failed, skipped, tablas }: RunSummary): string {
   const parts = [`${done} tablas bien`, `${failed} con error`];
   if (skipped > 0) parts.push(`${skipped} sin empezar`);

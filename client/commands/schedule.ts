@@ -26,10 +26,10 @@ const SEALED_PASSWORD_FILE = 'sync-task-password.dpapi';
 const onWindows = process.platform === 'win32';
 
 /**
- * `schedule install`: a task that runs `sync` in this folder, and its password where the task's account alone may read it: sealed
- * by Windows or by systemd for this machine, and on Linux outside the folder, so that a copy of the folder does not open.
- * The password has to open `sync-config.enc`. Nothing is changed when a step fails. Throws AgentError.
- *
+ * Runs `schedule install`: makes a task that runs `sync` in this folder, and its password where the task's account
+ * alone may read it: sealed by Windows or by systemd for this machine, and on Linux outside the folder, so that a copy
+ * of the folder does not open. The password has to open `sync-config.enc`. Nothing is changed when a step fails.
+ * @throws {AgentError}
  * @param every as `5m`, `1h`
  * @param limit as `12h`; a run that takes longer is ended
  * @param account Windows only; default SYSTEM. On Linux it is the owner of `sync-config.enc`
@@ -89,7 +89,10 @@ async function installOnLinux(task: ScheduledTask, password: string, uid: number
   return `La contraseña está en ${path}, sin cifrar (systemd-creds no está o falló): solo la cuenta de la tarea puede leerla.`;
 }
 
-/** `schedule status`. Throws AgentError, also when there is no such task. */
+/**
+ * Runs `schedule status`.
+ * @throws {AgentError}, also when there is no such task
+ */
 export async function runScheduleStatus({ name, print, signal }: ScheduleOptions): Promise<ExitReason> {
   assertTaskName(name);
   const status = await (onWindows ? windows : systemd).readTaskStatus(name, programRunner(signal));
@@ -104,7 +107,7 @@ export async function runScheduleStatus({ name, print, signal }: ScheduleOptions
 
 export const DEFAULT_TASK = 'AX Sync';
 
-/** What the scheduler says of the task of that name; no lines where there is none, or no scheduler to ask. */
+/** Returns what the scheduler says of the task of that name; no lines where there is none, or no scheduler to ask. */
 export async function findSchedule(signal: AbortSignal, name = DEFAULT_TASK): Promise<string[]> {
   try {
     return (await (onWindows ? windows : systemd).readTaskStatus(name, programRunner(signal)))?.lines ?? [];
@@ -114,7 +117,10 @@ export async function findSchedule(signal: AbortSignal, name = DEFAULT_TASK): Pr
   }
 }
 
-/** `schedule remove`: the task and its password; a run at work goes on. Throws AgentError. */
+/**
+ * Removes the task and its password; a run at work goes on.
+ * @throws {AgentError}
+ */
 export async function runScheduleRemove({ folder, name, print, signal }: ScheduleOptions): Promise<ExitReason> {
   assertTaskName(name);
   await (onWindows ? windows : systemd).removeTask(name, programRunner(signal));

@@ -35,8 +35,9 @@ type Status = Type.Static<typeof StatusOutput>;
 type TableStatus = Status['tablas'][number];
 
 /**
- * `status`: how the tables stand, here and at the backend; changes nothing, and may run beside a `sync`. A backend that
- * does not answer is part of the picture, not an error. Throws AgentError.
+ * Runs `status`: shows how the tables stand, here and at the backend; changes nothing, and may run beside a `sync`. A
+ * backend that does not answer is part of the picture, not an error.
+ * @throws {AgentError}
  */
 export async function runStatus({ folder, json, print, signal }: StatusOptions): Promise<ExitReason> {
   const status = await findStatus(folder, signal);

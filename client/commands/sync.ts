@@ -57,7 +57,7 @@ export interface SyncOptions extends RunOptions {
 const SHIP_MS = 60_000;
 
 /**
- * `sync`: one run. Takes the lock, refreshes the configuration, runs the tables, ships the logs. Answers why it ended;
+ * Runs `sync` once. Takes the lock, refreshes the configuration, runs the tables, ships the logs. Answers why it ended;
  * throws only what came before there was a log to write to (no password, no configuration file, already running).
  */
 export async function runSync(options: SyncOptions): Promise<ExitReason> {

@@ -13,7 +13,7 @@ export interface VerifyCommandOptions extends Pick<SyncOptions, 'folder' | 'tabl
   onEnd(result: VerifiedTables): void;
 }
 
-/** `verify`: compares the tables with what the centre has. Answers why it ended; throws as runSync. */
+/** Runs `verify`: compares the tables with what the centre has. Answers why it ended; throws as runSync. */
 export async function runVerify({ reparar, maxSegundos, onEnd, ...rest }: VerifyCommandOptions): Promise<ExitReason> {
   let told = false;
   return runSync({
@@ -35,7 +35,7 @@ export async function runVerify({ reparar, maxSegundos, onEnd, ...rest }: Verify
 
 const HEADS = ['tabla', 'filas origen', 'filas destino', 'iguales', 'distintas', 'faltan', 'sobran', 'en vuelo', 's'];
 
-/** As an operator reads it: a line a table, then what there is to say, and samples. */
+/** Returns a verification as an operator reads it: a line a table, then what there is to say, and samples. */
 export function describeVerification({ tablas, errores }: VerifiedTables): string[] {
   const rows = tablas.map((one) => [
     one.tabla,

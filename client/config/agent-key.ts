@@ -15,7 +15,10 @@ export interface Registered<T> {
   autorizado: boolean;
 }
 
-/** What becomes of the key pair in `local`: made where there is none, and registered (again, which changes nothing). */
+/**
+ * Brings the key pair in `local` to the backend: made where there is none, and registered (again, which changes
+ * nothing).
+ */
 export async function registerAgentKey<T extends Pick<LocalConfig, 'agentKey'>>(
   backend: Backend,
   local: T,
@@ -33,7 +36,7 @@ export async function registerAgentKey<T extends Pick<LocalConfig, 'agentKey'>>(
   }
 }
 
-/** By which the backend knows this agent; undefined before it has registered. */
+/** Returns the id by which the backend knows this agent; undefined before it has registered. */
 export function agentIdIn({ agentKey }: Pick<LocalConfig, 'agentKey'>): string | undefined {
   return agentKey === undefined ? undefined : agentIdOf(agentKey.publica);
 }

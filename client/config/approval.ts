@@ -30,8 +30,8 @@ export function describeEndpoint({ host, port, database, user, ...others }: Endp
 }
 
 /**
- * All of it, the servers that it is run at, what SQL of our own is made from (targets, keys, ranges), and which columns leave
- * encrypted or come down decrypted.
+ * Returns all of it, the servers that it is run at, what SQL of our own is made from (targets, keys, ranges), and which
+ * columns leave encrypted or come down decrypted.
  */
 export function sqlByPlace(endpoints: Endpoints, tables: ConfiguracionTablas): SqlByPlace {
   const { tablasSubida = [], tablasBajada = [] } = tables;
@@ -49,7 +49,7 @@ function sqlOfTable(direccion: Direccion, tabla: TablaSubida | TablaBajada): Sql
   return Object.fromEntries(found.map(([place, text]) => [`${name}, ${place}`, text]));
 }
 
-/** 16 hexadecimal digits that change with any of it. */
+/** Returns 16 hexadecimal digits that change with any of it. */
 export function fingerprintOfSql(sql: SqlByPlace): string {
   const entries = Object.entries(sql).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256').update(JSON.stringify(entries)).digest('hex').slice(0, 16);
@@ -63,9 +63,9 @@ export function changedPlaces(before: SqlByPlace, after: SqlByPlace): string[] {
 }
 
 /**
- * For a person: of each place that changed its lines, `-` those that are gone, `+` those that are new, and between them
- * those that stay. At most `maxLines` a place. Characters that a terminal would obey, or that reorder text, are shown by
- * their code: what is read is what is run.
+ * Describes changes for a person: of each place that changed its lines, `-` those that are gone, `+` those that are
+ * new, and between them those that stay. At most `maxLines` a place. Characters that a terminal would obey, or that
+ * reorder text, are shown by their code: what is read is what is run.
  */
 export function describeChanges(before: SqlByPlace, after: SqlByPlace, maxLines = Number.POSITIVE_INFINITY): string[] {
   return changedPlaces(before, after).flatMap((place) => {
@@ -85,7 +85,7 @@ function linesOf(sql: string | undefined): string[] {
   return sql === undefined ? [] : sql.split(/\r?\n/);
 }
 
-/** Throws AgentError `configuracion` where a person has not approved the server of this connection. */
+/** @throws {AgentError} `configuracion` where a person has not approved the server of this connection */
 export function assertConnectionApproved(approved: SqlByPlace, name: string | undefined, endpoint: Endpoint): void {
   const place = placeOfConnection(name);
   const described = describeEndpoint(endpoint);
@@ -93,7 +93,7 @@ export function assertConnectionApproved(approved: SqlByPlace, name: string | un
   throw notApproved(`La conexión ${described}`, [place]);
 }
 
-/** Throws AgentError `configuracion` where a person has not approved all SQL of this table as it is now. */
+/** @throws {AgentError} `configuracion` where a person has not approved all SQL of this table as it is now */
 export function assertTableApproved(
   approved: SqlByPlace,
   direccion: Direccion,

@@ -18,12 +18,15 @@ const scriptOf = (method: 'Protect' | 'Unprotect') =>
   `$done = [Security.Cryptography.ProtectedData]::${method}($bytes, $null, 'LocalMachine'); ` +
   '[Console]::Out.Write([Convert]::ToBase64String($done))';
 
-/** The secret as only this machine opens it, base64. `command`: PowerShell. Throws AgentError `configuracion`. */
+/**
+ * Seals a secret as only this machine opens it, base64. `command`: PowerShell.
+ * @throws {AgentError} `configuracion`
+ */
 export async function protectForMachine(secret: string, command = powershell()): Promise<string> {
   return run(command, scriptOf('Protect'), Buffer.from(secret).toString('base64'));
 }
 
-/** Throws AgentError `configuracion`: sealed by another machine, damaged, no Windows. */
+/** @throws {AgentError} `configuracion`: sealed by another machine, damaged, no Windows */
 export async function unprotectForMachine(sealed: string, command = powershell()): Promise<string> {
   return Buffer.from(await run(command, scriptOf('Unprotect'), sealed), 'base64').toString('utf8');
 }

@@ -7,7 +7,7 @@ import { agentError } from '../errors/agent-error.ts';
 /** What systemd gives the service of `schedule install` (schedule/systemd.ts): the password, opened for its run alone. */
 export const CREDENTIAL = 'ax-sync-password';
 
-/** Where the password of `sync-config.enc` comes from (password.ts); empty ones count as missing. */
+/** Reads where the password of `sync-config.enc` comes from (password.ts); empty ones count as missing. */
 export function readPasswordSettings(): Record<'password' | 'file' | 'credential', string | undefined> {
   const given = (text: string | undefined) => (text === '' ? undefined : text);
   const credentials = given(process.env.CREDENTIALS_DIRECTORY);
@@ -18,14 +18,17 @@ export function readPasswordSettings(): Record<'password' | 'file' | 'credential
   };
 }
 
-/** `--archivo-password` stands for `SYNC_CONFIG_PASSWORD_FILE` and wins over both variables. */
+/** Applies `--archivo-password`, which stands for `SYNC_CONFIG_PASSWORD_FILE` and wins over both variables. */
 export function usePasswordFile(path: string | undefined): void {
   if (path === undefined) return;
   delete process.env.SYNC_CONFIG_PASSWORD;
   process.env.SYNC_CONFIG_PASSWORD_FILE = resolve(path);
 }
 
-/** The password of a file of `data-key export`. Throws AgentError `configuracion` when it is not set. */
+/**
+ * Returns the password of a file of `data-key export`.
+ * @throws {AgentError} `configuracion` when it is not set
+ */
 export function readTransferPassword(): string {
   const password = process.env.SYNC_DATA_KEY_PASSWORD;
   if (password !== undefined && password !== '') return password;
@@ -35,8 +38,8 @@ export function readTransferPassword(): string {
 let proxyVariables: { https?: string; http?: string; all?: string; none?: string } | undefined;
 
 /**
- * The variables that name a proxy. They are taken away: the runtime would follow them by rules of its own, and then what
- * the agent says of its way to the backend might not be so.
+ * Takes the variables that name a proxy out of the environment: the runtime would follow them by rules of its own, and
+ * then what the agent says of its way to the backend might not be so.
  */
 export function takeProxyVariables(): NonNullable<typeof proxyVariables> {
   const take = (name: string) => {
@@ -55,15 +58,15 @@ export function takeProxyVariables(): NonNullable<typeof proxyVariables> {
 }
 
 /**
- * The install folder: `--carpeta`, else the folder of the compiled exe (Task Scheduler starts it anywhere), else the
- * current folder (run from source).
+ * Returns the install folder: `--carpeta`, else the folder of the compiled exe (Task Scheduler starts it anywhere),
+ * else the current folder (run from source).
  */
 export function findInstallFolder(given: string | undefined): string {
   if (given !== undefined) return resolve(given);
   return isCompiled() ? dirname(process.execPath) : process.cwd();
 }
 
-/** What a scheduled task has to start: the exe, or Bun with the sources. */
+/** Returns what a scheduled task has to start: the exe, or Bun with the sources. */
 export function ownCommand(): [string, ...string[]] {
   return isCompiled() ? [process.execPath] : [process.execPath, Bun.main];
 }

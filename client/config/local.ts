@@ -70,7 +70,8 @@ const MAX_FILE_BYTES = 64 * 1024 * 1024;
 const FORMAT = 1;
 
 /**
- * Opens `sync-config.enc`. Throws AgentError `configuracion`: no file, wrong password, damaged; ARCHIVO_MAS_NUEVO.
+ * Opens `sync-config.enc`.
+ * @throws {AgentError} `configuracion`: no file, wrong password, damaged; ARCHIVO_MAS_NUEVO
  */
 export async function readLocalConfig(folder: string, password: string): Promise<LocalConfig> {
   const path = join(folder, FILE_NAME);

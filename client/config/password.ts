@@ -13,11 +13,10 @@ const FILE_NAME = 'sync-password.dpapi';
 const MAX_FILE_BYTES = 4096;
 
 /**
- * `SYNC_CONFIG_PASSWORD`, else what `SYNC_CONFIG_PASSWORD_FILE` holds (without its last line end; a `.dpapi` is opened by Windows),
- * else what systemd gives the service, else what `init --dpapi` left in the install folder. Throws AgentError `configuracion`:
- * none of them, or one that cannot be read.
- *
+ * Returns `SYNC_CONFIG_PASSWORD`, else what `SYNC_CONFIG_PASSWORD_FILE` holds (without its last line end; a `.dpapi` is
+ * opened by Windows), else what systemd gives the service, else what `init --dpapi` left in the install folder.
  * `command`: PowerShell (dpapi.ts).
+ * @throws {AgentError} `configuracion`: none of them, or one that cannot be read
  */
 export async function readConfigPassword(folder: string, command?: string): Promise<string> {
   const { password, file, credential } = readPasswordSettings();
@@ -34,22 +33,28 @@ export async function readConfigPassword(folder: string, command?: string): Prom
 const MIN_LENGTH = 12;
 const MIN_DIFFERENT = 5;
 
-/** Whether a password of that kind is taken for something new; those of an earlier version open what they sealed all the same. */
+/**
+ * Returns whether a password of that kind is taken for something new; those of an earlier version open what they sealed
+ * all the same.
+ */
 export function isStrongPassword(password: string): boolean {
   const characters = [...password.normalize('NFKC')];
   return characters.length >= MIN_LENGTH && new Set(characters).size >= MIN_DIFFERENT;
 }
 
-/** Of a password that seals something new; `origen`: where it was given. Throws AgentError CONTRASENA_DEBIL. */
+/**
+ * Checks a password that is to seal something new; `origen`: where it was given.
+ * @throws {AgentError} CONTRASENA_DEBIL
+ */
 export function assertStrongPassword(password: string, origen: string): void {
   if (isStrongPassword(password)) return;
   throw agentError('CONTRASENA_DEBIL', { origen, minimo: MIN_LENGTH, distintos: MIN_DIFFERENT });
 }
 
 /**
- * For `init --dpapi`: the password that is there, else a new one that nobody needs to know. `store` writes it.
- *
- * `command`: PowerShell (dpapi.ts). Throws AgentError `configuracion`.
+ * Returns, for `init --dpapi`, the password that is there, else a new one that nobody needs to know. `store` writes it.
+ * `command`: PowerShell (dpapi.ts).
+ * @throws {AgentError} `configuracion`
  */
 export async function makeMachinePassword(
   folder: string,

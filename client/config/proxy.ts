@@ -4,8 +4,8 @@ import type { ProxySettings } from '../http/proxy.ts';
 import { takeProxyVariables } from './environment.ts';
 
 /**
- * The proxy of this machine: `HTTPS_PROXY` and its kin, else Windows' settings: those of the user that the agent runs as
- * (Internet options), else those of the machine (`netsh winhttp set proxy`). Scripts (PAC) are not followed.
+ * Finds the proxy of this machine: `HTTPS_PROXY` and its kin, else Windows' settings: those of the user that the agent
+ * runs as (Internet options), else those of the machine (`netsh winhttp set proxy`). Scripts (PAC) are not followed.
  */
 export async function findProxySettings(): Promise<ProxySettings | undefined> {
   const { https, http, all, none } = takeProxyVariables();
@@ -35,7 +35,7 @@ async function queryRegistry(key: string[]): Promise<string> {
   }
 }
 
-/** The Internet options of a user, from the output of `reg query`. */
+/** Returns the Internet options of a user, from the output of `reg query`. */
 export function parseUserSettings(output: string): ProxySettings | undefined {
   const values = new Map<string, string>();
   for (const [, name, value] of output.matchAll(/^ {4}(\S+) {4}REG_\w+ {4}(.*?)\r?$/gm)) values.set(name!, value!);
@@ -44,8 +44,8 @@ export function parseUserSettings(output: string): ProxySettings | undefined {
 }
 
 /**
- * The settings of WinHTTP, from the output of `reg query`: a block of bytes with flags at 8 (2: a proxy), then the length
- * and text of the proxy, and of the exceptions.
+ * Returns the settings of WinHTTP, from the output of `reg query`: a block of bytes with flags at 8 (2: a proxy), then
+ * the length and text of the proxy, and of the exceptions.
  */
 export function parseMachineSettings(output: string): ProxySettings | undefined {
   const hex = /WinHttpSettings\s+REG_BINARY\s+([0-9A-F]+)/i.exec(output)?.[1];

@@ -2,7 +2,9 @@ import type { ConfiguracionTablas } from '../../protocol/tenant-config/config.ts
 
 export type QuietHours = NonNullable<ConfiguracionTablas['horasSilencio']>[number];
 
-/** The hours of `horasSilencio` that `now` lies in, on this machine's wall clock; undefined when it lies in none. */
+/**
+ * Finds the hours of `horasSilencio` that `now` lies in, on this machine's wall clock; undefined when it lies in none.
+ */
 export function findQuietHours(
   { horasSilencio = [] }: Pick<ConfiguracionTablas, 'horasSilencio'>,
   now: Date,

@@ -18,10 +18,9 @@ import type { Endpoint, Endpoints } from './approval.ts';
 import type { LocalConfig, LocalConnection } from './local.ts';
 
 /**
- * The configuration that holds for this run: the backend's, or the sealed copy where the backend says that it has not
- * changed. `changed` says that `local` (returned anew) is to be written, `key` until when the key holds.
- *
- * Throws AgentError `configuracion` that names every problem of an invalid configuration; the old copy is then kept.
+ * Returns the configuration that holds for this run: the backend's, or the sealed copy where the backend says that it
+ * has not changed. `changed` says that `local` (returned anew) is to be written, `key` until when the key holds.
+ * @throws {AgentError} `configuracion` that names every problem of an invalid configuration; the old copy is then kept
  */
 export async function refreshConfig(
   backend: Backend,
@@ -37,7 +36,7 @@ export async function refreshConfig(
   return { local: { ...local, remote: changed }, config: changed.config, changed: true, key };
 }
 
-/** Throws AgentError TABLAS_INVALIDAS with one line for each problem. */
+/** @throws {AgentError} TABLAS_INVALIDAS with one line for each problem */
 export function assertValidConfig(config: ConfigResponse): void {
   const problems = [
     ...findConfigProblems(config.configuracionTablas),
@@ -49,7 +48,8 @@ export function assertValidConfig(config: ConfigResponse): void {
 }
 
 /**
- * Every SQL Server of the tenant, and as whom, by name: first the one without. Throws AgentError `SERVIDOR_SQL_INVALIDO`.
+ * Returns every SQL Server of the tenant, and as whom, by name: first the one without.
+ * @throws {AgentError} `SERVIDOR_SQL_INVALIDO`
  */
 export function sqlServerEndpoints(local: LocalConfig, config: ConfigResponse): Endpoints {
   const names = [undefined, ...connectionNames(config)];
@@ -57,8 +57,9 @@ export function sqlServerEndpoints(local: LocalConfig, config: ConfigResponse): 
 }
 
 /**
- * `givenPort` is that of `--sql-port`: beside it `host` says no other. What is undefined is not looked at. Throws
- * AgentError `SERVIDOR_SQL_INVALIDO`.
+ * Checks that `host` can be read. `givenPort` is that of `--sql-port`: beside it `host` says no other. What is
+ * undefined is not looked at.
+ * @throws {AgentError} `SERVIDOR_SQL_INVALIDO`
  */
 export function assertReadable(
   { host, port, user }: { host?: string; port?: number; user?: string },
@@ -76,14 +77,15 @@ export function assertReadable(
   }
 }
 
-/** The connections that the backend's configuration has beside the one without a name. */
+/** Returns the connections that the backend's configuration has beside the one without a name. */
 export function connectionNames({ sqlServerConexiones = {} }: ConfigResponse): string[] {
   return Object.keys(sqlServerConexiones);
 }
 
 /**
- * Where the SQL Server of a connection is: what this machine was told of it (`init`, `connection set`), else what the backend
- * says. Throws AgentError `configuracion`.
+ * Returns where the SQL Server of a connection is: what this machine was told of it (`init`, `connection set`), else
+ * what the backend says.
+ * @throws {AgentError} `configuracion`
  */
 export function sqlServerSettings(
   local: LocalConfig,

@@ -27,7 +27,8 @@ export interface Install {
 
 /**
  * Rotates the key, or ends a rotation that was begun; the file holds the new key when this resolves. Call it under the
- * lock. Throws SyncError, BackendError (the old key is then still in force), AgentError when the file cannot be written.
+ * lock.
+ * @throws {SyncError}, BackendError (the old key is then still in force), AgentError when the file cannot be written
  */
 export async function rotateKey(
   { folder, password, connect }: Install,
@@ -50,16 +51,16 @@ export async function rotateKey(
   return { key: next, answer };
 }
 
-/** What the backend did, for an operator. */
+/** Describes what the backend did, for an operator. */
 export function describeRotation({ id, expira, graciaHoras }: RotateKeyResponse): string {
   const until = expira === null ? 'sin caducidad' : `hasta el ${expira}`;
   return `la nueva es ${id}, ${until}; la anterior vale todavía ${graciaHoras} h`;
 }
 
 /**
- * refreshConfig with the key of the file. Where the backend refuses it, with the one that a rotation was about to put in
- * its place, or had replaced (a backend that was restored from a backup does not know the new one); the file then says
- * which it was. Throws what refreshConfig throws.
+ * Does what refreshConfig does, with the key of the file. Where the backend refuses it, with the one that a rotation
+ * was about to put in its place, or had replaced (a backend that was restored from a backup does not know the new one);
+ * the file then says which it was. Throws what refreshConfig throws.
  */
 export async function refreshWithAnyKey(
   { folder, password, connect }: Install,

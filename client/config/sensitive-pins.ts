@@ -64,8 +64,8 @@ function tablesOf({ tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas)
 }
 
 /**
- * As if a person had approved this configuration. `before`: what was learnt of the columns of downloads stays, and so do tables that
- * the configuration no longer has.
+ * Returns the pins as if a person had approved this configuration. `before`: what was learnt of the columns of
+ * downloads stays, and so do tables that the configuration no longer has.
  */
 export function approvedPins(tables: ConfiguracionTablas, before: SensitivePins = {}): SensitivePins {
   const pins: Record<string, SensitivePin> = { ...before };
@@ -79,7 +79,7 @@ export function approvedPins(tables: ConfiguracionTablas, before: SensitivePins 
   return pins;
 }
 
-/** Without what was learnt: values of downloads may come from any table again. */
+/** Returns the pins without what was learnt: values of downloads may come from any table again. */
 export function withoutOrigins(pins: SensitivePins): SensitivePins {
   const forget = ({ consulta, campos }: SensitivePin) => {
     return { consulta, campos: campos.map(({ campo }) => ({ campo, libre: true })) };
@@ -88,9 +88,9 @@ export function withoutOrigins(pins: SensitivePins): SensitivePins {
 }
 
 /**
- * What holds for a run with `config`. An install folder of an earlier version has none yet: then it is what that version did, by its
- * copy of the configuration, else `config`, unless all has to be approved. Then uploads that are new, or encrypt more, are not
- * added either.
+ * Returns what holds for a run with `config`. An install folder of an earlier version has none yet: then it is what
+ * that version did, by its copy of the configuration, else `config`, unless all has to be approved. Then uploads that
+ * are new, or encrypt more, are not added either.
  */
 export function settlePins(
   {
@@ -113,7 +113,7 @@ export function settlePins(
   return pins;
 }
 
-/** As a person reads it beside the SQL (approval.ts): a line a column. */
+/** Returns the sensitive columns as a person reads them beside the SQL (approval.ts): a line a column. */
 export function sensitiveByPlace(tables: ConfiguracionTablas): ColumnsByPlace {
   const entries = tablesOf(tables).map(
     ([direccion, tabla]) => [placeOf(direccion, tabla), columnsOf(direccion, tabla)] as const,
@@ -121,7 +121,7 @@ export function sensitiveByPlace(tables: ConfiguracionTablas): ColumnsByPlace {
   return describePlaces(entries);
 }
 
-/** The same of what is pinned of these tables. */
+/** Returns the same of what is pinned of these tables. */
 export function pinnedByPlace(pins: SensitivePins, tables: ConfiguracionTablas): ColumnsByPlace {
   const places = tablesOf(tables).map(([direccion, tabla]) => placeOf(direccion, tabla));
   return describePlaces(places.map((place) => [place, pinFor(pins, place)?.campos.map(({ campo }) => campo) ?? []]));
@@ -132,7 +132,7 @@ function describePlaces(entries: readonly (readonly [string, readonly string[]])
   return Object.fromEntries(filled.map(([place, columns]) => [`${place}, camposSensibles`, columns.join('\n')]));
 }
 
-/** Throws AgentError CAMPOS_SENSIBLES_CAMBIADOS where a person has to look at it first. */
+/** @throws {AgentError} CAMPOS_SENSIBLES_CAMBIADOS where a person has to look at it first */
 export function assertPinned(pins: SensitivePins, direccion: Direccion, tabla: Tabla, requiresApproval: boolean): void {
   const pinned = (pinFor(pins, placeOf(direccion, tabla))?.campos ?? []).map(({ campo }) => campo);
   const now = columnsOf(direccion, tabla);
@@ -149,12 +149,12 @@ function changed({ nombre }: Tabla, que: string): AgentError {
   return agentError('CAMPOS_SENSIBLES_CAMBIADOS', { tabla: nombre, que });
 }
 
-/** Whether the query of an upload is one that was there at first, was approved, or has been looked through. */
+/** Returns whether the query of an upload is one that was there at first, was approved, or has been looked through. */
 export function isKnownQuery(pins: SensitivePins, tabla: TablaSubida): boolean {
   return pinFor(pins, placeOf('upload', tabla))?.consulta === hashOf(tabla);
 }
 
-/** `pins` with that query known: it gives none of `guardedNames`. */
+/** Returns `pins` with that query known: it gives none of `guardedNames`. */
 export function withKnownQuery(pins: SensitivePins, tabla: TablaSubida): SensitivePins {
   const place = placeOf('upload', tabla);
   const pin = pinFor(pins, place);

@@ -42,7 +42,7 @@ export class AgentError extends Error {
   }
 }
 
-/** An error of the catalogue with its values; `cause` is what the system said. */
+/** Returns an error of the catalogue with its values; `cause` is what the system said. */
 export function agentError<Code extends MessageCode>(
   code: Code,
   values: MessageValues<Code>,

@@ -36,7 +36,7 @@ function withoutCode(error: unknown): AgentError {
   return agentError('INESPERADO', { motivo: error instanceof Error ? error.message : String(error) });
 }
 
-/** Whether the rest of the run would fail alike: nobody answers, or not allowed. */
+/** Returns whether the rest of the run would fail alike: nobody answers, or not allowed. */
 export function endsRun(error: unknown): boolean {
   if (error instanceof SyncError) {
     return isCredentialCode(error.code) || error.code === 'CONFIG_NO_ENCONTRADA' || error.code === 'AGENTE_ANTIGUO';
@@ -51,7 +51,7 @@ function kindOfCode(code: ErrorCode): AgentErrorKind {
   return code === 'CONFIG_NO_ENCONTRADA' || code === 'CONFIG_INVALIDA' ? 'configuracion' : 'backend';
 }
 
-/** Whether it is the key or the tenant that was refused. */
+/** Returns whether it is the key or the tenant that was refused. */
 export function isCredentialCode(code: ErrorCode): boolean {
   return code === 'NO_AUTORIZADO' || code === 'TENANT_INACTIVO' || code === 'AGENTE_NO_AUTORIZADO';
 }

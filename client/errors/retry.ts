@@ -26,20 +26,22 @@ export const retryPolicy: RetryPolicy = {
 export const interactivePolicy: RetryPolicy = { ...retryPolicy, attempts: 2 };
 
 /**
- * Whether the same thing may succeed later. Backend: 408, 425, 429, 5xx, the network, and what the error table says
- * (PostgreSQL's 40001, 40P01, 57P01 and lost connections arrive as its OCUPADO and BASE_NO_DISPONIBLE). SQL Server: what
- * sqlserver/errors.ts says of its numbers, a lost connection, a read that has gone silent.
+ * Returns whether the same thing may succeed later. Backend: 408, 425, 429, 5xx, the network, and what the error table
+ * says (PostgreSQL's 40001, 40P01, 57P01 and lost connections arrive as its OCUPADO and BASE_NO_DISPONIBLE). SQL
+ * Server: what sqlserver/errors.ts says of its numbers, a lost connection, a read that has gone silent.
  */
 export function isRetryable(error: unknown): boolean {
   return (error instanceof SyncError || error instanceof AgentError) && error.retryable;
 }
 
-/** Whether SQL Server chose this as the victim of a deadlock: it has undone it, so it may be done again at once. */
+/**
+ * Returns whether SQL Server chose this as the victim of a deadlock: it has undone it, so it may be done again at once.
+ */
 export function isDeadlock(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'BLOQUEO_1205';
 }
 
-/** Whether the server said that it did not begin: then even what is not idempotent may be repeated. */
+/** Returns whether the server said that it did not begin: then even what is not idempotent may be repeated. */
 export function isRefusal(error: unknown): boolean {
   return error instanceof SyncError && (error.code === 'OCUPADO' || error.code === 'DEMASIADAS_PETICIONES');
 }

@@ -10,10 +10,8 @@ const SPANISH = { lang: 0x0c0a, codepage: 1200 };
 /**
  * Gives the exe at `path` its icon and what Windows shows under Properties › Details, in place of Bun's. Bun does this
  * itself only when it compiles on Windows.
- *
  * The resources are written where Bun's were, and no other byte moves: the program that Bun put behind them stays as it
  * is. Throws when they do not fit there.
- *
  * @param productVersion any text; the numbers of its beginning are the version that Windows compares
  */
 export async function brandWindowsExe(path: string, productVersion: string): Promise<void> {

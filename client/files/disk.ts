@@ -4,7 +4,7 @@ import { isMissingFile } from './files.ts';
 
 /** What the spool asks of the file system. */
 
-/** Whether the disk did not take a chunk. The upload can go on without it. */
+/** Returns whether the disk did not take a chunk. The upload can go on without it. */
 export function isSpoolUnusable(error: unknown): boolean {
   return error instanceof AgentError && (error.code === 'DISCO_LLENO' || error.code === 'SPOOL_NO_ESCRIBIBLE');
 }
@@ -16,7 +16,7 @@ function spoolUnusable(path: string, cause: NodeJS.ErrnoException): AgentError {
     : agentError('SPOOL_NO_ESCRIBIBLE', { carpeta: path, motivo: cause.message }, cause);
 }
 
-/** Whether it is the file system that failed. */
+/** Returns whether it is the file system that failed. */
 export function isDiskError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string';
 }
@@ -41,7 +41,7 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
   }
 }
 
-/** The names in a folder; none where it does not exist. */
+/** Lists the names in a folder; none where it does not exist. */
 export async function namesIn(path: string): Promise<string[]> {
   try {
     return await readdir(path);

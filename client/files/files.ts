@@ -23,7 +23,9 @@ export async function writeFileAtomically(path: string, content: string | Uint8A
   }
 }
 
-/** So that the names in it survive a power cut. Windows keeps them in the file system's own journal. */
+/**
+ * Syncs a folder, so that the names in it survive a power cut. Windows keeps them in the file system's own journal.
+ */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const folder = await open(path, 'r');
@@ -51,7 +53,7 @@ async function closeToOthers(path: string): Promise<void> {
   if ((mode & 0o077) !== 0) await chmod(path, mode & 0o700).catch(() => {});
 }
 
-/** Whether the file exists, holds something, and ends amid a line: whoever wrote it was killed. */
+/** Returns whether the file exists, holds something, and ends amid a line: whoever wrote it was killed. */
 export async function endsAmidLine(path: string): Promise<boolean> {
   const file = await open(path, 'r').catch((cause: unknown) => {
     if (isMissingFile(cause)) return undefined;
@@ -68,7 +70,7 @@ export async function endsAmidLine(path: string): Promise<boolean> {
   }
 }
 
-/** Whether `error` says that a file or folder does not exist. */
+/** Returns whether `error` says that a file or folder does not exist. */
 export function isMissingFile(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOENT';
 }

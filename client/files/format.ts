@@ -14,12 +14,12 @@ export interface FileStamp {
   agente: string;
 }
 
-/** For a file that is written now. */
+/** Returns the stamp of a file that is written now. */
 export function stampOf(formato: number): FileStamp {
   return { formato, agente: version };
 }
 
-/** The file at `path` is of a newer agent; `stamp` is what it tells of it. */
+/** Returns the error that the file at `path` is of a newer agent; `stamp` is what it tells of it. */
 export function newerFile(path: string, newest: number, stamp?: { formato: number; agente: unknown }): AgentError {
   const agente = typeof stamp?.agente === 'string' && /^[\w.+-]{1,40}$/.test(stamp.agente) ? stamp.agente : undefined;
   const formato = stamp === undefined ? '' : ` (formato ${stamp.formato}; este lee hasta el ${newest})`;
@@ -35,7 +35,7 @@ export function isNewerFile(error: unknown): error is AgentError {
   return error instanceof AgentError && error.code === 'ARCHIVO_MAS_NUEVO';
 }
 
-/** Throws ARCHIVO_MAS_NUEVO where `content` (of the file at `path`) says a format beyond `newest`. */
+/** @throws {AgentError} ARCHIVO_MAS_NUEVO where `content` (of the file at `path`) says a format beyond `newest` */
 export function assertFormat(path: string, content: unknown, newest: number): void {
   const { formato, agente } = (content ?? {}) as Partial<FileStamp>;
   if (typeof formato === 'number' && formato > newest) throw newerFile(path, newest, { formato, agente });

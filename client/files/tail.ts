@@ -14,7 +14,7 @@ const BLOCK_BYTES = 64 * 1024;
 const NEWLINE = 10;
 const ENTRY = /^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) (INFO|AVISO|ERROR) +(.*)$/s;
 
-/** The entries of some log files, the last of the first file first. Files that do not exist are passed over. */
+/** Yields the entries of some log files, the last of the first file first. Files that do not exist are passed over. */
 export async function* readBackwards(paths: readonly string[]): AsyncGenerator<LogLine> {
   for (const path of paths) {
     let below: string[] = [];

@@ -30,8 +30,7 @@ export interface Expected {
 
 /**
  * Returns the body of an answer that is what its endpoint declares.
- *
- * @throws BackendError RESPUESTA_AJENA
+ * @throws {BackendError} RESPUESTA_AJENA
  */
 export function checkAnswer<Name extends EndpointName>(
   name: Name,
@@ -53,7 +52,7 @@ export function checkAnswer<Name extends EndpointName>(
   return body as AnswerTo<Name>;
 }
 
-/** @throws BackendError RESPUESTA_AJENA unless the answer is a framed download. */
+/** @throws {BackendError} RESPUESTA_AJENA unless the answer is a framed download. */
 export function checkFramed(url: string, { status, headers }: Omit<Answer, 'body'>): void {
   const type = headers.get('content-type') ?? '';
   const plain = type.toLowerCase().replace(/\s/g, '').split(';');
@@ -64,8 +63,7 @@ export function checkFramed(url: string, { status, headers }: Omit<Answer, 'body
 
 /**
  * Returns whether it says that what `etag` names has not changed.
- *
- * @throws BackendError RESPUESTA_AJENA: a 304 that nobody asked for, or that is of something else.
+ * @throws {BackendError} RESPUESTA_AJENA: a 304 that nobody asked for, or that is of something else.
  */
 export function isUnchanged(url: string, { status, headers }: Answer, etag: string | undefined): boolean {
   if (status !== 304) return false;

@@ -23,7 +23,7 @@ interface BackendDetails {
   cause?: unknown;
 }
 
-/** A BackendError of the catalogue with its values. */
+/** Returns a BackendError of the catalogue with its values. */
 export function backendError<Code extends BackendCode>(
   code: Code,
   values: MessageValues<Code>,
@@ -33,8 +33,8 @@ export function backendError<Code extends BackendCode>(
 }
 
 /**
- * RESPUESTA_AJENA: what looks as if it had gone well, and is not the backend's word. Retryable: a gateway that answers so in its
- * place does so for a while.
+ * Returns RESPUESTA_AJENA: what looks as if it had gone well, and is not the backend's word. Retryable: a gateway that
+ * answers so in its place does so for a while.
  */
 export function foreignAnswer(url: string, status: number, text: string): BackendError {
   return backendError('RESPUESTA_AJENA', { url, estado: status, texto: text }, { status, retryable: true });

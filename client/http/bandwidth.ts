@@ -35,7 +35,7 @@ export class Bandwidth {
   }
 }
 
-/** `body` in pieces, each when it may pass. */
+/** Yields `body` in pieces, each when it may pass. */
 export function throttled(body: Uint8Array, bandwidth: Bandwidth, signal: AbortSignal): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream<Uint8Array>(

@@ -45,9 +45,9 @@ export interface Answer {
 
 /**
  * Sends a request and reads the JSON of the answer.
- *
- * Throws SyncError for an answer that is one of the protocol's problems, BackendError for anything else that is not JSON with
- * a 2xx, a 204 or a 304, the signal's reason when the caller gave up. Whether it is the backend's is for the caller to check.
+ * Whether it is the backend's is for the caller to check.
+ * @throws {SyncError} for an answer that is one of the protocol's problems, BackendError for anything else that is not
+ * JSON with a 2xx, a 204 or a 304, the signal's reason when the caller gave up
  */
 export async function exchangeJson(request: HttpRequest): Promise<Answer> {
   return withTimeLimit(request, async (signal) => {
@@ -225,7 +225,7 @@ async function readBounded(response: Response, url: string): Promise<string> {
   return Buffer.concat(parts).toString('utf8');
 }
 
-/** The headers that say who calls. */
+/** Returns the headers that say who calls. */
 export function credentialHeaders(tenant: string, key: string, userAgent: string): Record<string, string> {
   return { [headerNames.tenant]: tenant, [headerNames.apiKey]: key, [headerNames.userAgent]: userAgent };
 }

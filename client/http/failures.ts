@@ -43,6 +43,7 @@ function retryAfterOf(field: string | null): number | undefined {
   return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - Date.now()) / 1000));
 }
 
+/** Returns what the JSON says; undefined where it is none. */
 export function parseOrUndefined(text: string): unknown {
   try {
     return JSON.parse(text);

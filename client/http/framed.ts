@@ -7,9 +7,9 @@ export const SQL_MS = 900_000;
 const IDLE_MS = 120_000;
 
 /**
- * A framed answer: its first byte to its last, and nothing about whether it is complete (sync/download/frame.ts). One attempt: what has
- * been consumed cannot be repeated here. It holds one of the permits of the run until it is read to its end or left; whoever asks for
- * it reads it.
+ * Opens a framed answer: its first byte to its last, and nothing about whether it is complete (sync/download/frame.ts).
+ * One attempt: what has been consumed cannot be repeated here. It holds one of the permits of the run until it is read
+ * to its end or left; whoever asks for it reads it.
  */
 export async function openFramed(requests: Requests, request: HttpRequest): Promise<AsyncGenerator<Uint8Array>> {
   const giveBack = await requests.semaphore.take(request.signal);

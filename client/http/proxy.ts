@@ -20,7 +20,10 @@ export interface HttpProxy {
   name: string;
 }
 
-/** The proxy on the way to `target`. Throws AgentError `configuracion` where it is not an HTTP proxy. */
+/**
+ * Chooses the proxy on the way to `target`.
+ * @throws {AgentError} `configuracion` where it is not an HTTP proxy
+ */
 export function chooseProxy(target: string, settings: ProxySettings | undefined): HttpProxy | undefined {
   const to = new URL(target);
   const given = to.protocol === 'https:' ? settings?.https : settings?.http;

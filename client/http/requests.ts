@@ -146,7 +146,10 @@ type BodyOption<Name extends EndpointName> = [BodyTo<Name>] extends [never]
   ? { body?: Uint8Array<ArrayBuffer> }
   : { body: BodyTo<Name> };
 
-/** `https://host/` and `https://host/api/sync` are the same backend. Throws a TypeError for what is not an HTTP URL. */
+/**
+ * Normalises the address of a backend: `https://host/` and `https://host/api/sync` are the same backend. Throws a
+ * TypeError for what is not an HTTP URL.
+ */
 export function normaliseUrl(text: string): string {
   const url = new URL(text);
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new TypeError(`not an HTTP URL: ${url.protocol}`);

@@ -19,7 +19,7 @@ export interface Layout {
   activo: number;
 }
 
-/** What the first line of a result says of all. */
+/** Reads what the first line of a result says of all. */
 export function readLayout(line: string, primaryKey: readonly string[]): Layout {
   const names: string[] = [];
   const written: string[] = [];

@@ -5,7 +5,7 @@ const ZERO = 0x30;
 const POINT = 0x2e;
 const NINE = 0x39;
 
-/** Whether jsonb writes the number as it stands there: no exponent, and no sign before zero. */
+/** Returns whether jsonb writes the number as it stands there: no exponent, and no sign before zero. */
 export function isPlainNumber(bytes: Uint8Array, start: number, end: number): boolean {
   for (let at = end - 1; at > start; at--) {
     const byte = bytes[at]!;
@@ -19,7 +19,7 @@ function hasOtherThanZero(bytes: Uint8Array, start: number, end: number): boolea
   return false;
 }
 
-/** The text that jsonb gives a JSON number. `canonicalNumber('-1.50e-3')` is `-0.00150`. */
+/** Returns the text that jsonb gives a JSON number. `canonicalNumber('-1.50e-3')` is `-0.00150`. */
 export function canonicalNumber(json: string): string {
   const parts = NUMBER.exec(json);
   if (parts === null) throw new SyntaxError('not a JSON number');

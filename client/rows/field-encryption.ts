@@ -40,12 +40,12 @@ export interface Opened {
   sealed?: { origin: SeenOrigin };
 }
 
-/** A new data key of a tenant: 32 bytes, base64. */
+/** Makes a new data key of a tenant: 32 bytes, base64. */
 export function makeDataKey(): string {
   return randomBytes(32).toString('base64');
 }
 
-/** By which a data key is called: 8 hexadecimal digits. */
+/** Returns the id by which a data key is called: 8 hexadecimal digits. */
 export function dataKeyId(dataKey: string): string {
   return createHash('sha256')
     .update('ax-sync data key')
@@ -126,8 +126,8 @@ export class SensitiveColumns {
 }
 
 /**
- * The columns of a table that are sensitive, under the tenant's data key; undefined where there are none. Throws AgentError
- * `configuracion` where this agent has no data key.
+ * Returns the columns of a table that are sensitive, under the tenant's data key; undefined where there are none.
+ * @throws {AgentError} `configuracion` where this agent has no data key
  */
 export function sensitiveColumnsOf(
   { nombre, camposSensibles = [] }: { nombre: string; camposSensibles?: readonly string[] },
@@ -138,7 +138,10 @@ export function sensitiveColumnsOf(
   throw agentError('CAMPOS_SENSIBLES_SIN_CLAVE', { tabla: nombre });
 }
 
-/** Rows on their way up. Throws AgentError `configuracion` for a sensitive column that the query does not give. */
+/**
+ * Rows on their way up.
+ * @throws {AgentError} `configuracion` for a sensitive column that the query does not give
+ */
 export async function* encryptRows(
   blocks: AsyncIterable<NdjsonBlock | RangeEnd>,
   tabla: TablaSubida,
@@ -151,8 +154,9 @@ export async function* encryptRows(
 }
 
 /**
- * Rows on their way up of a query that must not give some columns in plain (guardedNames). All rows have the columns of the first;
- * `onClean` is told once it has none of them. Throws AgentError CAMPO_SENSIBLE_EN_CLARO.
+ * Rows on their way up of a query that must not give some columns in plain (guardedNames). All rows have the columns of
+ * the first; `onClean` is told once it has none of them.
+ * @throws {AgentError} CAMPO_SENSIBLE_EN_CLARO
  */
 export async function* refuseColumns(
   blocks: AsyncIterable<NdjsonBlock | RangeEnd>,
@@ -172,7 +176,7 @@ export async function* refuseColumns(
   }
 }
 
-/** Throws AgentError CAMPO_SENSIBLE_EN_CLARO where a row has one of these columns. */
+/** @throws {AgentError} CAMPO_SENSIBLE_EN_CLARO where a row has one of these columns */
 export function assertNoneOf(guarded: ReadonlySet<string>, line: string, tabla: string): void {
   const found: string[] = [];
   replaceMembers(line, (name, json) => {
@@ -182,7 +186,10 @@ export function assertNoneOf(guarded: ReadonlySet<string>, line: string, tabla: 
   if (found.length > 0) throw agentError('CAMPO_SENSIBLE_EN_CLARO', { tabla, columnas: found.join('», «') });
 }
 
-/** Rows on their way down, in pieces of whole lines. Throws AgentError `configuracion`. */
+/**
+ * Rows on their way down, in pieces of whole lines.
+ * @throws {AgentError} `configuracion`
+ */
 export async function* decryptRows(
   pieces: AsyncIterable<Uint8Array>,
   columns: SensitiveColumns,
@@ -203,7 +210,7 @@ function mapLines(bytes: Uint8Array, change: (line: string) => string): Uint8Arr
   return Buffer.from(lines.join('\n'));
 }
 
-/** One row on its way up; see encryptRows. */
+/** Encrypts one row on its way up; see encryptRows. */
 export function encryptLine(line: string, tabla: TablaSubida, columns: SensitiveColumns): string {
   const tipoCampo = tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
   const missing = new Set(columns.names);

@@ -5,7 +5,10 @@ const CLOSE = 0x7d;
 
 /** Where values end in a line of JSON, as bytes, without blanks: it ends before `end`, by default with the bytes. */
 
-/** Returns the place behind the string whose opening quote is at `start`. @throws SyntaxError where there is none, or no end */
+/**
+ * Returns the place behind the string whose opening quote is at `start`.
+ * @throws {SyntaxError} where there is none, or no end
+ */
 export function endOfString(bytes: Uint8Array, start: number, end = bytes.length): number {
   if (bytes[start] !== QUOTE) throw new SyntaxError('a string was expected');
   for (let at = start + 1; at < end; at++) {
@@ -16,7 +19,10 @@ export function endOfString(bytes: Uint8Array, start: number, end = bytes.length
   throw new SyntaxError('a string that does not end');
 }
 
-/** Returns the place behind a value of an object that is no object or list itself. @throws SyntaxError where it does not end */
+/**
+ * Returns the place behind a value of an object that is no object or list itself.
+ * @throws {SyntaxError} where it does not end
+ */
 export function endOfScalar(bytes: Uint8Array, start: number, end = bytes.length): number {
   if (bytes[start] === QUOTE) return endOfString(bytes, start, end);
   for (let at = start; at < end; at++) {

@@ -1,8 +1,9 @@
 /** The members of JSON objects, one a line, without parsing their values: a number keeps every digit. */
 
 /**
- * The object in `line` with the value of each of its members replaced by what `replace` makes of it (JSON text, as it is
- * given). What lies deeper is part of the value. `line` must be a JSON object; throws SyntaxError where it is not.
+ * Returns the object in `line` with the value of each of its members replaced by what `replace` makes of it (JSON text,
+ * as it is given). What lies deeper is part of the value. `line` must be a JSON object; throws SyntaxError where it is
+ * not.
  */
 export function replaceMembers(line: string, replace: (name: string, json: string) => string): string {
   const skipBlanks = () => {

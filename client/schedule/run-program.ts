@@ -13,7 +13,10 @@ export type RunProgram = (program: string, args: string[], input?: string) => Pr
 
 const TIMEOUT_MS = 60_000;
 
-/** The real one: at most a minute, at most a megabyte of output; ended when `signal` is aborted. */
+/**
+ * Returns the runner that starts real programs: at most a minute, at most a megabyte of output; ended when `signal` is
+ * aborted.
+ */
 export function programRunner(signal: AbortSignal): RunProgram {
   return (program, args, input) =>
     new Promise((done, fail) => {

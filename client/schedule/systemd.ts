@@ -14,15 +14,14 @@ const UNITS = '/etc/systemd/system';
 const CREDENTIALS = '/etc/ax-sync';
 const KINDS = ['service', 'timer'] as const;
 
-/** Of a task: `AX Sync` is `ax-sync.timer` and `ax-sync.service`. */
+/** Returns the names of a task's units: `AX Sync` is `ax-sync.timer` and `ax-sync.service`. */
 export function unitName(taskName: string): string {
   return taskName.toLowerCase().replaceAll(' ', '-');
 }
 
 /**
- * The two units (systemd.service(5), systemd.timer(5)). A timer never starts a service that is at work; the first run
- * comes when the timer starts, so one missed while the machine was off is caught up.
- *
+ * Renders the two units (systemd.service(5), systemd.timer(5)). A timer never starts a service that is at work; the
+ * first run comes when the timer starts, so one missed while the machine was off is caught up.
  * @param uid of the account that runs it
  * @param password where that of `sync-config.enc` is
  */
@@ -64,7 +63,10 @@ WantedBy=timers.target
   return { service, timer };
 }
 
-/** Writes the units to `folder` and starts the timer. Throws AgentError; then the units are what they were. */
+/**
+ * Writes the units to `folder` and starts the timer.
+ * @throws {AgentError}; then the units are what they were
+ */
 export async function installTask(
   task: ScheduledTask,
   uid: number,
@@ -103,9 +105,10 @@ function wayTo({ path, sealed }: StoredPassword): { line: string; args: string[]
 }
 
 /**
- * Lends `use` the place of the password of a task while it is not yet there; it is put there when `use` ends well, and what was
- * there of an earlier install goes. Sealed by `systemd-creds` (systemd 250), which needs this machine's key (and its TPM, if it
- * has one) to open it; where that fails, a file that `uid` alone may read. Throws AgentError.
+ * Lends `use` the place of the password of a task while it is not yet there; it is put there when `use` ends well, and
+ * what was there of an earlier install goes. Sealed by `systemd-creds` (systemd 250), which needs this machine's key
+ * (and its TPM, if it has one) to open it; where that fails, a file that `uid` alone may read.
+ * @throws {AgentError}
  */
 export async function withStoredPassword(
   taskName: string,
@@ -133,7 +136,7 @@ export async function withStoredPassword(
   }
 }
 
-/** What withStoredPassword left for that task. */
+/** Removes what withStoredPassword left for that task. */
 export async function removePassword(taskName: string, folder = CREDENTIALS): Promise<void> {
   for (const end of ['cred', 'key']) await rm(join(folder, `${unitName(taskName)}.${end}`), { force: true });
 }
@@ -146,7 +149,10 @@ async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Stops the timer and removes the units; a run at work goes on. Throws AgentError, also when there is none. */
+/**
+ * Stops the timer and removes the units; a run at work goes on.
+ * @throws {AgentError}, also when there is none
+ */
 export async function removeTask(taskName: string, run: RunProgram, folder = UNITS): Promise<void> {
   const name = unitName(taskName);
   const paths = unitPaths(folder, name);
@@ -158,7 +164,7 @@ export async function removeTask(taskName: string, run: RunProgram, folder = UNI
   await systemctl(run, ['daemon-reload']);
 }
 
-/** What systemd knows of the timer; undefined when there is none. */
+/** Returns what systemd knows of the timer; undefined when there is none. */
 export async function readTaskStatus(taskName: string, run: RunProgram): Promise<TaskStatus | undefined> {
   const name = unitName(taskName);
   const properties = ['LoadState', 'ActiveState', 'ExecMainExitTimestamp', 'ExecMainStatus', 'Result'];
@@ -177,7 +183,7 @@ export async function readTaskStatus(taskName: string, run: RunProgram): Promise
   };
 }
 
-/** Throws AgentError. */
+/** @throws {AgentError} */
 async function systemctl(run: RunProgram, args: string[]): Promise<ProgramResult> {
   const result = await run('systemctl', args);
   assertDone(result, (said) => agentError('SYSTEMD_FALLO', { orden: `systemctl ${args[0]}`, ...said }));

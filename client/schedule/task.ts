@@ -27,8 +27,8 @@ const MAX_MINUTES = 31 * MINUTES.d;
 const NAME = /^[\w. -]{1,100}$/;
 
 /**
- * Minutes of `5m`, `2h`, `1d`: 1 minute to 31 days, what the Task Scheduler takes. Throws AgentError `configuracion`
- * that names the option.
+ * Minutes of `5m`, `2h`, `1d`: 1 minute to 31 days, what the Task Scheduler takes.
+ * @throws {AgentError} `configuracion` that names the option
  */
 export function parseMinutes(option: string, text: string): number {
   const [, count, unit] = /^(\d{1,5})([mhd])$/.exec(text) ?? [];
@@ -37,7 +37,7 @@ export function parseMinutes(option: string, text: string): number {
   throw agentError('INTERVALO_INVALIDO', { opcion: option, texto: text });
 }
 
-/** Throws AgentError `configuracion`. */
+/** @throws {AgentError} `configuracion` */
 export function assertTaskName(name: string): void {
   if (NAME.test(name) && name.trim() === name) return;
   throw agentError('NOMBRE_DE_TAREA_INVALIDO', { nombre: name });

@@ -17,9 +17,8 @@ const SERVICE_ACCOUNTS: Record<string, string> = {
 const NOT_A_RESULT = [0x41300, 0x41301, 0x41303];
 
 /**
- * The task as XML, version 1.3 (Windows 7, Server 2008 R2). Schema: Microsoft, «Task Scheduler Schema» and [MS-TSCH] 2.5;
- * only the children of a trigger have an order.
- *
+ * Renders the task as XML, version 1.3 (Windows 7, Server 2008 R2). Schema: Microsoft, «Task Scheduler Schema» and
+ * [MS-TSCH] 2.5; only the children of a trigger have an order.
  * @param account SYSTEM, a service account, or `DOMINIO\usuario`, which runs without a stored password (S4U)
  */
 export function renderTaskXml(task: ScheduledTask, account: string): string {
@@ -68,7 +67,10 @@ export function renderTaskXml(task: ScheduledTask, account: string): string {
 `;
 }
 
-/** Registers the task, in place of one of the same name and folder. Throws AgentError. */
+/**
+ * Registers the task, in place of one of the same name and folder.
+ * @throws {AgentError}
+ */
 export async function installTask(task: ScheduledTask, account: string, run: RunProgram): Promise<void> {
   await assertOwn(task, run);
   const path = join(task.folder, 'schedule.xml');
@@ -82,13 +84,16 @@ export async function installTask(task: ScheduledTask, account: string, run: Run
   }
 }
 
-/** Removes the task. Throws AgentError, also when there is none. */
+/**
+ * Removes the task.
+ * @throws {AgentError}, also when there is none
+ */
 export async function removeTask(name: string, run: RunProgram): Promise<void> {
   const deleted = await run('schtasks', ['/delete', '/tn', name, '/f']);
   assertDone(deleted, (said) => agentError('PROGRAMADOR_FALLO', { orden: 'schtasks /delete', ...said }));
 }
 
-/** What the Task Scheduler knows of the task; undefined when there is none of that name. */
+/** Returns what the Task Scheduler knows of the task; undefined when there is none of that name. */
 export async function readTaskStatus(name: string, run: RunProgram): Promise<TaskStatus | undefined> {
   const { code, output } = await run('schtasks', ['/query', '/tn', name, '/v', '/fo', 'csv', '/nh']);
   // By position: the names of the columns, and the words in them, are in the language of Windows.
@@ -103,8 +108,8 @@ export async function readTaskStatus(name: string, run: RunProgram): Promise<Tas
 }
 
 /**
- * Writes `content` to a new file that the account of the task alone may read: the list is set while it is empty. Throws
- * AgentError.
+ * Writes `content` to a new file that the account of the task alone may read: the list is set while it is empty.
+ * @throws {AgentError}
  */
 export async function writeSecretFile(path: string, content: string, account: string, run: RunProgram): Promise<void> {
   await rm(path, { force: true });
@@ -124,7 +129,7 @@ export async function writeSecretFile(path: string, content: string, account: st
   await file.close();
 }
 
-/** What an administrator should do once: a folder right under C:\ may be written by every user of the machine. */
+/** Says what an administrator should do once: a folder right under C:\ may be written by every user of the machine. */
 export function folderAdvice(folder: string, account: string): string {
   const list = ['*S-1-5-18:(OI)(CI)F', '*S-1-5-32-544:(OI)(CI)F'];
   const sid = SERVICE_ACCOUNTS[account.toUpperCase()];

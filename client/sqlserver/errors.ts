@@ -34,7 +34,7 @@ export class SqlServerError extends AgentError {
   }
 }
 
-/** A SqlServerError of the catalogue with its values. */
+/** Returns a SqlServerError of the catalogue with its values. */
 export function sqlServerError<Code extends SqlServerErrorCode>(
   code: Code,
   values: MessageValues<Code>,
@@ -43,7 +43,7 @@ export function sqlServerError<Code extends SqlServerErrorCode>(
   return new SqlServerError(code, values, details);
 }
 
-/** What is said of a deadlock in SQL that SQL Server has undone in part: as it is, of any other error. */
+/** Says what there is to say of a deadlock in SQL that SQL Server has undone in part: as it is, of any other error. */
 export function notToBeRepeated(error: unknown): unknown {
   if (!(error instanceof SqlServerError && error.code === 'BLOQUEO_1205')) return error;
   return sqlServerError('BLOQUEO_SIN_REPETIR', { texto: error.message }, { number: 1205, cause: error });
@@ -81,9 +81,8 @@ const codes = new Map(
 );
 
 /**
- * What tedious raised, in the operator's words. `place` says where: `servidor:puerto, base X`; `refusal` is what SQL
- * Server said when it refused a login; tedious keeps less of it.
- *
+ * Translates what tedious raised into the operator's words. `place` says where: `servidor:puerto, base X`; `refusal` is
+ * what SQL Server said when it refused a login; tedious keeps less of it.
  * Of several errors of one batch the first counts: the later ones follow from it.
  */
 export function translateError(

@@ -64,7 +64,7 @@ const MAX_TABLES = 2000;
 
 const pathOf = (folder: string) => join(folder, 'logs', 'ejecuciones.json');
 
-/** Throws ARCHIVO_MAS_NUEVO, and nothing else. */
+/** @throws {AgentError} ARCHIVO_MAS_NUEVO, and nothing else */
 export async function readHistory(folder: string): Promise<History> {
   try {
     const value: unknown = JSON.parse(await readFile(pathOf(folder), 'utf8'));
@@ -106,7 +106,7 @@ export function lastRows({ tablas }: History, direccion: Direccion, tabla: strin
   return last?.leidas ?? last?.filas;
 }
 
-/** Whether the table's last run left bajas retenidas. */
+/** Returns whether the table's last run left bajas retenidas. */
 export function lastRetained({ tablas }: History, direccion: Direccion, tabla: string): boolean {
   const last = tablas.find(({ ultima }) => ultima.direccion === direccion && ultima.tabla === tabla);
   return (last?.ultima.bajasRetenidas ?? 0) > 0;

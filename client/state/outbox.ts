@@ -108,7 +108,10 @@ export class Outbox {
   }
 }
 
-/** How many entries wait to be sent. Throws ARCHIVO_MAS_NUEVO. */
+/**
+ * Returns how many entries wait to be sent.
+ * @throws {AgentError} ARCHIVO_MAS_NUEVO
+ */
 export async function countPending(folder: string): Promise<number> {
   return (await readPending(join(folder, 'logs', FILE_NAME))).entries.length;
 }

@@ -22,7 +22,10 @@ const TAKEOVER_MS = 250;
 /** Paths locked by this process: another process that had the same id before (a container) holds none of them. */
 const held = new Set<string>();
 
-/** Runs `use` while no other process runs one in `folder`. Throws AgentError `ocupado` when one does. */
+/**
+ * Runs `use` while no other process runs one in `folder`.
+ * @throws {AgentError} `ocupado` when one does
+ */
 export async function withLock<T>(folder: string, use: () => Promise<T>): Promise<T> {
   const path = join(folder, FILE_NAME);
   const inicio = new Date().toISOString();
@@ -64,7 +67,7 @@ async function removeStrays(folder: string): Promise<void> {
   }
 }
 
-/** Whether a run is under way in `folder`: which process, and since when (ISO; empty when it does not say). */
+/** Returns whether a run is under way in `folder`: which process, and since when (ISO; empty when it does not say). */
 export async function findRunning(folder: string): Promise<{ pid: number; inicio: string } | undefined> {
   const holder = await readHolder(join(folder, FILE_NAME));
   if (holder === 'gone' || !holder.alive) return undefined;

@@ -66,7 +66,10 @@ const checker = Compile(Type.Record(Type.String(), WatermarkSchema));
 const FORMAT = 2;
 const FILE_NAME = 'last-sync.json';
 
-/** What `last-sync.json` says, by table; nothing is changed. Throws ARCHIVO_MAS_NUEVO. */
+/**
+ * Returns what `last-sync.json` says, by table; nothing is changed.
+ * @throws {AgentError} ARCHIVO_MAS_NUEVO
+ */
 export async function readWatermarks(folder: string): Promise<Map<string, Watermark> | 'damaged'> {
   const path = join(folder, FILE_NAME);
   let text: string;
@@ -189,9 +192,9 @@ interface ReadFrom {
 }
 
 /**
- * What makes a mark meaningless when it changes: where the rows come from and go, as whom they are read, and which rows they
- * are. The earlier form knew neither port, login, `reloj` nor `pre_process`: a mark made with it holds as long as nothing differs
- * that it knew, and the first upload after that names the rest.
+ * Returns what makes a mark meaningless when it changes: where the rows come from and go, as whom they are read, and
+ * which rows they are. The earlier form knew neither port, login, `reloj` nor `pre_process`: a mark made with it holds
+ * as long as nothing differs that it knew, and the first upload after that names the rest.
  */
 export function fingerprintsOf(
   tabla: TablaSubida,
@@ -214,13 +217,13 @@ function digestOf(parts: unknown): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22);
 }
 
-/** Whether something was made with `fingerprints`. */
+/** Returns whether something was made with `fingerprints`. */
 export function isMadeWith(huella: string, { actual, anterior }: Fingerprints): boolean {
   return huella === actual || huella === anterior;
 }
 
 /**
- * What `@ultimaSync` is bound to. Without a mark: NULL where the query says what NULL means, else a day before
+ * Returns what `@ultimaSync` is bound to. Without a mark: NULL where the query says what NULL means, else a day before
  * everything, so that a plain `fecha > @ultimaSync` uploads the whole table at first. With one: the mark less the
  * overlap, on the clock that the table's dates are in; for `local`, the earlier of the local mark and the UTC mark at
  * today's offset.

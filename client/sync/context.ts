@@ -90,7 +90,10 @@ export interface Looks {
   forget(): void;
 }
 
-/** A table that goes over whole has about as many rows as last time; what changed since then nobody knows. */
+/**
+ * Estimates the rows of a table: one that goes over whole has about as many rows as last time; what changed since then
+ * nobody knows.
+ */
 export function expectedRows(
   { lastRows }: Pick<RunContext, 'lastRows'>,
   direccion: Direccion,

@@ -54,8 +54,7 @@ type Records = Pick<SyncContext, 'outbox' | 'log'>;
 /**
  * Runs a phase and records its success: a line in the local log and an entry of the specification's shape for the
  * backend's `sync_logs` (`atBackend`: the backend ran it and recorded it itself).
- *
- * Throws PhaseFailure, for whoever decides whether it is tried again or recorded.
+ * @throws {PhaseFailure}, for whoever decides whether it is tried again or recorded
  */
 export async function recordPhase<T>(
   { outbox, log }: Records,
@@ -101,14 +100,15 @@ function titleOf({ fase, direccion, ejecutadoEn }: PhasePlace): string {
   return fase === null ? '' : `${fase} (${direccion}, ${ejecutadoEn}): `;
 }
 
-/** What went wrong, in a phase or outside of them. */
+/** Returns what went wrong, in a phase or outside of them. */
 export function causeOf(error: unknown): unknown {
   return error instanceof PhaseFailure ? error.cause : error;
 }
 
 /**
- * Whether a table is worth another connection to SQL Server: it could not be made, or broke while rows were read or loaded.
- * The customer's SQL may have run before its answer was lost: the next run repeats it, as it does every time.
+ * Returns whether a table is worth another connection to SQL Server: it could not be made, or broke while rows were
+ * read or loaded. The customer's SQL may have run before its answer was lost: the next run repeats it, as it does every
+ * time.
  */
 export function isLostConnection(error: unknown): boolean {
   if (error instanceof PhaseFailure && error.place.fase !== 'process') return false;

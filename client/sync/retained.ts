@@ -7,7 +7,7 @@ import type { SyncContext } from './context.ts';
 /** Keys of a sample that a line has room for. */
 const SHOWN = 5;
 
-/** A set that is new at length, one that is known from before in a line. */
+/** Tells of a set of bajas: one that is new at length, one that is known from before in a line. */
 export function sayRetained({ log }: Pick<SyncContext, 'log'>, { nombre }: TablaSubida, retencion: Retencion): void {
   const { estado, nueva, bajas, total, muestra, altas, muestraAltas } = retencion;
   if (estado === 'descartada') {

@@ -213,12 +213,15 @@ async function runTask(
   }
 }
 
-/** Whether an error that belongs to no phase would meet every table of its SQL Server: what it asks of this table's own is not among them. */
+/**
+ * Returns whether an error that belongs to no phase would meet every table of its SQL Server: what it asks of this
+ * table's own is not among them.
+ */
 function isOfItsServer({ code, retryable }: SqlServerError): boolean {
   return retryable || code === 'RELOJ_ILEGIBLE';
 }
 
-/** Throws AgentError `configuracion` for a name of `--tabla` that the configuration has not got. */
+/** @throws {AgentError} `configuracion` for a name of `--tabla` that the configuration has not got */
 function selectTasks(config: ConfiguracionTablas, { upload, download, tablas }: RunOptions): Task[] {
   const all: Task[] = [
     ...(upload ? (config.tablasSubida ?? []).map((tabla) => ({ direccion: 'upload' as const, tabla })) : []),

@@ -13,7 +13,7 @@ export const KEPT_BYTES = 100 * 1024 * 1024;
 
 export type LogName = 'sync-combined' | 'sync-error';
 
-/** As rotating-file-stream asks: `time` null for the file that is written. */
+/** Returns the name that rotating-file-stream asks for: `time` null for the file that is written. */
 export function logFileName(name: LogName, time: number | Date | null, index = 1): string {
   if (time === null) return `${name}.log`;
   return `${name}-${localTimestamp(new Date(time)).slice(0, 10)}-${index}.log`;

@@ -20,6 +20,7 @@ export interface Streams {
 const LINES_EVERY_MS = 30_000;
 const JSON_EVERY_MS = 1000;
 
+/** Opens what the commands write to: the terminal's lines, or the events of `--json`. */
 export function openOutput({ json }: { json: boolean }, streams: Streams): Output {
   if (json) return openJson(streams);
   return streams.stdout.isTTY === true ? openTerminal(streams) : openLines(streams);

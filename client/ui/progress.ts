@@ -52,6 +52,7 @@ export interface ProgressView {
   clear(): void;
 }
 
+/** Creates the progress of a run: one line on a terminal, now and then a line elsewhere. */
 export function createProgress(view: ProgressView): Progress {
   const underWay = new Set<() => ProgressState>();
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -99,7 +100,10 @@ export function createProgress(view: ProgressView): Progress {
   };
 }
 
-/** Several tables as one: their rows and bytes together, and what all of them wait for. `states` holds one at least. */
+/**
+ * Joins several tables into one: their rows and bytes together, and what all of them wait for. `states` holds one at
+ * least.
+ */
 export function joinStates(states: readonly ProgressState[]): ProgressState {
   const [first] = states as [ProgressState, ...ProgressState[]];
   const sum = (of: (state: ProgressState) => number) => states.reduce((total, state) => total + of(state), 0);
@@ -117,8 +121,8 @@ export function joinStates(states: readonly ProgressState[]): ProgressState {
 }
 
 /**
- * `vista_x: 120.000 filas, 34,1 MB, 12.000 filas/s, faltan unos 10 s; espera a SQL Server`. The rest of the time is told
- * once a second has shown a speed.
+ * Describes progress: `vista_x: 120.000 filas, 34,1 MB, 12.000 filas/s, faltan unos 10 s; espera a SQL Server`. The
+ * rest of the time is told once a second has shown a speed.
  */
 export function describeProgress({ tabla, filas, bytes, segundos, total, espera }: ProgressState): string {
   const speed = filas / Math.max(segundos, 0.001);

@@ -5,21 +5,23 @@ export function count(value: number): string {
   return value.toLocaleString('es', { useGrouping: 'always' } as unknown as Intl.NumberFormatOptions);
 }
 
+/** Returns a number with its decimals as Spanish writes them. */
 export function decimal(value: number): string {
   return value.toLocaleString('es', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 }
 
+/** Returns bytes as `34,1 MB`. */
 export function megabytes(bytes: number): string {
   return `${decimal(bytes / 1e6)} MB`;
 }
 
-/** `2024-01-15 10:30:00`, on the wall clock of this machine. What is no time stays as it is. */
+/** Returns `2024-01-15 10:30:00`, on the wall clock of this machine. What is no time stays as it is. */
 export function localTime(iso: string): string {
   const time = new Date(iso);
   return Number.isNaN(time.getTime()) ? iso : localTimestamp(time).slice(0, 19);
 }
 
-/** `2024-01-15 10:30:00.123`, on the wall clock of this machine. */
+/** Returns `2024-01-15 10:30:00.123`, on the wall clock of this machine. */
 export function localTimestamp(now: Date): string {
   const pad = (value: number, width = 2) => String(value).padStart(width, '0');
   const day = `${now.getFullYear()}-${pad(now.getMonth() + 1)}-${pad(now.getDate())}`;
@@ -27,7 +29,7 @@ export function localTimestamp(now: Date): string {
   return `${day} ${time}.${pad(now.getMilliseconds(), 3)}`;
 }
 
-/** At most so many characters; the last one says that there were more. */
+/** Returns at most so many characters; the last one says that there were more. */
 export function cut(text: string, length: number): string {
   return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }

@@ -67,7 +67,7 @@ export function isGroup<S, E extends string>(entry: Command<S, E> | CommandGroup
   return 'commands' in entry;
 }
 
-/** `a, b o c`. */
+/** Joins words as in `a, b o c`. */
 export function listWords(words: readonly string[]): string {
   const last = words.at(-1) ?? '';
   return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} o ${last}`;

@@ -5,8 +5,9 @@ import { type Command, type CommandGroup, type Example, isGroup, listWords, type
 export type Handle<S, E extends string> = (command: Command<S, E>, args: Record<string, unknown>) => Promise<void>;
 
 /**
- * A parser of a program's command lines: it answers `--help`, refuses what no declaration has, and hands the rest to
- * `handle`. It exits no process; what becomes of a wrong command line (`fail`), texts and version are the caller's.
+ * Builds a parser of a program's command lines: it answers `--help`, refuses what no declaration has, and hands the
+ * rest to `handle`. It exits no process; what becomes of a wrong command line (`fail`), texts and version are the
+ * caller's.
  */
 export function buildParser<S, E extends string>(
   args: readonly string[],

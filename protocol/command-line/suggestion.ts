@@ -6,7 +6,10 @@ function allowedFaults(length: number): number {
   return length < 5 ? 1 : 2;
 }
 
-/** ` ¿Quiso decir …?` when the first unknown word of a command line looks like one that may stand at its place, else nothing. */
+/**
+ * Returns ` ¿Quiso decir …?` when the first unknown word of a command line looks like one that may stand at its place,
+ * else nothing.
+ */
 export function suggestionFor<S, E extends string>(program: Program<S, E>, args: readonly string[]): string {
   const near = findNear(program, args);
   return near === undefined ? '' : ` ¿Quiso decir ${near}?`;

@@ -24,17 +24,21 @@ export interface AgentKeyPair {
   privada: string;
 }
 
+/** Makes a pair of X25519 keys, base64url. */
 export function makeAgentKeyPair(): AgentKeyPair {
   const { x, d } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' });
   return { publica: x!, privada: d! };
 }
 
-/** By which an agent is called: 32 hexadecimal digits of the SHA-256 of its public key. */
+/** Returns the id by which an agent is called: 32 hexadecimal digits of the SHA-256 of its public key. */
 export function agentIdOf(publica: string): string {
   return createHash('sha256').update(Buffer.from(publica, 'base64url')).digest('hex').slice(0, 32);
 }
 
-/** The place of a password of SQL Server, for sealForAgent: of the connection of this name, or of the one without. */
+/**
+ * Returns the place of a password of SQL Server, for sealForAgent: of the connection of this name, or of the one
+ * without.
+ */
 export function passwordPlaceOf(tenant: string, connection?: string): string {
   // A tenant's name has no `/`.
   return connection === undefined ? tenant : `${tenant}/${connection}`;
@@ -48,11 +52,12 @@ export function sealForAgent(publica: string, place: string, secret: string): st
   return PREFIX + Buffer.concat([Buffer.from(own.publica, 'base64url'), sealed]).toString('base64');
 }
 
+/** Returns whether a text is what sealForAgent makes. */
 export function isSealedForAgent(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
-/** What sealForAgent sealed, or undefined where it was for another agent or place, or is damaged. */
+/** Opens what sealForAgent sealed, or undefined where it was for another agent or place, or is damaged. */
 export function openAsAgent(pair: AgentKeyPair, place: string, text: string): string | undefined {
   const bytes = Buffer.from(text.slice(PREFIX.length), 'base64');
   if (!isSealedForAgent(text) || bytes.length <= PUBLIC_KEY_BYTES) return undefined;

@@ -56,7 +56,10 @@ export function sealEnvelope(plain: Uint8Array, password: string): Buffer {
   return Buffer.concat([head, cipher.getAuthTag(), body]);
 }
 
-/** Opens what sealEnvelope made. Throws EnvelopeError. */
+/**
+ * Opens what sealEnvelope made.
+ * @throws {EnvelopeError}
+ */
 export function openEnvelope(sealed: Uint8Array, password: string): Buffer {
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
   if (/^AXS[2-9]/.test(bytes.subarray(0, MAGIC.length).toString('latin1'))) throw new EnvelopeError('newer');

@@ -17,7 +17,7 @@ export function sealBytes(key: Buffer, associatedData: string, plain: Uint8Array
   return Buffer.concat([nonce, cipher.getAuthTag(), body]);
 }
 
-/** What sealBytes sealed, or undefined where the key or the associated data is another, or a bit has changed. */
+/** Opens what sealBytes sealed, or undefined where the key or the associated data is another, or a bit has changed. */
 export function openBytes(
   key: Buffer,
   associatedData: string,

@@ -62,12 +62,12 @@ export interface Example {
 /** No body. */
 export const nothing = { kind: 'none', headers: {} } as const;
 
-/** A JSON body of this schema. */
+/** Declares a JSON body of this schema. */
 export function json<Schema extends Type.TSchema>(schema: Schema, headers: HeaderNotes = {}) {
   return { kind: 'json', schema, headers } as const;
 }
 
-/** A body that is passed on as it comes. */
+/** Declares a body that is passed on as it comes. */
 export function stream(content: Content, headers: HeaderNotes = {}) {
   return { kind: 'stream', content, headers } as const;
 }
@@ -79,7 +79,7 @@ export const TenantParams = Type.Object({ tenantId: Type.String({ minLength: 1, 
 /** The tenant of the examples. */
 export const EXAMPLE_TENANT = 'acme-001';
 
-/** An example of a tenant's endpoint: what is not given is empty. */
+/** Makes an example of a tenant's endpoint: what is not given is empty. */
 export function example({ params, ...given }: Partial<Example> = {}): Example {
   return { params: { tenantId: EXAMPLE_TENANT, ...params }, query: {}, headers: {}, body: undefined, ...given };
 }

@@ -7,14 +7,14 @@ export const LAST_DAY = 3_652_058;
 
 const monthLengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-/** Whether SQL Server has such a day: the years 1 to 9999. NaN is no part of one. */
+/** Returns whether SQL Server has such a day: the years 1 to 9999. NaN is no part of one. */
 export function isDate(year: number, month: number, day: number): boolean {
   if (!(year >= 1 && year <= 9999 && month >= 1 && month <= 12)) return false;
   const leapDay = month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 1 : 0;
   return day >= 1 && day <= monthLengths[month - 1]! + leapDay;
 }
 
-/** The days to a date for which isDate is true. */
+/** Returns the days to a date for which isDate is true. */
 export function daysFromDate(year: number, month: number, day: number): number {
   // A year that starts in March has its leap day last, so the months' lengths follow one formula.
   const y = month <= 2 ? year - 1 : year;
@@ -36,8 +36,8 @@ const monthsAndDays = Uint16Array.from({ length: 366 }, (_, dayOfYear) => {
 });
 
 /**
- * The date of `days`, 0 to LAST_DAY, in one integer, for a reader of many rows allocates nothing for a value: the day in the
- * lowest 5 bits, the month in 4, the year in the rest (dayOf, monthOf, yearOf).
+ * Returns the date of `days`, 0 to LAST_DAY, in one integer, for a reader of many rows allocates nothing for a value:
+ * the day in the lowest 5 bits, the month in 4, the year in the rest (dayOf, monthOf, yearOf).
  */
 export function dateFromDays(days: number): number {
   const shifted = days + 306;

@@ -54,7 +54,7 @@ export function huellaOf(columnas: readonly Columna[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
-/** A name as it is compared. */
+/** Returns a name as it is compared. */
 export function nameOf(nombre: string): string {
   return nombre.toLowerCase();
 }
@@ -117,7 +117,10 @@ function changeOf(old: Columna, now: Columna): Cambio | undefined {
   return { clase, columna: now.nombre, antes: typeTextOf(old), ahora: typeTextOf(now) };
 }
 
-/** Whether values of a key that changed so are written as before: a wider one that has the same scale and is not padded. */
+/**
+ * Returns whether values of a key that changed so are written as before: a wider one that has the same scale and is not
+ * padded.
+ */
 function keepsKeys({ clase }: Cambio, old: Columna, now: Columna | undefined): boolean {
   if (clase !== 'ensanchada' || now === undefined) return false;
   const isPadded = kindOf(old).padded && old.longitud !== now.longitud;
@@ -195,7 +198,10 @@ export function typeTextOf({ tipo, longitud, precision, escala, nula }: Columna)
   return `${tipo}${inside}`.toUpperCase() + (nula ? '' : ' NOT NULL');
 }
 
-/** What is to be done about a change; another key always stops. Without a policy, only what may lose something waits. */
+/**
+ * Returns what is to be done about a change; another key always stops. Without a policy, only what may lose something
+ * waits.
+ */
 export function politicaFor(clase: Clase, politica: Politica = 'avisar'): Politica {
   if (clase === 'clave' || politica === 'congelar') return 'congelar';
   return clase === 'nueva' || clase === 'ensanchada' ? 'evolucionar' : politica;
@@ -228,7 +234,7 @@ export function describeCambios(cambios: readonly Cambio[], total = cambios.leng
   return total > SHOWN ? `${shown}; y ${total - SHOWN} más` : shown;
 }
 
-/** What to do about new columns where only rows that changed were read, Spanish. */
+/** Says what to do about new columns where only rows that changed were read, Spanish. */
 export function describeUnread(cambios: readonly Cambio[]): string[] {
   if (!cambios.some(({ clase }) => clase === 'nueva')) return [];
   return [

@@ -96,7 +96,7 @@ export class TextHash {
   }
 }
 
-/** The hash of one text, as PostgreSQL's bigint. */
+/** Returns the hash of one text, as PostgreSQL's bigint. */
 export function hashText(text: string, seed: bigint): bigint {
   const bytes = Buffer.from(text);
   const hash = new TextHash(seed);

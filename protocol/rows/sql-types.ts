@@ -101,7 +101,7 @@ export function parseSqlType(text: string): SqlTypeSpec {
   return read({ text, name, first, second });
 }
 
-/** Whether `name`, in lower case, is that of a type that a schema may name; synonyms are not. */
+/** Returns whether `name`, in lower case, is that of a type that a schema may name; synonyms are not. */
 export function isSqlTypeName(name: string): name is SqlTypeName {
   return Object.hasOwn(declarations, name);
 }
@@ -112,12 +112,12 @@ export function isCarried(name: SqlTypeName): name is CarriedTypeName {
   return 'carrier' in declarations[name];
 }
 
-/** The type that a carried one is sent as. */
+/** Returns the type that a carried one is sent as. */
 export function carrierOf(name: CarriedTypeName): SqlTypeSpec & Carrier {
   return declarations[name].carrier;
 }
 
-/** The type in the form that T-SQL and the specification write: `DECIMAL(18,4)`, `NVARCHAR(MAX)`. */
+/** Returns the type in the form that T-SQL and the specification write: `DECIMAL(18,4)`, `NVARCHAR(MAX)`. */
 export function formatSqlType({ name, length, precision, scale, dimensions }: SqlTypeSpec): string {
   const word = name.toUpperCase();
   if (length !== undefined) return `${word}(${length === 'max' ? 'MAX' : length})`;

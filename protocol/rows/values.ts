@@ -32,7 +32,7 @@ import { DAYS_TO_1900, dateFromDays, dayOf, monthOf, yearOf } from './calendar.t
 /** COLMETADATA's UserType of rowversion, the only built-in type that it names ([MS-TDS] 2.2.7.4). */
 export const ROWVERSION_USER_TYPE = 0x50;
 
-/** `unscaled` / 10^`scale` in digits. `formatDecimal(-50n, 2)` is `-0.50`. */
+/** Formats `unscaled` / 10^`scale` in digits. `formatDecimal(-50n, 2)` is `-0.50`. */
 export function formatDecimal(unscaled: bigint, scale: number): string {
   const negative = unscaled < 0n;
   const digits = (negative ? -unscaled : unscaled).toString().padStart(scale + 1, '0');
@@ -41,12 +41,12 @@ export function formatDecimal(unscaled: bigint, scale: number): string {
   return `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
 }
 
-/** The shortest text that names this double. SQL Server has no NaN and no infinities. */
+/** Returns the shortest text that names this double. SQL Server has no NaN and no infinities. */
 export function formatFloat(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value);
 }
 
-/** The shortest text that names this 4-byte float (`value` is the double that equals it). */
+/** Returns the shortest text that names this 4-byte float (`value` is the double that equals it). */
 export function formatReal(value: number): string {
   if (value === 0) return formatFloat(value);
   // 9 digits always name it (IEEE 754, 5.12.2); Number drops the zeros that toPrecision adds.
@@ -57,13 +57,16 @@ export function formatReal(value: number): string {
   return formatFloat(Number(value.toPrecision(9)));
 }
 
-/** `2024-01-15` of the days since 0001-01-01. */
+/** Formats `2024-01-15` of the days since 0001-01-01. */
 export function formatDate(days: number): string {
   const date = dateFromDays(days);
   return `${pad(yearOf(date), 4)}-${pad(monthOf(date), 2)}-${pad(dayOf(date), 2)}`;
 }
 
-/** `10:30:00.1234567` of the time since midnight in units of 10^-`scale` seconds (at most 864,000,000,000: exact). */
+/**
+ * Formats `10:30:00.1234567` of the time since midnight in units of 10^-`scale` seconds (at most 864,000,000,000:
+ * exact).
+ */
 export function formatTime(units: number, scale: number): string {
   const perSecond = 10 ** scale;
   const seconds = Math.floor(units / perSecond);
@@ -71,22 +74,24 @@ export function formatTime(units: number, scale: number): string {
   return scale === 0 ? clock : `${clock}.${pad(units % perSecond, scale)}`;
 }
 
-/** datetime2: days since 0001-01-01, units as in formatTime. */
+/** Formats a datetime2: days since 0001-01-01, units as in formatTime. */
 export function formatDateTime2(days: number, units: number, scale: number): string {
   return `${formatDate(days)}T${formatTime(units, scale)}`;
 }
 
-/** datetime: days since 1900-01-01 (negative before it) and 1/300 seconds since midnight. */
+/** Formats a datetime: days since 1900-01-01 (negative before it) and 1/300 seconds since midnight. */
 export function formatDateTime(days: number, threeHundredths: number): string {
   return formatDateTime2(days + DAYS_TO_1900, Math.round((threeHundredths * 10) / 3), 3);
 }
 
-/** smalldatetime: days since 1900-01-01 and minutes since midnight. */
+/** Formats a smalldatetime: days since 1900-01-01 and minutes since midnight. */
 export function formatSmallDateTime(days: number, minutes: number): string {
   return formatDateTime2(days + DAYS_TO_1900, minutes * 60, 0);
 }
 
-/** datetimeoffset: days and units are UTC, as on the wire ([MS-TDS] 2.2.5.5.1.8); the text is the local time. */
+/**
+ * Formats a datetimeoffset: days and units are UTC, as on the wire ([MS-TDS] 2.2.5.5.1.8); the text is the local time.
+ */
 export function formatDateTimeOffset(days: number, units: number, scale: number, offsetMinutes: number): string {
   const unitsPerDay = 86_400 * 10 ** scale;
   const local = units + offsetMinutes * 60 * 10 ** scale;
@@ -96,19 +101,19 @@ export function formatDateTimeOffset(days: number, units: number, scale: number,
   return formatDateTime2(days + dayShift, local - dayShift * unitsPerDay, scale) + offset;
 }
 
-/** `0x00000000000007D1` */
+/** Formats a rowversion as `0x00000000000007D1` */
 export function formatRowversion(bytes: Uint8Array): string {
   return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex').toUpperCase()}`;
 }
 
-/** Base64 with padding. */
+/** Formats bytes as base64 with padding. */
 export function formatBinary(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
 }
 
 const unstorable = /\0|[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
 
-/** `text` without the characters that jsonb cannot hold, and how many were replaced. */
+/** Returns `text` without the characters that jsonb cannot hold, and how many were replaced. */
 export function replaceUnstorable(text: string): { text: string; replaced: number } {
   if (text.search(unstorable) === -1) return { text, replaced: 0 };
   let replaced = 0;

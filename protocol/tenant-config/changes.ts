@@ -37,7 +37,7 @@ export function cambiosOf({ cambios, incremental }: Said): Cambios {
   return cambios ?? (incremental === true ? 'marca' : 'completo');
 }
 
-/** Whether a reading of the table knows which rows are gone without reading everything. */
+/** Returns whether a reading of the table knows which rows are gone without reading everything. */
 export function knowsBajas(cambios: Cambios): boolean {
   return cambios === 'huellas' || cambios === 'seguimiento';
 }

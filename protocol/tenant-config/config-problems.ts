@@ -5,7 +5,7 @@ import { type ConfiguracionTablas, ConfiguracionTablasSchema } from './settings.
 
 const checker = Compile(ConfiguracionTablasSchema);
 
-/** Everything wrong with a `configuracionTablas`, in Spanish; empty when it is valid. Bounded at 50 problems. */
+/** Finds everything wrong with a `configuracionTablas`, in Spanish; empty when it is valid. Bounded at 50 problems. */
 export function findConfigProblems(value: unknown): ConfigProblem[] {
   const problems = checker.Check(value)
     ? findContradictions(value as ConfiguracionTablas)

@@ -8,7 +8,9 @@ import { CONNECTION_RULE, isConnectionName } from './values.ts';
 const checker = Compile(ConexionesSchema);
 const MAX_CONNECTIONS = 32;
 
-/** Everything wrong with a `sqlServerConexiones`, as findConfigProblems says it; of a password its place alone. */
+/**
+ * Finds everything wrong with a `sqlServerConexiones`, as findConfigProblems says it; of a password its place alone.
+ */
 export function findConnectionProblems(value: unknown): ConfigProblem[] {
   const root = 'sqlServerConexiones';
   const wrong = checker.Check(value)

@@ -9,7 +9,7 @@ import { findTrackingProblems } from './tracking-problems.ts';
 import type { TablaSubida } from './upload-table.ts';
 import { primaryKeyOf } from './values.ts';
 
-/** What no schema can say: fields of a `configuracionTablas` that contradict each other. */
+/** Finds what no schema can say: fields of a `configuracionTablas` that contradict each other. */
 export function findContradictions(config: ConfiguracionTablas): ConfigProblem[] {
   const { tablasSubida = [], tablasBajada = [], horasSilencio = [] } = config;
   const at = (list: string, index: number) => `configuracionTablas.${list}[${index}]`;

@@ -71,13 +71,16 @@ export type FieldsTouching<F extends Fields, E extends Effect> = {
 }[keyof F] &
   string;
 
-/** The properties of a `Type.Object` made of fields. */
+/** Returns the properties of a `Type.Object` made of fields. */
 export function schemasOf<const F extends Fields>(fields: F): { -readonly [K in keyof F]: F[K]['schema'] } {
   const entries = Object.entries(fields).map(([name, { schema }]) => [name, schema]);
   return Object.fromEntries(entries) as { -readonly [K in keyof F]: F[K]['schema'] };
 }
 
-/** What of a field's value counts for the fingerprint of a mark. Returns undefined where it says the same as no value. */
+/**
+ * Returns what of a field's value counts for the fingerprint of a mark. Returns undefined where it says the same as no
+ * value.
+ */
 export function rowsOf({ touches }: Field, value: unknown, tabla: { nombre: string }): unknown {
   return typeof touches.rows === 'function' ? touches.rows(value as never, tabla) : value;
 }
@@ -114,7 +117,9 @@ function sqlOf({ touches }: Field, value: unknown): string | undefined {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** What has to be approved of an object made of `fields`, by place; fields of one place are lines of one text. */
+/**
+ * Returns what has to be approved of an object made of `fields`, by place; fields of one place are lines of one text.
+ */
 export function sqlByPlaceOf(fields: Fields, value: object): Record<string, string> {
   const lines: Record<string, string[]> = {};
   for (const [name, field] of Object.entries(fields)) {
@@ -126,7 +131,7 @@ export function sqlByPlaceOf(fields: Fields, value: object): Record<string, stri
   return Object.fromEntries(Object.entries(lines).map(([place, texts]) => [place, texts.join('\n')]));
 }
 
-/** The columns that the fields of a table keep secret, in lower case, without repetition. */
+/** Returns the columns that the fields of a table keep secret, in lower case, without repetition. */
 export function secretColumnsOf(fields: Fields, value: object): string[] {
   const found = Object.entries(fields).flatMap(([name, { touches }]) => {
     const given = (value as Readonly<Record<string, unknown>>)[name];

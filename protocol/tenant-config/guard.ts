@@ -34,8 +34,8 @@ export const GuardaSchema = Type.Object(schemasOf(guardFields), Strict);
 export type Guarda = Type.Static<typeof GuardaSchema>;
 
 /**
- * What is approved of the guard at SQL Server: one that lets more rows go than the default does. The text of an update is approved
- * with the guard that stands behind it, so the backend must not open it alone.
+ * Returns what is approved of the guard at SQL Server: one that lets more rows go than the default does. The text of an
+ * update is approved with the guard that stands behind it, so the backend must not open it alone.
  */
 export function sqlOfGuard(guarda: Guarda = {}): string | undefined {
   const { bajas = GUARDA_BAJAS, porciento = GUARDA_PORCIENTO } = guarda;
@@ -45,8 +45,8 @@ export function sqlOfGuard(guarda: Guarda = {}): string | undefined {
 }
 
 /**
- * Whether `bajas` of the `total` rows that were there have to wait for a person: nothing came at all (`recibidas`), or they
- * are many both by count and by share.
+ * Returns whether `bajas` of the `total` rows that were there have to wait for a person: nothing came at all
+ * (`recibidas`), or they are many both by count and by share.
  */
 export function isRetained(
   { bajas, total, recibidas }: { bajas: number; total: number; recibidas: number },

@@ -42,7 +42,9 @@ export type EjecutarEn = Type.Static<typeof EjecutarEnSchema>;
 export type NombreFase = 'pre_process' | 'process' | 'post_process';
 export type Direccion = 'upload' | 'download';
 
-/** Whether the phase is to run on `side`. A phase runs when it is enabled; by default it runs at SQL Server. */
+/**
+ * Returns whether the phase is to run on `side`. A phase runs when it is enabled; by default it runs at SQL Server.
+ */
 export function isPhaseAt(
   fase: Fase | undefined,
   direccion: Direccion,
@@ -55,13 +57,13 @@ export function isPhaseAt(
 
 const KNOWN = ['enabled', 'ejecutarEn', 'sql'] as const satisfies FieldsTouching<typeof phaseFields, 'rows' | 'sql'>[];
 
-/** What of a phase before the reading counts for the fingerprint of a mark; undefined where it is not run. */
+/** Returns what of a phase before the reading counts for the fingerprint of a mark; undefined where it is not run. */
 export function rowsOfPhase(fase: Fase | undefined, tabla: { nombre: string }): unknown {
   if (fase?.enabled !== true) return undefined;
   return [fase.ejecutarEn ?? 'origen', fase.sql ?? '', ...laterRows(phaseFields, fase, KNOWN, tabla)];
 }
 
-/** What is approved of a phase that is run at SQL Server. */
+/** Returns what is approved of a phase that is run at SQL Server. */
 export function sqlOfPhase(fase: Fase | undefined, direccion: Direccion): string | undefined {
   const side: EjecutarEn = direccion === 'upload' ? 'origen' : 'destino';
   if (!isPhaseAt(fase, direccion, side)) return undefined;

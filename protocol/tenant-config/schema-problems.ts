@@ -83,7 +83,7 @@ function valueAt(root: unknown, pointer: string): unknown {
   return value;
 }
 
-/** A value as a message shows it, cut to 80 characters. */
+/** Returns a value as a message shows it, cut to 80 characters. */
 export function show(value: unknown): string {
   const text = (typeof value === 'string' ? value : JSON.stringify(value)) ?? '(falta)';
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;

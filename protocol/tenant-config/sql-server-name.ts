@@ -28,7 +28,10 @@ export class SqlServerNameError extends Error {
 /** SQL Server Setup, «Instance Configuration»: at most 16 letters, digits, `_`, `$` and, of old, `#`. */
 const INSTANCE = /^[\p{L}_][\p{L}\p{N}_$#]{0,15}$/u;
 
-/** Reads `host`, with the port that stands beside it. Throws SqlServerNameError, also where the two contradict each other. */
+/**
+ * Reads `host`, with the port that stands beside it.
+ * @throws {SqlServerNameError}, also where the two contradict each other
+ */
 export function parseServerName(host: string, port = DEFAULT_SQL_PORT): ServerAddress {
   const refuse = (rule: string) => new SqlServerNameError(`el servidor «${host.slice(0, 80)}» no vale: ${rule}`);
   const parts = /^(?:tcp:)?([^\\,]*)(?:\\([^\\,]*))?(?:,([^\\,]*))?$/i.exec(host.trim());
@@ -54,8 +57,9 @@ export function parseServerName(host: string, port = DEFAULT_SQL_PORT): ServerAd
 }
 
 /**
- * Reads `user`. A backslash makes it an account of Windows: SQL Server's own logins «cannot contain a '\'» (Transact-SQL,
- * CREATE LOGIN). Throws SqlServerNameError.
+ * Reads `user`. A backslash makes it an account of Windows: SQL Server's own logins «cannot contain a '\'»
+ * (Transact-SQL, CREATE LOGIN).
+ * @throws {SqlServerNameError}
  */
 export function parseLogin(user: string): Login {
   if (!user.includes('\\')) return { user };
@@ -66,12 +70,12 @@ export function parseLogin(user: string): Login {
   return { user: account, domain };
 }
 
-/** For people: the server as it was written, with its port where that stands beside it. */
+/** Describes a server for people: as it was written, with its port where that stands beside it. */
 export function describeServer(host: string, port: number): string {
   return saysWhere(host) ? host : `${host}:${port}`;
 }
 
-/** Whether `host` itself says the instance or the port. */
+/** Returns whether `host` itself says the instance or the port. */
 export function saysWhere(host: string): boolean {
   return /[\\,]/.test(host);
 }

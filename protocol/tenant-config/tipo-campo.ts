@@ -1,6 +1,6 @@
 /**
- * The `tipo_campo` of a table without `tipoCampo`: `vista_`, `tabla_`, `plan_` and `_sync`, `_erp` fall away and a
- * Spanish plural becomes singular. `vista_proveedores` → `proveedor`, `vista_productos_sync` → `producto`,
+ * Returns the `tipo_campo` of a table without `tipoCampo`: `vista_`, `tabla_`, `plan_` and `_sync`, `_erp` fall away
+ * and a Spanish plural becomes singular. `vista_proveedores` → `proveedor`, `vista_productos_sync` → `producto`,
  * `plan_cuentas` → `cuenta`, `dbo.clientes` → `cliente`.
  */
 export function deriveTipoCampo(nombre: string): string {
@@ -26,7 +26,10 @@ function singularOf(word: string): string {
 
 const SHORT_FORM = /^\s*parametros_maestros\.tipo_campo\s*=\s*(?:'([^']+)'|([^\s';]+))\s*;?\s*$/i;
 
-/** The `tipo_campo` of a download's query in the short form, `parametros_maestros.tipo_campo=cuenta`; undefined where it is SQL. */
+/**
+ * Returns the `tipo_campo` of a download's query in the short form, `parametros_maestros.tipo_campo=cuenta`; undefined
+ * where it is SQL.
+ */
 export function tipoCampoOfShortForm(query: string): string | undefined {
   const match = SHORT_FORM.exec(query);
   return match?.[1] ?? match?.[2];

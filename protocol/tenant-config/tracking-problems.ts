@@ -3,7 +3,7 @@ import { type ConfigProblem, show } from './schema-problems.ts';
 import type { TablaSubida } from './upload-table.ts';
 import { boundsIn } from './version-bounds.ts';
 
-/** What contradicts itself in a table that SQL Server says the changes of: `rowversion` and `seguimiento`. */
+/** Returns what contradicts itself in a table that SQL Server says the changes of: `rowversion` and `seguimiento`. */
 export function findTrackingProblems(tabla: TablaSubida, at: string): ConfigProblem[] {
   const { columna, process, seguimiento } = tabla;
   const kind = cambiosOf(tabla);

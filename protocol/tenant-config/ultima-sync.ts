@@ -78,16 +78,16 @@ function words(text: string): ReadonlySet<string> {
   return new Set(text.split(' '));
 }
 
-/** Whether `sql` has the parameter `@ultimaSync` (T-SQL names are case-insensitive). */
+/** Returns whether `sql` has the parameter `@ultimaSync` (T-SQL names are case-insensitive). */
 export function mentionsMark(sql: string): boolean {
   return /@ultimaSync\b/i.test(sql);
 }
 
 /**
- * `query` so that it also gives the rows that have NULL in the place of a date, where `@ultimaSync` is before everything or
- * NULL; `columns` are those that it looks at, as the query writes them. Undefined where it cannot be told how. A query that
- * never mentions the mark comes back as it is, and so does one that asks whether it is NULL: it says itself what a first
- * reading brings.
+ * Returns `query` so that it also gives the rows that have NULL in the place of a date, where `@ultimaSync` is before
+ * everything or NULL; `columns` are those that it looks at, as the query writes them. Undefined where it cannot be told
+ * how. A query that never mentions the mark comes back as it is, and so does one that asks whether it is NULL: it says
+ * itself what a first reading brings.
  */
 export function withUndatedRows(query: string): { sql: string; columns: string[] } | undefined {
   const tokens = tokenize(query);
@@ -126,8 +126,8 @@ function findComparisons(tokens: readonly Token[]): Comparison[] | undefined {
 }
 
 /**
- * What becomes of the rows whose `campoFecha` is NULL: `siempre` where the query asks for them itself, `enteras` where readings
- * of everything do, `nunca`; undefined where there is no such column.
+ * Returns what becomes of the rows whose `campoFecha` is NULL: `siempre` where the query asks for them itself,
+ * `enteras` where readings of everything do, `nunca`; undefined where there is no such column.
  */
 export function undatedRowsOf({
   campoFecha,

@@ -216,8 +216,8 @@ const FIRST_FORM = ['process', 'primaryKey', 'tipoCampo', 'campoFecha'] as const
 const SECOND_FORM = ['reloj', 'pre_process'] as const satisfies InMark[];
 
 /**
- * What of a table makes its mark void when it changes: the two forms that are on disks, and every later field that is given. A table
- * that gives none of those has the fingerprint that it always had.
+ * Returns what of a table makes its mark void when it changes: the two forms that are on disks, and every later field
+ * that is given. A table that gives none of those has the fingerprint that it always had.
  */
 export function markParts(tabla: TablaSubida): { first: unknown[]; second: unknown[]; later: [string, unknown][] } {
   const partOf = (name: InMark) => rowsOf(uploadFields[name], tabla[name], tabla) ?? null;

@@ -35,7 +35,7 @@ export function isConnectionName(name: string): boolean {
   return new RegExp(CONEXION).test(name);
 }
 
-/** `primaryKey` as a list, empty when the configuration gives none. */
+/** Returns `primaryKey` as a list, empty when the configuration gives none. */
 export function primaryKeyOf(tabla: { primaryKey?: string | string[] }): string[] {
   if (tabla.primaryKey === undefined) return [];
   return typeof tabla.primaryKey === 'string' ? [tabla.primaryKey] : tabla.primaryKey;

@@ -3,7 +3,7 @@
 export const DESDE_VERSION = 'desdeVersion';
 export const HASTA_VERSION = 'hastaVersion';
 
-/** Which of the two a query mentions (T-SQL names are case-insensitive). */
+/** Returns which of the two a query mentions (T-SQL names are case-insensitive). */
 export function boundsIn(query: string): { desde: boolean; hasta: boolean } {
   return { desde: /@desdeVersion\b/i.test(query), hasta: /@hastaVersion\b/i.test(query) };
 }

@@ -17,7 +17,7 @@ interface AnySchema {
 
 const TEXTS = ['a', 'b', '10:00', '11:00', '1h', '2h'];
 
-/** A valid value of `schema`; of the two that there are, the one that `which` says. */
+/** Returns a valid value of `schema`; of the two that there are, the one that `which` says. */
 export function sampleOf(schema: unknown, which: 0 | 1): unknown {
   const {
     type,
@@ -60,7 +60,7 @@ export interface Change<T> {
   changed: T;
 }
 
-/** `base` with another value in each of `fields`, and in each member of them, one at a time. */
+/** Yields `base` with another value in each of `fields`, and in each member of them, one at a time. */
 export function changesOf<T extends object>(fields: Fields, base: T): Change<T>[] {
   return Object.entries(fields).flatMap(([name, { schema, touches, members = {} }]) => {
     const effects = Object.keys(touches);
@@ -77,7 +77,7 @@ export function changesOf<T extends object>(fields: Fields, base: T): Change<T>[
   });
 }
 
-/** A table that gives every field. */
+/** Returns a table that gives every field. */
 export function sampleTable(fields: Fields): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).map(([name, { schema }]) => [name, sampleOf(schema, 0)]));
 }

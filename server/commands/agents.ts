@@ -54,7 +54,10 @@ export const agentCommands: ServerCommandGroup = {
   examples: [['agent list --tenant acme-corp-001', 'Los de un tenant']],
 };
 
-/** One line an agent, of one tenant or of all: id, whether it is authorised, since when it is known, what it runs. */
+/**
+ * Prints one line an agent, of one tenant or of all: id, whether it is authorised, since when it is known, what it
+ * runs.
+ */
 export async function agentList(config: Config, tenant: string | undefined): Promise<string> {
   const agents = await withDatabase(config, (connection) => listAgents(connection, tenant));
   if (agents.length === 0) {
@@ -70,13 +73,13 @@ export async function agentList(config: Config, tenant: string | undefined): Pro
     .join('\n');
 }
 
-/** Throws CommandError when the tenant has no such agent. */
+/** @throws {CommandError} when the tenant has no such agent */
 export async function agentAuthorize(config: Config, tenant: string, id: string): Promise<string> {
   await change(config, tenant, id, true);
   return `El agente ${id} de «${tenant}» recibe desde ahora la contraseña de SQL Server.`;
 }
 
-/** Throws CommandError when the tenant has no such agent. */
+/** @throws {CommandError} when the tenant has no such agent */
 export async function agentRevoke(config: Config, tenant: string, id: string): Promise<string> {
   await change(config, tenant, id, false);
   return `El agente ${id} de «${tenant}» ya no recibe la contraseña. La que conoce, cámbiela en SQL Server.`;

@@ -37,8 +37,9 @@ export interface AuditOptions {
 }
 
 /**
- * Prints the newest entries of the audit, oldest first: text for a person, or a JSON object a line. Throws CommandError,
- * also (after printing) when a trigger of the audit is missing or switched off: what was listed is then not everything.
+ * Prints the newest entries of the audit, oldest first: text for a person, or a JSON object a line.
+ * @throws {CommandError}, also (after printing) when a trigger of the audit is missing or switched off: what was listed
+ * is then not everything
  */
 export async function audit(config: Config, options: AuditOptions, print: (line: string) => void): Promise<void> {
   const { tenant, desde, limite, json } = options;

@@ -84,13 +84,13 @@ function describe(one: AdministeredBajas, withTenant: boolean): string[] {
   ];
 }
 
-/** Throws CommandError when nothing of this id waits. */
+/** @throws {CommandError} when nothing of this id waits */
 export async function bajasApprove(config: Config, tenant: string, id: string): Promise<string> {
   const { bajas, tabla } = await resolve(config, tenant, id, 'aprobada');
   return `Aprobadas ${bajas} bajas de «${visibleLine(tabla)}»: la próxima ejecución las aplica, si siguen siendo las mismas.`;
 }
 
-/** Throws CommandError when nothing of this id waits. */
+/** @throws {CommandError} when nothing of this id waits */
 export async function bajasDiscard(config: Config, tenant: string, id: string): Promise<string> {
   const { bajas, tabla } = await resolve(config, tenant, id, 'descartada');
   return `Descartadas ${bajas} bajas de «${visibleLine(tabla)}»: esas filas quedan como están, y no se pregunta más por ellas.`;

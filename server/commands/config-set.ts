@@ -38,7 +38,8 @@ export const configSetCommand = defineCommand({
 
 /**
  * Replaces a tenant's tables, its connections or both by those of JSON files. A password that reads as `config show`
- * shows it stays as it is stored. Throws CommandError, naming every fault of a file; then nothing is stored.
+ * shows it stays as it is stored.
+ * @throws {CommandError}, naming every fault of a file; then nothing is stored
  */
 export async function configSet(
   config: Config,

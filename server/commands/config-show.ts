@@ -21,8 +21,8 @@ export const configShowCommand = defineCommand({
 export const MASK = '********';
 
 /**
- * A tenant's configuration as JSON, its passwords masked. Throws CommandError when there is no such tenant, CONFIG_INVALIDA
- * where its connections make no sense.
+ * Prints a tenant's configuration as JSON, its passwords masked.
+ * @throws {CommandError} when there is no such tenant, CONFIG_INVALIDA where its connections make no sense
  */
 export async function configShow(config: Config, tenant: string): Promise<string> {
   const found = await withDatabase(config, (connection) => findConfiguration(connection, tenant));

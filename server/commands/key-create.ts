@@ -23,8 +23,9 @@ export const keyCreateCommand = defineCommand({
 const DAYS_MAX = 3650;
 
 /**
- * Makes a key for a tenant and returns it: it is shown this once. `dias`: how long it is valid. Throws CommandError, and
- * SyncError CONFIG_NO_ENCONTRADA when there is no such tenant, DEMASIADAS_CLAVES when it has too many.
+ * Makes a key for a tenant and returns it: it is shown this once. `dias`: how long it is valid.
+ * @throws {CommandError}, and SyncError CONFIG_NO_ENCONTRADA when there is no such tenant, DEMASIADAS_CLAVES when it
+ * has too many
  */
 export async function keyCreate(
   config: Config,

@@ -16,7 +16,7 @@ export const keyListCommand = defineCommand({
   },
 });
 
-/** The keys of a tenant, or of all, as a table. */
+/** Prints the keys of a tenant, or of all, as a table. */
 export async function keyList(config: Config, tenant: string | undefined): Promise<string> {
   const keys = await withDatabase(config, (connection) => findApiKeys(connection, tenant));
   if (keys.length === 0) return 'No hay claves.';
@@ -40,7 +40,7 @@ function cellsOf(key: ApiKey): string[] {
   );
 }
 
-/** What holds of a key, in words. */
+/** Returns what holds of a key, in words. */
 export function stateOf({ inForce, end, revokedAt }: ApiKey): string {
   if (!inForce) return revokedAt === null ? `caducada el ${minute(end)}` : `retirada el ${minute(end)}`;
   if (end === null) return 'en vigor';

@@ -25,8 +25,9 @@ export const keyRevokeCommand = defineCommand({
 const GRACE_MAX_HOURS = 720;
 
 /**
- * Revokes a key, `gracia` hours from now; with `derivadas` also those that came in its place by rotation. Says which keys
- * came of it and are still in force. Throws CommandError when the key is not in force.
+ * Revokes a key, `gracia` hours from now; with `derivadas` also those that came in its place by rotation. Says which
+ * keys came of it and are still in force.
+ * @throws {CommandError} when the key is not in force
  */
 export async function keyRevoke(
   config: Config,

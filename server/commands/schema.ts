@@ -43,7 +43,7 @@ export const schemaCommands: ServerCommandGroup = {
   examples: [['schema list --tenant acme-corp-001', 'Las de un tenant']],
 };
 
-/** What waits, of one tenant or of all: tables that are stopped first. */
+/** Prints what waits, of one tenant or of all: tables that are stopped first. */
 export async function schemaList(config: Config, tenant: string | undefined): Promise<string> {
   const all = await withDatabase(config, (connection) => findWaitingSchemas(connection, tenant));
   if (all.length === 0) {
@@ -73,7 +73,7 @@ function describe(one: AdministeredSchema, withTenant: boolean): string[] {
   ];
 }
 
-/** Throws CommandError when nothing of this id waits. */
+/** @throws {CommandError} when nothing of this id waits */
 export async function schemaApprove(config: Config, tenant: string, id: string): Promise<string> {
   const found = await withDatabase(config, (connection) => approveSchema(connection, { tenant, id }));
   if (found === undefined) {

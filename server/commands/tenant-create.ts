@@ -31,7 +31,10 @@ export const tenantCreateCommand = defineCommand({
   },
 });
 
-/** Adds a tenant with its SQL Server and no tables yet. Throws CommandError when it exists, or host, port and user make no sense. */
+/**
+ * Adds a tenant with its SQL Server and no tables yet.
+ * @throws {CommandError} when it exists, or host, port and user make no sense
+ */
 export async function tenantCreate(config: Config, tenant: NewTenant): Promise<string> {
   const { tenantId } = tenant;
   if (!/^[^\s/\\?#]+$/.test(tenantId) || tenantId.length > limits.tenantMaxLength) {

@@ -20,7 +20,10 @@ export const tenantDeleteCommand = defineCommand({
   },
 });
 
-/** Deletes a suspended tenant, or what is left of one. Throws CommandError unless `confirmed` is its name. */
+/**
+ * Deletes a suspended tenant, or what is left of one.
+ * @throws {CommandError} unless `confirmed` is its name
+ */
 export async function tenantDelete(config: Config, tenant: string, confirmed: string): Promise<string> {
   const shown = visibleLine(tenant);
   if (tenant !== confirmed)

@@ -30,8 +30,9 @@ const BATCH_CHARS = 4 * 1024 * 1024;
 const BATCH_ROWS = 2000;
 
 /**
- * Brings in what `tenantExport` wrote, all of it or nothing. Throws CommandError: the file is none or is not whole, the tenant is here
- * already, the other database was of another version, or its passwords do not open with the keys of this one.
+ * Brings in what `tenantExport` wrote, all of it or nothing.
+ * @throws {CommandError}: the file is none or is not whole, the tenant is here already, the other database was of
+ * another version, or its passwords do not open with the keys of this one
  */
 export async function tenantImport(config: Config, file: string): Promise<string> {
   return withDatabase(config, (connection) => inTransaction(connection, () => bringIn(config, connection, file)));
@@ -114,7 +115,7 @@ function parse<T>(file: string, line: string): T {
   }
 }
 
-/** Throws CommandError unless the passwords of SQL Server open with the master keys of this centre. */
+/** @throws {CommandError} unless the passwords of SQL Server open with the master keys of this centre */
 async function assertOpens(config: Config, connection: Connection, tenant: string): Promise<void> {
   const keys = readMasterKeys(config);
   const configuration = await findConfiguration(connection, tenant);

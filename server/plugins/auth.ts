@@ -89,7 +89,7 @@ export const auth = fp(async (app: FastifyInstance, { config, database }: Contex
   });
 });
 
-/** Whom the audit names for what a request changes. */
+/** Returns whom the audit names for what a request changes. */
 export function authorOf({ apiKey, ip }: FastifyRequest): Author {
   return { actor: `clave ${apiKey.id}`, origen: ip };
 }

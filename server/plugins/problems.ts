@@ -19,7 +19,7 @@ export const problems = fp(async (app: FastifyInstance) => {
   });
 });
 
-/** What the router cannot read as a path. */
+/** Answers what the router cannot read as a path. */
 export function answerBadUrl(_error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   send(request, reply, new SyncError('RUTA_DESCONOCIDA', `La dirección de ${request.method} no se puede leer.`));
 }
@@ -27,7 +27,7 @@ export function answerBadUrl(_error: FastifyError, request: FastifyRequest, repl
 /** Node itself would answer 417 without a word (RFC 9110, 10.1.1). */
 export const EXPECTS_SOMETHING = 'EXPECTS_SOMETHING';
 
-/** What Node cannot read as HTTP, or does not want to: there is a socket, and no request. */
+/** Answers what Node cannot read as HTTP, or does not want to: there is a socket, and no request. */
 export function answerBadHttp({ code }: NodeJS.ErrnoException, socket: Socket): void {
   if (code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();

@@ -12,7 +12,7 @@ export interface DatabaseError extends Error {
   column?: string;
 }
 
-/** Whether PostgreSQL sent it: a five-character SQLSTATE. */
+/** Returns whether PostgreSQL sent it: a five-character SQLSTATE. */
 export function isDatabaseError(error: unknown): error is DatabaseError {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
@@ -24,8 +24,8 @@ const transient = /^(40001|40P01|55P03|53[0-9A-Z]{3}|57P0[1-5]|08[0-9A-Z]{3})$/;
 const unreachable = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/;
 
 /**
- * The error as one of the API's: conflicts and locks that took too long are OCUPADO, a database that cannot be reached
- * or is going down is BASE_NO_DISPONIBLE. Everything else comes back as it was.
+ * Translates an error into one of the API's: conflicts and locks that took too long are OCUPADO, a database that cannot
+ * be reached or is going down is BASE_NO_DISPONIBLE. Everything else comes back as it was.
  */
 export function translateDatabaseError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof SyncError) return error;
@@ -48,8 +48,8 @@ export function translateDatabaseError(error: unknown): unknown {
 }
 
 /**
- * An error that COPY raised on received lines, with the line that PostgreSQL names (its own count of lines, which is
- * that of the body: no line is left out on the way there).
+ * Translates an error that COPY raised on received lines, with the line that PostgreSQL names (its own count of lines,
+ * which is that of the body: no line is left out on the way there).
  */
 export function translateCopyError(error: unknown, place: ErrorPlace): unknown {
   if (!isDatabaseError(error)) return translateDatabaseError(error);
@@ -74,14 +74,17 @@ export function translateCopyError(error: unknown, place: ErrorPlace): unknown {
   return translateDatabaseError(error);
 }
 
-/** An error of the merge: a key that its index does not take. */
+/** Translates an error of the merge: a key that its index does not take. */
 export function translateMergeError(error: unknown, place: ErrorPlace): unknown {
   if (!isDatabaseError(error) || error.code !== '54000') return translateDatabaseError(error);
   const detail = 'Una clave es más larga de lo que PostgreSQL indexa (unos 2700 bytes).';
   return new SyncError('VALOR_INVALIDO', detail, { ...place, campo: 'codigo', cause: error });
 }
 
-/** An error of log entries that PostgreSQL does not take as they are: a date that is none, a NUL, lists in lists in lists. */
+/**
+ * Translates an error of log entries that PostgreSQL does not take as they are: a date that is none, a NUL, lists in
+ * lists in lists.
+ */
 export function translateLogsError(error: unknown): unknown {
   const tooDeep = error instanceof RangeError;
   if (!tooDeep && !(isDatabaseError(error) && /^(22|54)/.test(error.code))) return translateDatabaseError(error);
@@ -89,13 +92,13 @@ export function translateLogsError(error: unknown): unknown {
   return new SyncError('CUERPO_INVALIDO', detail, { campo: 'logs', cause: error });
 }
 
-/** CLAVE_AUSENTE for the line in `place`. */
+/** Returns CLAVE_AUSENTE for the line in `place`. */
 export function keyMissing(place: ErrorPlace & { cause?: unknown }): SyncError {
   const line = place.linea === undefined ? '' : ` de la línea ${place.linea}`;
   return new SyncError('CLAVE_AUSENTE', `La fila${line} no tiene «codigo» ni su primaryKey, o están vacíos.`, place);
 }
 
-/** CLAVE_AMBIGUA for the line in `place`; `campo` is the column of primaryKey. */
+/** Returns CLAVE_AMBIGUA for the line in `place`; `campo` is the column of primaryKey. */
 export function keyAmbiguous(place: ErrorPlace & { campo: string; cause?: unknown }): SyncError {
   const line = place.linea === undefined ? '' : ` de la línea ${place.linea}`;
   const detail = `La fila${line} tiene «codigo» y «${place.campo}», la primaryKey, y son distintos.`;
@@ -110,7 +113,7 @@ function activoInvalid(place: ErrorPlace & { cause?: unknown }): SyncError {
 /** A value stands whole in some messages. */
 const MESSAGE_MAX_LENGTH = 4000;
 
-/** The failure of a statement that the configuration gives: PostgreSQL's own words, code and position. */
+/** Translates the failure of a statement that the configuration gives: PostgreSQL's own words, code and position. */
 export function translateSqlError(error: unknown, place: ErrorPlace): unknown {
   if (!isDatabaseError(error)) return translateDatabaseError(error);
   if (transient.test(error.code)) return translateDatabaseError(error);

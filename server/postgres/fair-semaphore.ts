@@ -94,7 +94,7 @@ export function makeFairSemaphore({
   };
 }
 
-/** Whether an owner that has `own` may have one more where `free` are left. */
+/** Returns whether an owner that has `own` may have one more where `free` are left. */
 function isWithinShare(owner: string | undefined, own: number, free: number, share: number): boolean {
   if (free < 1) return false;
   return owner === undefined || own === 0 || own < free * share;

@@ -15,7 +15,7 @@ export interface FunctionFile {
   digest: string;
 }
 
-/** Those of the folder, in the order of their names. */
+/** Reads the functions of the folder, in the order of their names. */
 export async function readFunctions(folder: string): Promise<FunctionFile[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql')).sort();
   return Promise.all(

@@ -31,10 +31,10 @@ export async function countWeeksAhead(client: Client): Promise<number> {
 }
 
 /**
- * Drops the weeks that are over for longer than `days`: DETACH CONCURRENTLY, which stops nobody, and then DROP. Entries of a tenant
- * that keeps its own for longer ("logsDias") are put back before, into a partition of their week that holds nothing else. What
- * cannot have its lock within LOCK_MS, or was broken off, is gone on with the next time. Outside a transaction.
- *
+ * Drops the weeks that are over for longer than `days`: DETACH CONCURRENTLY, which stops nobody, and then DROP. Entries
+ * of a tenant that keeps its own for longer ("logsDias") are put back before, into a partition of their week that holds
+ * nothing else. What cannot have its lock within LOCK_MS, or was broken off, is gone on with the next time. Outside a
+ * transaction.
  * @returns names of the partitions that are gone
  */
 export async function retireWeeks(client: Connection, days: number): Promise<string[]> {

@@ -196,7 +196,7 @@ export async function inTransaction<T>(connection: Connection, fn: () => Promise
 
 const broken = new WeakSet<Connection>();
 
-/** The connection is closed, not lent again, when what it was lent for fails. */
+/** Closes a connection, so that it is not lent again, when what it was lent for fails. */
 export function doNotReuse(connection: Connection): void {
   broken.add(connection);
 }

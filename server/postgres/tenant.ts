@@ -7,7 +7,7 @@ import type { Connection } from './pool.ts';
  * ax_sync_tenant, download queries as ax_sync_consulta.
  */
 
-/** For the rest of the transaction, row-level security shows `tenant` alone. */
+/** Has row-level security show `tenant` alone for the rest of the transaction. */
 export async function setTenant(connection: Connection, tenant: string): Promise<void> {
   await connection.query('SELECT sync_fijar_tenant($1)', [tenant]);
 }
@@ -25,8 +25,8 @@ export async function setTimeouts(
 }
 
 /**
- * What this transaction commits is on the disk when it is answered, even where the database's default is to tell sooner: an
- * agent that has been answered moves its mark, and never sends those rows again.
+ * Sees to it that what this transaction commits is on the disk when it is answered, even where the database's default
+ * is to tell sooner: an agent that has been answered moves its mark, and never sends those rows again.
  */
 export async function commitDurably(connection: Connection): Promise<void> {
   await connection.query(
@@ -47,17 +47,18 @@ export async function openTenantCursor(connection: Connection, query: string): P
   await connection.query('SELECT sync_abrir($1)', [query]);
 }
 
-/** The columns of the open cursor; nothing of its query runs for that. */
+/** Returns the columns of the open cursor; nothing of its query runs for that. */
 export async function describeTenantCursor(connection: Connection): Promise<FieldDef[]> {
   const { fields } = await connection.query({ text: 'FETCH 0 FROM sync_bajada', rowMode: 'array' });
   return fields;
 }
 
+/** Closes the cursor of openTenantCursor. */
 export async function closeTenantCursor(connection: Connection): Promise<void> {
   await connection.query('CLOSE sync_bajada');
 }
 
-/** SELECT of one column `fila`: at most the next `max` rows of the open cursor; none at the end. */
+/** Returns the SELECT of one column `fila`: at most the next `max` rows of the open cursor; none at the end. */
 export function nextRows(max: number): string {
   return `SELECT fila FROM sync_leer(${Math.trunc(max)}) fila`;
 }

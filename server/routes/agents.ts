@@ -19,7 +19,7 @@ export const agentHandlers = ({ database }: Context) =>
     },
   }) satisfies Partial<Handlers>;
 
-/** @throws SyncError CUERPO_INVALIDO: no public key, or one that would make secrets readable to everybody. */
+/** @throws {SyncError} CUERPO_INVALIDO: no public key, or one that would make secrets readable to everybody. */
 function assertUsable(clavePublica: string): void {
   try {
     sealForAgent(clavePublica, 'prueba', 'prueba');

@@ -39,8 +39,7 @@ export function mediaTypeOf(request: FastifyRequest): string {
 
 /**
  * Returns whether the body is gzip: by Content-Encoding, or because its media type says so.
- *
- * @throws SyncError TIPO_NO_ADMITIDO: another encoding.
+ * @throws {SyncError} TIPO_NO_ADMITIDO: another encoding.
  */
 export function isGzip(request: FastifyRequest): boolean {
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
@@ -53,8 +52,7 @@ export function isGzip(request: FastifyRequest): boolean {
 
 /**
  * Returns the SHA-256 that Content-Digest states (base64), if it is there.
- *
- * @throws SyncError CUERPO_INVALIDO: it states none.
+ * @throws {SyncError} CUERPO_INVALIDO: it states none.
  */
 export function digestOfRequest(request: FastifyRequest): string | undefined {
   const field = request.headers[headers.contentDigest];

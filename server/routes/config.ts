@@ -73,7 +73,7 @@ type Recipient =
   | { kind: 'plain'; id?: undefined }
   | { kind: 'hidden'; id: 'encrypted' };
 
-/** Throws AGENTE_NO_AUTORIZADO for an agent that could do nothing with the answer. */
+/** @throws {SyncError} AGENTE_NO_AUTORIZADO for an agent that could do nothing with the answer */
 async function findRecipient({ database }: Context, { headers: sent, tenant }: FastifyRequest): Promise<Recipient> {
   const { tenantId } = tenant;
   const id = sent[headers.agent];

@@ -15,7 +15,10 @@ const formats: Readonly<Record<string, DownloadFormat>> = {
 /** A type with parameters of somebody else's (`charset`, `odata.metadata`) is that type. */
 const FOREIGN_PARAMETERS = /;(?!\s*(?:q|marco)\s*=)[^;,="]+=\s*("(\\.|[^"\\])*"|[^;,]*)/gi;
 
-/** Where `Accept` leads. Throws NO_ACEPTABLE. */
+/**
+ * Chooses the format that `Accept` leads to.
+ * @throws {SyncError} NO_ACEPTABLE
+ */
 export function chooseFormat(accept: string | undefined): DownloadFormat {
   const known = accept?.replace(FOREIGN_PARAMETERS, '');
   const [type] = new Negotiator({ headers: { accept: known } }).mediaTypes(Object.keys(formats));
@@ -23,7 +26,7 @@ export function chooseFormat(accept: string | undefined): DownloadFormat {
   throw new SyncError('NO_ACEPTABLE', `No se puede responder como «${(accept ?? '').slice(0, 100)}».`);
 }
 
-/** The first of `encodings`, the best first, that a client takes no less gladly than an answer as it is. */
+/** Chooses the first of `encodings`, the best first, that a client takes no less gladly than an answer as it is. */
 export function chooseEncoding<E extends string>(accepted: string | undefined, encodings: readonly E[]): E | undefined {
   const negotiator = new Negotiator({ headers: { 'accept-encoding': accepted } });
   const ranked = negotiator.encodings([...encodings, 'identity']);

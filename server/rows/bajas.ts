@@ -79,12 +79,12 @@ interface KnownBajas {
   caducada: boolean;
 }
 
-/** Nothing waits there any more: it was applied, or the rows are back. */
+/** Forgets what waited there: it was applied, or the rows are back. */
 export async function forgetBajas(connection: Connection, place: Place): Promise<void> {
   await connection.query(`DELETE FROM sync_bajas_retenidas WHERE ${AT}`, valuesOf(place));
 }
 
-/** An approval that an agent is told of ends soon: whether it could apply it, nobody else sees. */
+/** Has an approval that an agent is told of end soon: whether it could apply it, nobody else sees. */
 export async function shortenApproval(connection: Connection, id: string): Promise<void> {
   await connection.query(
     `UPDATE sync_bajas_retenidas SET "expiresAt" = least("expiresAt", now() + make_interval(hours => $2)) WHERE id = $1`,
@@ -104,7 +104,7 @@ function sampleOf(keys: readonly string[]): string {
   return JSON.stringify(keys.slice(0, MUESTRA_MAX).map(clean));
 }
 
-/** What waits or was decided, of a tenant: what nobody has decided first, most bajas first. */
+/** Lists what waits or was decided, of a tenant: what nobody has decided first, most bajas first. */
 export async function listBajas(connection: Connection, tenant: string): Promise<BajasRetenidas[]> {
   const rows = await findBajas(connection, '"tenantId" = $1', [tenant], TOLD_MAX);
   return rows.map(({ tenantId: _, resueltaPor: __, ...row }) => row);
@@ -113,7 +113,7 @@ export async function listBajas(connection: Connection, tenant: string): Promise
 /** As an administrator sees them. */
 export type AdministeredBajas = BajasRetenidas & { tenantId: string; resueltaPor: string | null };
 
-/** The same of one tenant, or of all. */
+/** Lists the same of one tenant, or of all. */
 export async function findAllBajas(connection: Connection, tenant: string | undefined): Promise<AdministeredBajas[]> {
   return findBajas(connection, '$1::text IS NULL OR "tenantId" = $1', [tenant ?? null]);
 }

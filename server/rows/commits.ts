@@ -55,7 +55,7 @@ export async function recordCommit(connection: Connection, tenant: string, commi
   );
 }
 
-/** The applied upload of that name, whenever that was. */
+/** Finds the applied upload of that name, whenever that was. */
 export async function findCommit(
   connection: Connection,
   tenant: string,
@@ -70,8 +70,9 @@ export async function findCommit(
 }
 
 /**
- * Throws GENERACION_DESCONOCIDA when the mark that a reading began at stands on what this database does not have, LECTURA_ANTIGUA
- * when a newer reading has been applied. For the latter to hold, the caller holds the lock of the table.
+ * For the latter to hold, the caller holds the lock of the table.
+ * @throws {SyncError} GENERACION_DESCONOCIDA when the mark that a reading began at stands on what this database does
+ * not have, LECTURA_ANTIGUA when a newer reading has been applied
  */
 export async function assertCurrent(
   connection: Connection,
@@ -98,8 +99,8 @@ export async function assertCurrent(
 }
 
 /**
- * What an agent's marks stand on, by table: the generation where the database has it, null where not. A mark without one (of
- * an agent before there were any) gets one, provided the table is one of `adoptable` and has rows.
+ * Checks what an agent's marks stand on, by table: the generation where the database has it, null where not. A mark
+ * without one (of an agent before there were any) gets one, provided the table is one of `adoptable` and has rows.
  */
 export async function checkGenerations(
   connection: Connection,

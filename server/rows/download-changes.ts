@@ -16,7 +16,7 @@ const SIGNATURE_BYTES = 8;
 /** SELECT of one column `fila`, which has no rows. */
 export const NO_ROWS_SQL = `SELECT ''::text AS fila LIMIT 0`;
 
-/** The digest of what is hashed: with another query, schema or key no row is compared. */
+/** Returns the digest of what is hashed: with another query, schema or key no row is compared. */
 export function digestOfQuery({ keyed, schema }: DownloadQuery): string {
   return createHash('sha256')
     .update(JSON.stringify([keyed, schema]))
@@ -30,14 +30,17 @@ function hashed(keyed: string, { semilla }: Pick<ChangesRequest, 'semilla'>): st
   return `(SELECT fila, clave, ${key} AS h FROM (${keyed}) q) k`;
 }
 
-/** SELECT of one column `fila`: a line for each bucket that has rows, `"bucket,rows,signature"`. */
+/** Returns the SELECT of one column `fila`: a line for each bucket that has rows, `"bucket,rows,signature"`. */
 export function signaturesSql(keyed: string, request: ChangesRequest, bits: number): string {
   return `SELECT '"' || cubo || ',' || n || ',' || (x # n) || '"' AS fila FROM (
     SELECT ${bucketSql('h', bits)} AS cubo, count(*) AS n, bit_xor(${valueHashSql('fila', 'h')}) AS x
     FROM ${hashed(keyed, request)} GROUP BY 1) s`;
 }
 
-/** SELECT of one column `fila`: the rows of the buckets whose bit is set. Where none is, the tenant's query does not run. */
+/**
+ * Returns the SELECT of one column `fila`: the rows of the buckets whose bit is set. Where none is, the tenant's query
+ * does not run.
+ */
 export function changedSql(
   keyed: string,
   request: Pick<ChangesRequest, 'semilla'>,
@@ -49,7 +52,10 @@ export function changedSql(
     WHERE get_bit('\\x${distintos.toString('hex')}'::bytea, ${bucketSql('h', bits)}) = 1`;
 }
 
-/** The same for a comparison with the target, as a line of `verify`: `"bucket,rows,xor,0,0"`, hexadecimal; hashes have their lowest bit set. */
+/**
+ * Returns the same for a comparison with the target, as a line of `verify`: `"bucket,rows,xor,0,0"`, hexadecimal;
+ * hashes have their lowest bit set.
+ */
 export function comparedSql(keyed: string, request: Pick<ChangesRequest, 'semilla'>, bits: number): string {
   return `SELECT '"' || to_hex(cubo) || ',' || to_hex(n) || ',' || to_hex(x) || ',0,0"' AS fila FROM (
     SELECT ${bucketSql('h', bits)} AS cubo, count(*) AS n, bit_xor(${valueHashSql('fila', 'h')} | 1) AS x

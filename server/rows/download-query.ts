@@ -19,15 +19,13 @@ export interface DownloadQuery {
 /**
  * Prepares the query of a download, in the transaction that will run it. The short form
  * `parametros_maestros.tipo_campo=cuenta` yields the rows of that tipo_campo, inactive ones too: `codigo`, `nombre`,
- * `activo`, and the other columns by their name from parametros_json (those of the schema, else every key that a row has).
- * `ordered`: by codigo, for who reads them. A `#temp` table has no order, and along the index a large table takes PostgreSQL
- * half as long again.
- *
- * `columnas`: names in lower case; the rows have no others, and nothing beside the schema's, and are told by their keys.
- *
+ * `activo`, and the other columns by their name from parametros_json (those of the schema, else every key that a row
+ * has). `ordered`: by codigo, for who reads them. A `#temp` table has no order, and along the index a large table takes
+ * PostgreSQL half as long again.
+ * `columnas`: names in lower case; the rows have no others, and nothing beside the schema's, and are told by their
+ * keys.
  * The rows carry the names that the schema has: whatever the case and the length in PostgreSQL.
- *
- * Throws SQL_FALLO for a query that cannot be sent as rows; PostgreSQL's own errors pass through.
+ * @throws {SyncError} SQL_FALLO for a query that cannot be sent as rows; PostgreSQL's own errors pass through
  */
 export async function prepareDownloadQuery(
   connection: Connection,
@@ -87,7 +85,10 @@ function jsonObject(members: readonly Member[]): string {
   return parts.length === 0 ? `'{}'` : `${parts.join(' || ')} || '}'`;
 }
 
-/** The agent finds the same text in the row (client/rows/line-keys.ts). Throws SQL_FALLO where the rows have not got the key. */
+/**
+ * The agent finds the same text in the row (client/rows/line-keys.ts).
+ * @throws {SyncError} SQL_FALLO where the rows have not got the key
+ */
 function keyedSelect(
   tabla: TablaBajada,
   members: readonly Member[],

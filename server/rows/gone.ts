@@ -17,7 +17,7 @@ export interface GoneRows {
   aprobadasPor?: string;
 }
 
-/** SQL condition on rows `p` of the tipo_campo: those whose key a whole upload has not. */
+/** Returns the SQL condition on rows `p` of the tipo_campo: those whose key a whole upload has not. */
 export function absentFrom(received: ReceivedRows): string {
   return `NOT EXISTS (SELECT FROM ${received.table} WHERE (${received.key}) COLLATE "C" = p.codigo)`;
 }

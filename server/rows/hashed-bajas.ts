@@ -16,7 +16,7 @@ export interface HashedBajas {
 }
 
 /**
- * @throws SyncError CUERPO_INVALIDO: no bigint, no base64 of whole hashes, too many, or not in ascending order;
+ * @throws {SyncError} CUERPO_INVALIDO: no bigint, no base64 of whole hashes, too many, or not in ascending order;
  * GENERACION_DESCONOCIDA: a hash comes twice
  */
 export function readBajas({ semilla, huellas, leidas }: Bajas): HashedBajas {
@@ -53,12 +53,11 @@ export const HASHED = `p.codigo = ANY (ARRAY(SELECT b.codigo FROM ${TABLE} b))`;
 const PROBE = { text: 'Straße 12|ñandú', semilla: -6148914691236517206n };
 
 /**
- * Finds the rows of the tipo_campo that hashed bajas name, whatever their state, but for those that were received now; they are
- * HASHED for the rest of the transaction. A hash without a row is passed over. Reads every key of the tipo_campo once: 1 M keys,
- * 0.4 s for one hash, 0.7 s for 50,000.
- *
- * @throws SyncError GENERACION_DESCONOCIDA: two rows have one hash, of which one may still be there; or this PostgreSQL hashes
- * otherwise
+ * Finds the rows of the tipo_campo that hashed bajas name, whatever their state, but for those that were received now;
+ * they are HASHED for the rest of the transaction. A hash without a row is passed over. Reads every key of the
+ * tipo_campo once: 1 M keys, 0.4 s for one hash, 0.7 s for 50,000.
+ * @throws {SyncError} GENERACION_DESCONOCIDA: two rows have one hash, of which one may still be there; or this
+ * PostgreSQL hashes otherwise
  */
 export async function findHashed(
   connection: Connection,

@@ -12,8 +12,8 @@ export interface StoredAnswer {
 
 /**
  * Takes `key` for the transaction that is open, or gives back what the request of the same key answered, here or in
- * sync_commits (however long ago). While another transaction holds the key, this waits for its end. Throws PETICION_DISTINTA
- * when the key came with another request.
+ * sync_commits (however long ago). While another transaction holds the key, this waits for its end.
+ * @throws {SyncError} PETICION_DISTINTA when the key came with another request
  */
 export async function claimIdempotencyKey(
   connection: Connection,
@@ -45,7 +45,7 @@ async function findAnswer(connection: Connection, tenant: string, key: string) {
   return rows[0];
 }
 
-/** PETICION_DISTINTA. */
+/** Returns PETICION_DISTINTA. */
 export function otherRequest(): SyncError {
   return new SyncError('PETICION_DISTINTA', 'Esa Idempotency-Key ya se usó para otra petición.', {
     campo: 'Idempotency-Key',

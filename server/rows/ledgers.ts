@@ -65,7 +65,7 @@ async function findFaults(
   return rows.map(({ fallo }, n) => (fallo === null ? undefined : FAULTS[fallo](ledgers[n]!)));
 }
 
-/** @throws SyncError CUERPO_INVALIDO: a ledger that says not what it stands on, or an upload that needs none */
+/** @throws {SyncError} CUERPO_INVALIDO: a ledger that says not what it stands on, or an upload that needs none */
 export function assertNamesBase({ huellas, base }: Reading, modo: string): void {
   if (huellas !== true) return;
   if (base === undefined) throw new SyncError('CUERPO_INVALIDO', '«huellas» necesita «base».', { campo: 'base' });
@@ -73,7 +73,7 @@ export function assertNamesBase({ huellas, base }: Reading, modo: string): void 
   throw new SyncError('CUERPO_INVALIDO', '«huellas» es de un envío parcial (modo: incremental).', { campo: 'modo' });
 }
 
-/** @throws SyncError GENERACION_DESCONOCIDA: an upload stands on a ledger that is not what the centre has */
+/** @throws {SyncError} GENERACION_DESCONOCIDA: an upload stands on a ledger that is not what the centre has */
 export async function assertLedger(
   connection: Connection,
   tenant: string,
@@ -132,7 +132,7 @@ export async function writeAsUpload(connection: Connection, tipoCampo: string): 
   await connection.query(`SELECT set_config('app.subida', $1, true)`, [tipoCampo]);
 }
 
-/** Whether edits would go unnoticed: one of the triggers is missing or switched off. */
+/** Returns whether edits would go unnoticed: one of the triggers is missing or switched off. */
 export async function findEditGaps(connection: Connection): Promise<boolean> {
   const { rows } = await connection.query<{ falta: boolean }>('SELECT sync_vigilancia() IS NULL AS falta');
   return rows[0]!.falta;

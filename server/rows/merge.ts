@@ -13,8 +13,8 @@ export interface MergeCounts {
 }
 
 /**
- * Only one merge of a tenant's tipo_campo at a time; held to the end of the transaction. A row, because a tenant's SQL can
- * take any advisory lock, but not this one.
+ * Lets only one merge of a tenant's tipo_campo run at a time; held to the end of the transaction. A row, because a
+ * tenant's SQL can take any advisory lock, but not this one.
  */
 export async function lockTipoCampo(connection: Connection, tenant: string, tipoCampo: string): Promise<void> {
   const values = [tenant, tipoCampo];
@@ -32,14 +32,12 @@ export async function lockTipoCampo(connection: Connection, tenant: string, tipo
 const LOOKUP_MAX_LINES = 20_000;
 
 /**
- * Brings received rows into parametros_maestros: rows that are equal stay untouched. Throws CLAVE_REPETIDA for lines with one
- * key, unless the table lets the last one win.
- *
+ * Brings received rows into parametros_maestros: rows that are equal stay untouched.
  * `kept`: columns that the rows no longer have, whose values stay as they are (schemas.ts).
- *
  * UPDATE and INSERT instead of MERGE, because before PostgreSQL 17 MERGE cannot say which it did; into an empty table
  * it is twice as fast besides. Nested loops are off: the statistics know nothing of a tenant that has just been filled,
  * and a loop planned for one row would run over all of them.
+ * @throws {SyncError} CLAVE_REPETIDA for lines with one key, unless the table lets the last one win
  */
 export async function mergeReceived(
   connection: Connection,

@@ -18,7 +18,7 @@ export type AdministeredSchema = Omit<EsquemaPendiente, 'total'> & {
   resueltaPor: string | null;
 };
 
-/** What waits, of one tenant or of all, what is stopped first. */
+/** Returns what waits, of one tenant or of all, what is stopped first. */
 export async function findWaitingSchemas(
   connection: Connection,
   tenant: string | undefined,
@@ -33,7 +33,7 @@ export async function findWaitingSchemas(
   return rows.map(({ desde, ...row }) => ({ ...row, desde: desde.toISOString() }));
 }
 
-/** The same of a tenant, as its agent is told. */
+/** Returns the same of a tenant, as its agent is told. */
 export async function listWaitingSchemas(connection: Connection, tenant: string): Promise<EsquemaPendiente[]> {
   const rows = await findWaitingSchemas(connection, tenant, TOLD_MAX);
   return rows.map(({ id, tabla, estado, cambios, desde }) => {
@@ -41,7 +41,10 @@ export async function listWaitingSchemas(connection: Connection, tenant: string)
   });
 }
 
-/** How many changes wait of each description of these tables, by table and digest: of an agent whose uploads have no rows just now. */
+/**
+ * Returns how many changes wait of each description of these tables, by table and digest: of an agent whose uploads
+ * have no rows just now.
+ */
 export async function countWaitingChanges(
   connection: Connection,
   tenant: string,

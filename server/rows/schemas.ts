@@ -81,7 +81,7 @@ export interface SchemaNamed {
   isPart: boolean;
 }
 
-/** Whether the rows of an upload are only some of the table's: it stands on what is there. */
+/** Returns whether the rows of an upload are only some of the table's: it stands on what is there. */
 export function isPart(
   modo: Modo,
   { base, huellas }: { base?: string | undefined; huellas?: boolean | undefined },
@@ -97,9 +97,9 @@ export interface SchemaTaken {
 }
 
 /**
- * Decides what an upload's columns mean for the table, in the transaction that applies it and under the lock of its tipo_campo.
- *
- * @throws SyncError ESQUEMA_DESCONOCIDO, ESQUEMA_CAMBIADO; GENERACION_DESCONOCIDA: what was approved needs every row
+ * Decides what an upload's columns mean for the table, in the transaction that applies it and under the lock of its
+ * tipo_campo.
+ * @throws {SyncError} ESQUEMA_DESCONOCIDO, ESQUEMA_CAMBIADO; GENERACION_DESCONOCIDA: what was approved needs every row
  */
 export async function takeSchema(
   connection: Connection,
@@ -164,7 +164,7 @@ function goneIn({ cambios }: Pick<Known, 'cambios'>): string[] {
   return cambios.filter(({ clase }) => clase === 'quitada').map(({ columna }) => columna);
 }
 
-/** Whether rows that did not change have to come again, so that the approved change is true of them too. */
+/** Returns whether rows that did not change have to come again, so that the approved change is true of them too. */
 export function needsEveryRow(cambios: readonly Cambio[]): boolean {
   return cambios.some(({ clase }) => clase === 'quitada' || clase === 'clave');
 }

@@ -10,9 +10,9 @@ import { cutKey, type ReceivedRows } from './staging.ts';
  */
 
 /**
- * Takes the received keys for `tabla`. `sharing`: the names of all tables of its tipo_campo. Needs the lock of the tipo_campo.
- *
- * Throws CLAVE_DE_OTRA_TABLA with a key that another table has brought.
+ * Takes the received keys for `tabla`. `sharing`: the names of all tables of its tipo_campo. Needs the lock of the
+ * tipo_campo.
+ * @throws {SyncError} CLAVE_DE_OTRA_TABLA with a key that another table has brought
  */
 export async function claimKeys(
   connection: Connection,

@@ -32,9 +32,9 @@ const activoRule = `CONSTRAINT activo CHECK (sync_activo(doc -> 'activo') IS NOT
 export type RowKey = Pick<ReceivedRows, 'key' | 'ambiguous' | 'dropped'>;
 
 /**
- * The key of a table's rows (SPEC.md, R2). Several columns of primaryKey are the key, joined with |. A single one is, or
- * `codigo` in its place, which a query may call it: a row that has both, and different, is ambiguous. Without primaryKey it is
- * `codigo`.
+ * Returns the key of a table's rows (SPEC.md, R2). Several columns of primaryKey are the key, joined with |. A single
+ * one is, or `codigo` in its place, which a query may call it: a row that has both, and different, is ambiguous.
+ * Without primaryKey it is `codigo`.
  */
 export function rowKeyOf(tabla: TablaSubida): RowKey {
   const columns = primaryKeyOf(tabla);
@@ -57,7 +57,7 @@ export function isCodigo(columns: readonly string[]): boolean {
   return columns.length === 0 || (columns.length === 1 && columns[0] === 'codigo');
 }
 
-/** The connection's temporary table, empty, its line numbers set to 1. */
+/** Opens the connection's temporary table, empty, its line numbers set to 1. */
 export async function openTemporary(connection: Connection): Promise<void> {
   await connection.query(`
     SET LOCAL client_min_messages = warning;
@@ -72,12 +72,15 @@ export async function openTemporary(connection: Connection): Promise<void> {
 /** SQL name of the connection's temporary table. */
 export const TEMPORARY_TABLE = 'pg_temp.sync_recibido';
 
-/** What it holds. */
+/** Returns what it holds. */
 export function temporaryRows(key: RowKey): ReceivedRows {
   return { table: TEMPORARY_TABLE, ...key, latestFirst: 'linea DESC', rowNumber: 'linea' };
 }
 
-/** Throws CLAVE_AUSENTE or CLAVE_AMBIGUA with the line of the first such row in the connection's temporary table. */
+/**
+ * @throws {SyncError} CLAVE_AUSENTE or CLAVE_AMBIGUA with the line of the first such row in the connection's temporary
+ * table
+ */
 export async function assertKeys(connection: Connection, rows: ReceivedRows, tabla: TablaSubida): Promise<void> {
   const { rows: found } = await connection.query<{ ausente: string | null; ambigua: string | null }>(
     `SELECT min(linea) FILTER (WHERE (${rows.key}) IS NULL) AS ausente,
@@ -89,7 +92,7 @@ export async function assertKeys(connection: Connection, rows: ReceivedRows, tab
   if (ambigua !== null) throw keyAmbiguous({ ...place(ambigua), campo: rows.ambiguous!.campo });
 }
 
-/** Throws CLAVE_REPETIDA, with the key and its first two rows, where a key comes more than once. */
+/** @throws {SyncError} CLAVE_REPETIDA, with the key and its first two rows, where a key comes more than once */
 export async function assertNoRepetition(
   connection: Connection,
   rows: ReceivedRows,
@@ -111,12 +114,12 @@ export async function assertNoRepetition(
   throw new SyncError('CLAVE_REPETIDA', detail, { tabla: tabla.nombre, linea: Number(otra), campo });
 }
 
-/** A key as an error shows it. */
+/** Returns a key as an error shows it. */
 export function cutKey(key: string): string {
   return key.length > 200 ? `${key.slice(0, 200)}…` : key;
 }
 
-/** What the table of a resumable upload holds. */
+/** Returns what the table of a resumable upload holds. */
 export function uploadRows(uploadId: string, { dropped }: Pick<RowKey, 'dropped'>): ReceivedRows {
   const key = { key: 'codigo', ambiguous: undefined, dropped };
   const rowNumber = 'row_number() OVER (ORDER BY trozo, seq)';
@@ -148,7 +151,7 @@ export async function createUploadTable(
     ) WITH (autovacuum_enabled = false)`);
 }
 
-/** What is copied next in this transaction belongs to chunk `n`. */
+/** Says that what is copied next in this transaction belongs to chunk `n`. */
 export async function setChunk(connection: Connection, n: number): Promise<void> {
   await connection.query(`SELECT set_config('app.trozo', $1, true)`, [String(n)]);
 }

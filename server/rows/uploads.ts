@@ -102,9 +102,9 @@ function nameTaken(id: string, tabla: string): SyncError {
 }
 
 /**
- * The upload, locked for the transaction: `share` while a chunk is stored, `update` for what ends it, so that the end
+ * Locks the upload for the transaction: `share` while a chunk is stored, `update` for what ends it, so that the end
  * waits for chunks under way. One that was applied is known after it has expired, too (commits.ts), and needs no lock.
- * Throws SUBIDA_DESCONOCIDA.
+ * @throws {SyncError} SUBIDA_DESCONOCIDA
  */
 export async function lockUpload(
   connection: Connection,
@@ -126,7 +126,7 @@ export async function lockUpload(
   return { ...rest, ...unsaid, id, tenantId: tenant, tipoCampo, resultado, expiresAt };
 }
 
-/** The chunks stored so far, in order. */
+/** Finds the chunks stored so far, in order. */
 export async function findChunks(connection: Connection, id: string): Promise<StoredChunk[]> {
   const { rows } = await connection.query<StoredChunk>(
     'SELECT n AS trozo, filas, digest FROM sync_upload_chunks WHERE upload = $1 ORDER BY n',
@@ -157,6 +157,7 @@ export async function claimChunk(
   return rows[0];
 }
 
+/** Keeps how many rows chunk `n` had. */
 export async function storeChunkRows(connection: Connection, id: string, n: number, rows: number): Promise<void> {
   await connection.query('UPDATE sync_upload_chunks SET filas = $3 WHERE upload = $1 AND n = $2', [id, n, rows]);
 }
@@ -184,7 +185,7 @@ export async function deleteUpload(connection: Connection, id: string): Promise<
   await dropUploadTable(connection, id);
 }
 
-/** A tenant's uploads that are neither committed nor expired. */
+/** Finds a tenant's uploads that are neither committed nor expired. */
 export async function findOpenUploads(
   connection: Connection,
   tenant: string,

@@ -36,13 +36,13 @@ function seedOf({ semilla }: VerifiedTable): string {
   return `'${BigInt.asIntN(64, BigInt(semilla))}'::bigint`;
 }
 
-/** SQL of which bucket a hash of 64 bits is in: a number from 0. */
+/** Returns the SQL of which bucket a hash of 64 bits is in: a number from 0. */
 export function bucketSql(hash: string, bits: number): string {
   // Not a bare 0, which ORDER BY would take for a column.
   return bits === 0 ? '0::integer' : `((${hash} >> ${64 - bits}) & ${2 ** bits - 1})::integer`;
 }
 
-/** SELECT of one column: a line for each bucket that has rows. */
+/** Returns the SELECT of one column: a line for each bucket that has rows. */
 export function summarySql(table: VerifiedTable, bits: number): string {
   const seed = seedOf(table);
   const xor = (condition: string) => `to_hex(coalesce(bit_xor(fila) FILTER (WHERE ${condition}), 0))`;
@@ -53,13 +53,13 @@ export function summarySql(table: VerifiedTable, bits: number): string {
     GROUP BY cubo`;
 }
 
-/** A bit for every bucket: past the end of those that were given there is none. */
+/** Returns a bit for every bucket: past the end of those that were given there is none. */
 export function bitmapOf(bits: number, cubos: Buffer): Buffer {
   const size = Math.max(1, Math.ceil(2 ** bits / 8));
   return Buffer.concat([cubos, Buffer.alloc(Math.max(0, size - cubos.length))]).subarray(0, size);
 }
 
-/** SELECT of one column: a line for each row of the buckets whose bit is set, with its key. */
+/** Returns the SELECT of one column: a line for each row of the buckets whose bit is set, with its key. */
 export function pairsSql(table: VerifiedTable, { bits, cubos }: { bits: number; cubos: Buffer }): string {
   const seed = seedOf(table);
   const bucket = bucketSql(keyHashSql(seed), bits);
@@ -69,7 +69,7 @@ export function pairsSql(table: VerifiedTable, { bits, cubos }: { bits: number; 
     ${rowsOf(table)} AND get_bit('\\x${wanted.toString('hex')}'::bytea, ${bucket}) = 1 ORDER BY ${bucket}`;
 }
 
-/** What is there now of the keys with these hashes. */
+/** Returns what is there now of the keys with these hashes. */
 export async function findDetails(
   connection: Connection,
   table: VerifiedTable,

@@ -12,8 +12,8 @@ export interface TenantTable {
 }
 
 /**
- * The tables with rows of tenants, as the catalogue knows them: those with a column "tenantId". A new table needs no word here.
- * sync_configurations is the last: without it nobody is let in.
+ * Finds the tables with rows of tenants, as the catalogue knows them: those with a column "tenantId". A new table needs
+ * no word here. sync_configurations is the last: without it nobody is let in.
  */
 export async function findTenantTables(connection: Connection): Promise<TenantTable[]> {
   const { rows } = await connection.query<TenantTable>(
@@ -47,8 +47,8 @@ export async function* readTenant(connection: Connection, tenant: string): Async
 }
 
 /**
- * Inserts rows of a tenant that `readTenant` gave. Numbers that a table draws itself are drawn anew, in the order of `rows`.
- *
+ * Inserts rows of a tenant that `readTenant` gave. Numbers that a table draws itself are drawn anew, in the order of
+ * `rows`.
  * @returns how many: fewer than `rows` where some are of another tenant, which are left out
  */
 export async function insertRows(

@@ -21,8 +21,7 @@ const AGENTS_MAX = 50;
 /**
  * Registers the public key of an agent; known already, it stays as it is. The first one that a tenant ever had is
  * authorised at once, every other waits for an administrator.
- *
- * Throws AGENTE_NO_AUTORIZADO when the tenant has AGENTS_MAX.
+ * @throws {SyncError} AGENTE_NO_AUTORIZADO when the tenant has AGENTS_MAX
  */
 export async function registerAgent(
   connection: Connection,
@@ -48,7 +47,7 @@ export async function registerAgent(
   });
 }
 
-/** The agents of a tenant, or of all, oldest first. */
+/** Returns the agents of a tenant, or of all, oldest first. */
 export async function listAgents(connection: Connection, tenant: string | undefined): Promise<Agent[]> {
   const { rows } = await connection.query<Agent>(
     `SELECT "tenantId", id, "clavePublica", autorizado, "createdAt", version, "versionDesde" FROM sync_agents

@@ -50,8 +50,9 @@ export interface KeyInUse {
 }
 
 /**
- * Makes a key `sk_live_…` for a tenant, valid for `days` (for ever when null). It is returned this once; only its hash is
- * kept. Throws CONFIG_NO_ENCONTRADA when there is no such tenant, DEMASIADAS_CLAVES.
+ * Makes a key `sk_live_…` for a tenant, valid for `days` (for ever when null). It is returned this once; only its hash
+ * is kept.
+ * @throws {SyncError} CONFIG_NO_ENCONTRADA when there is no such tenant, DEMASIADAS_CLAVES
  */
 export async function createApiKey(
   connection: Connection,
@@ -97,11 +98,11 @@ async function assertRoomForKey(connection: Connection, tenant: string): Promise
 }
 
 /**
- * The tenant `tenant` and its key `key`, if the key is in force and that tenant's, and `agreed`: what else has to hold. One
- * indexed query whatever is wrong, which then finds nothing, so that neither the answer nor its time tells what it was.
- *
- * The index finds by 8 bytes of the hash; all of it is compared in constant time. The tables of the configuration are sent where
- * `parsed` does not hold those of the row as it is.
+ * Finds the tenant `tenant` and its key `key`, if the key is in force and that tenant's, and `agreed`: what else has to
+ * hold. One indexed query whatever is wrong, which then finds nothing, so that neither the answer nor its time tells
+ * what it was.
+ * The index finds by 8 bytes of the hash; all of it is compared in constant time. The tables of the configuration are
+ * sent where `parsed` does not hold those of the row as it is.
  */
 export async function findByKey(
   connection: Connection,
@@ -134,7 +135,7 @@ type FoundByKey = Omit<Configuration, 'configuracionTablas'> &
   KeyInUse &
   UseOfKey & { keyId: string; hash: Buffer; stamp: string; tables: string | null };
 
-/** Which of these hashes (base64) are of keys in force, whoever's: one query for all. */
+/** Returns which of these hashes (base64) are of keys in force, whoever's: one query for all. */
 export async function findHashesInForce(connection: Connection, hashes: readonly Buffer[]): Promise<Set<string>> {
   const { rows } = await connection.query<{ hash: Buffer }>(
     `SELECT hash FROM sync_api_keys k WHERE substr(hash, 1, 8) = ANY ($1) AND ${IN_FORCE}`,
@@ -194,11 +195,11 @@ export async function noteUse(
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
- * Puts the key whose SHA-256 is `hash`, made by the agent, in the place of the key `id`: same name, same length of life.
- * The old one stays in force; its grace period begins when the new one is first used. The same again answers the same.
- *
- * Throws CLAVE_RETIRADA when the old one was revoked (with a grace period, or just now), CUERPO_INVALIDO when `hash` is
- * that of another key, DEMASIADAS_CLAVES.
+ * Puts the key whose SHA-256 is `hash`, made by the agent, in the place of the key `id`: same name, same length of
+ * life. The old one stays in force; its grace period begins when the new one is first used. The same again answers the
+ * same.
+ * @throws {SyncError} CLAVE_RETIRADA when the old one was revoked (with a grace period, or just now), CUERPO_INVALIDO
+ * when `hash` is that of another key, DEMASIADAS_CLAVES
  */
 export async function rotateApiKey(
   connection: Connection,
@@ -236,7 +237,7 @@ export async function rotateApiKey(
 const listColumns = `k.id, k."tenantId", k.nombre, k."createdAt", k."lastUsedAt", ${END} AS "end", ${IN_FORCE} AS "inForce",
   k."revokedAt", k."rotatedFrom"`;
 
-/** The keys of a tenant, or of all: oldest first. */
+/** Finds the keys of a tenant, or of all: oldest first. */
 export async function findApiKeys(connection: Connection, tenant: string | undefined): Promise<ApiKey[]> {
   const { rows } = await connection.query<ApiKey>(
     `SELECT ${listColumns} FROM sync_api_keys k WHERE $1::text IS NULL OR k."tenantId" = $1

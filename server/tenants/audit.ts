@@ -8,7 +8,7 @@ export interface Author {
   origen: string;
 }
 
-/** The person at this machine's command line. */
+/** Returns the person at this machine's command line. */
 export function operatorHere(): Author {
   return { actor: `${userName()}@${hostname()}`, origen: hostname() };
 }
@@ -49,7 +49,10 @@ export interface AuditEntry extends Author {
   cambios: { campo: string; antes: unknown; despues: unknown }[];
 }
 
-/** The newest `limit` entries, oldest first: of one tenant, or of all; not older than `since`. An entry may hold a configuration twice. */
+/**
+ * Reads the newest `limit` entries, oldest first: of one tenant, or of all; not older than `since`. An entry may hold a
+ * configuration twice.
+ */
 export function readAuditEntries(
   connection: Connection,
   { tenant, since, limit }: { tenant?: string | undefined; since?: Date | undefined; limit: number },
@@ -66,7 +69,7 @@ export function readAuditEntries(
   return connection.query(query);
 }
 
-/** Where changes would go unnoticed, or could be removed: tables whose trigger is missing or switched off. */
+/** Finds where changes would go unnoticed, or could be removed: tables whose trigger is missing or switched off. */
 export async function findAuditGaps(connection: Connection): Promise<string[]> {
   const { rows } = await connection.query<{ tabla: string }>(
     `SELECT DISTINCT e.tabla

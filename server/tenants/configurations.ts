@@ -41,6 +41,7 @@ export const configurationColumns = [
 
 const columnList = configurationColumns.map((name) => `"${name}"`).join(', ');
 
+/** Reads a tenant's configuration; undefined where there is no such tenant. */
 export async function findConfiguration(connection: Connection, tenant: string): Promise<Configuration | undefined> {
   const { rows } = await connection.query<Configuration>(
     `SELECT ${columnList} FROM sync_configurations WHERE "tenantId" = $1`,
@@ -106,8 +107,7 @@ function findFirstProblem(stored: unknown): ConfigProblem | undefined {
 
 /**
  * Returns the tables of a configuration.
- *
- * @throws SyncError CONFIG_INVALIDA, with the first fault
+ * @throws {SyncError} CONFIG_INVALIDA, with the first fault
  */
 export function readTables({ configuracionTablas }: Configuration): ConfiguracionTablas {
   const problem = findFirstProblem(configuracionTablas);
@@ -118,12 +118,12 @@ export function readTables({ configuracionTablas }: Configuration): Configuracio
   return configuracionTablas as ConfiguracionTablas;
 }
 
-/** The `tipo_campo` of an upload table's rows. */
+/** Returns the `tipo_campo` of an upload table's rows. */
 export function tipoCampoOf(tabla: TablaSubida): string {
   return tabla.tipoCampo ?? deriveTipoCampo(tabla.nombre);
 }
 
-/** The names of the upload tables whose rows have the tipo_campo of `tabla`, its own among them. */
+/** Returns the names of the upload tables whose rows have the tipo_campo of `tabla`, its own among them. */
 export function namesSharing(configuration: Configuration, tabla: TablaSubida): string[] {
   const tipo = tipoCampoOf(tabla);
   const tables = readTables(configuration).tablasSubida ?? [];
@@ -131,8 +131,9 @@ export function namesSharing(configuration: Configuration, tabla: TablaSubida): 
 }
 
 /**
- * The upload table that `name` means: that of this `nombre`, else the only one of the same kind (the specification
- * uploads `proveedores` where `vista_proveedores` is configured). Throws TABLA_DESCONOCIDA.
+ * Finds the upload table that `name` means: that of this `nombre`, else the only one of the same kind (the
+ * specification uploads `proveedores` where `vista_proveedores` is configured).
+ * @throws {SyncError} TABLA_DESCONOCIDA
  */
 export function findUploadTable(configuration: Configuration, name: string): TablaSubida {
   const tables = readTables(configuration).tablasSubida ?? [];
@@ -144,7 +145,10 @@ export function findUploadTable(configuration: Configuration, name: string): Tab
   throw new SyncError('TABLA_DESCONOCIDA', `«${name}» no está en tablasSubida.`, { tabla: name });
 }
 
-/** The download table of this `nombre`. Throws TABLA_DESCONOCIDA. */
+/**
+ * Finds the download table of this `nombre`.
+ * @throws {SyncError} TABLA_DESCONOCIDA
+ */
 export function findDownloadTable(configuration: Configuration, name: string): TablaBajada {
   const found = readTables(configuration).tablasBajada?.find(({ nombre }) => nombre === name);
   if (found === undefined) {

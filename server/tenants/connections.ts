@@ -5,12 +5,15 @@ import type { Configuration } from './configurations.ts';
 
 /** `sqlServerConexiones`: the SQL Server databases of a tenant beside the specification's one. */
 
-/** Where the password of a connection is: it opens nowhere else. A tenant's name has no `/`. */
+/** Returns where the password of a connection is: it opens nowhere else. A tenant's name has no `/`. */
 export function connectionPlace(tenant: string, name: string): string {
   return `sync_configurations.sqlServerConexiones|${tenant}/${name}`;
 }
 
-/** The connections of a tenant, passwords as they are stored. Throws CONFIG_INVALIDA with the first fault. */
+/**
+ * Reads the connections of a tenant, passwords as they are stored.
+ * @throws {SyncError} CONFIG_INVALIDA with the first fault
+ */
 export function readConnections({
   sqlServerConexiones,
 }: Pick<Configuration, 'sqlServerConexiones'>): Readonly<Record<string, Conexion>> {
@@ -22,7 +25,7 @@ export function readConnections({
   return sqlServerConexiones as Conexiones;
 }
 
-/** `connections` with each password that there is in the place of `change` of it. */
+/** Returns `connections` with each password that there is in the place of `change` of it. */
 export function mapPasswords(connections: Conexiones, change: (password: string, name: string) => string): Conexiones {
   return Object.fromEntries(
     Object.entries(connections).map(([name, connection]) => {

@@ -9,8 +9,8 @@ const TABLES_MAX = 500;
 const MESSAGE_MAX_LENGTH = 500;
 
 /**
- * Of each table and direction the newest entry that says how its rows fared: their phase, or a failure of another. The TABLES_MAX
- * that ran last.
+ * Returns, of each table and direction, the newest entry that says how its rows fared: their phase, or a failure of
+ * another. The TABLES_MAX that ran last.
  */
 export async function lastByTable(connection: Connection, tenantId: string): Promise<StatusResponse['tablas']> {
   const { rows } = await connection.query<StatusRow>(

@@ -62,7 +62,10 @@ export class MasterKeys {
   }
 }
 
-/** The keys that the settings name. Throws ConfigError: both ways given, or a file that holds no key. */
+/**
+ * Reads the keys that the settings name.
+ * @throws {ConfigError}: both ways given, or a file that holds no key
+ */
 export function readMasterKeys(config: Config): MasterKeys {
   const { SYNC_MASTER_KEY: given, SYNC_MASTER_KEY_FILE: file, SYNC_MASTER_KEY_PREVIOUS: previous } = config;
   if (given !== undefined && file !== undefined) {

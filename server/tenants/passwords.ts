@@ -4,7 +4,7 @@ import type { Configuration } from './configurations.ts';
 import { connectionPlace, mapPasswords, readConnections } from './connections.ts';
 import type { MasterKeys } from './master-keys.ts';
 
-/** Where a tenant's password is: it opens nowhere else. */
+/** Returns where a tenant's password is: it opens nowhere else. */
 export function passwordPlace(tenant: string): string {
   return `sync_configurations.sqlServerPassword|${tenant}`;
 }

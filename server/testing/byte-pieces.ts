@@ -11,7 +11,7 @@ export async function* pieces(bytes: Buffer, sizes: readonly number[]): AsyncGen
   }
 }
 
-/** All that a stage gives. */
+/** Collects all that a stage gives. */
 export async function collect(source: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(await Readable.from(source).toArray());
 }

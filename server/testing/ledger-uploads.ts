@@ -30,7 +30,7 @@ async function answerOf(response: Response): Promise<Answer> {
   return { status: response.status, result: body as UploadResult, problem: body as Problem };
 }
 
-/** `bajas` of a commit: the keys that are gone. */
+/** Returns the `bajas` of a commit: the keys that are gone. */
 export function bajasOfKeys(keys: readonly string[], { semilla = 20261130n, leidas = 1000 } = {}): Bajas {
   const hashes = keys.map((key) => BigInt.asUintN(64, hashText(key, semilla)));
   return { semilla: String(semilla), huellas: toBase64(hashes), leidas };
@@ -44,6 +44,7 @@ export function toBase64(hashes: readonly bigint[]): string {
   return bytes.toString('base64');
 }
 
+/** Makes uploads as an agent with a ledger sends them. */
 export function makeUploads(server: TestServer, defaultTable: string) {
   const whoOf = ({ tenant = server.tenant, key = server.key, agente }: Sent) => ({
     tenant,

@@ -46,6 +46,7 @@ export const victimTables = {
   tablasBajada: [{ nombre: 'cuentas', process: { query: 'SELECT n AS codigo FROM generate_series(1, 100) n' } }],
 };
 
+/** Starts a server in a process of its own, with a database of its own, for tests that attack it. */
 export async function startServerUnderAttack(
   postgresUrl: string,
   env: Record<string, string>,

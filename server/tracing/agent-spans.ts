@@ -12,8 +12,9 @@ import { idGenerator, withIds } from './ids.ts';
 import { attributesOf, tracer } from './spans.ts';
 
 /**
- * The agent carries no SDK: it names a trace for each run (`traceparent` of its requests, `traza` of its log entries), and here its
- * entries become spans with the times that they tell, under a span of the run. What comes again has the same ids.
+ * Returns the agent carries no SDK: it names a trace for each run (`traceparent` of its requests, `traza` of its log
+ * entries), and here its entries become spans with the times that they tell, under a span of the run. What comes again
+ * has the same ids.
  */
 export function emitAgentSpans(tenant: string, entries: readonly LogEntry[]): void {
   const runs = new Map<string, LogEntry[]>();

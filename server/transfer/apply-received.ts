@@ -37,8 +37,8 @@ export interface Received {
 /**
  * Applies an upload once its rows are in PostgreSQL, in the transfer's transaction: pre_process ▶ merge ▶ bajas ▶ log ▶
  * post_process.
- *
- * @throws SyncError GENERACION_DESCONOCIDA, LECTURA_ANTIGUA, ESQUEMA_DESCONOCIDO, ESQUEMA_CAMBIADO, CLAVE_REPETIDA, CLAVE_DE_OTRA_TABLA, VALOR_INVALIDO, SQL_FALLO
+ * @throws {SyncError} GENERACION_DESCONOCIDA, LECTURA_ANTIGUA, ESQUEMA_DESCONOCIDO, ESQUEMA_CAMBIADO, CLAVE_REPETIDA,
+ * CLAVE_DE_OTRA_TABLA, VALOR_INVALIDO, SQL_FALLO
  */
 export async function applyReceived(transfer: Transfer, tabla: TablaSubida, upload: Received): Promise<UploadResult> {
   const { connection, context, configuration } = transfer;
@@ -115,7 +115,7 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   return result;
 }
 
-/** @throws SyncError CUERPO_INVALIDO: a whole upload with hashed bajas; what findHashed throws */
+/** @throws {SyncError} CUERPO_INVALIDO: a whole upload with hashed bajas; what findHashed throws */
 async function removeGone(
   { connection, configuration }: Transfer,
   tabla: TablaSubida,

@@ -23,8 +23,7 @@ export interface Incoming {
 
 /**
  * Copies a body through its stages into a staging table. Returns how many rows.
- *
- * @throws SyncError what a stage or COPY refuses, with its line and `place`
+ * @throws {SyncError} what a stage or COPY refuses, with its line and `place`
  */
 export async function copyBody(
   connection: Connection,

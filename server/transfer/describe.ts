@@ -4,7 +4,7 @@ import { cambiosOf, type TablaSubida } from '../../protocol/tenant-config/config
 
 /** Parts of the sentence that sync_logs has of an upload. */
 
-/** What it held back, and what to do about it. */
+/** Says what it held back, and what to do about it. */
 export function describeRetention(tenant: string, retencion: Retencion | undefined): string[] {
   if (retencion === undefined) return [];
   const { bajas, total, altas, muestra, estado, id } = retencion;
@@ -24,7 +24,7 @@ export function describeAlike(parecidas: UploadResult['clavesParecidas']): strin
   return [`${count} que SQL Server toma por iguales: ${pairs}`];
 }
 
-/** What changed of its columns, and what to do about it. */
+/** Says what changed of its columns, and what to do about it. */
 export function describeSchema(
   tenant: string,
   tabla: TablaSubida,

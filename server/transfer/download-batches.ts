@@ -26,8 +26,7 @@ export interface Tally {
 
 /**
  * Reads the open cursor to its end, one batch after the other; `clock` bounds the time that PostgreSQL takes.
- *
- * @throws SyncError SQL_FALLO: more than DOWNLOAD_MAX_ROWS
+ * @throws {SyncError} SQL_FALLO: more than DOWNLOAD_MAX_ROWS
  */
 export async function* readBatches(
   connection: Connection,

@@ -45,8 +45,7 @@ export interface DownloadRequest {
 /**
  * Starts the query and returns the body once PostgreSQL has sent the first rows, so what fails at once fails here. The
  * body throws when the query fails midway.
- *
- * @throws SyncError SQL_FALLO, OCUPADO; the signal's reason
+ * @throws {SyncError} SQL_FALLO, OCUPADO; the signal's reason
  */
 export async function openDownload(
   context: Context,
@@ -153,7 +152,10 @@ async function openChanged(
   return { consulta, cubos: { distintos: distintos.toString('base64'), filas } };
 }
 
-/** Opens the cursor on what a comparison asks for. Throws SQL_FALLO for a table without a key. */
+/**
+ * Opens the cursor on what a comparison asks for.
+ * @throws {SyncError} SQL_FALLO for a table without a key
+ */
 async function openCompared(
   connection: Connection,
   query: DownloadQuery,

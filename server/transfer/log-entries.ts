@@ -29,6 +29,7 @@ export function logEntry(
   };
 }
 
+/** Returns whom a log entry belongs to. */
 export function logOwner({ tenantId, id }: Configuration): { tenantId: string; configId: string } {
   return { tenantId, configId: id };
 }

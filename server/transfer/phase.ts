@@ -18,14 +18,13 @@ export interface PhaseTable {
 }
 
 /**
- * Runs the phase in the transfer's transaction as the role ax_sync_tenant, which sees only the tenant's rows, and logs it in the same
- * transaction. Returns the rows that its last statement touched; undefined when it is not configured at PostgreSQL.
- *
+ * Runs the phase in the transfer's transaction as the role ax_sync_tenant, which sees only the tenant's rows, and logs
+ * it in the same transaction. Returns the rows that its last statement touched; undefined when it is not configured at
+ * PostgreSQL.
  * Its statements are SELECT, INSERT, UPDATE, DELETE or MERGE, each given to PostgreSQL by itself. What they did to the
- * session is undone after each, and with it what the transaction had set for itself. `writes`: the tipo_campo of the upload whose
- * phase it is, whose rows are its own.
- *
- * @throws SyncError SQL_FALLO, with PostgreSQL's own message
+ * session is undone after each, and with it what the transaction had set for itself. `writes`: the tipo_campo of the
+ * upload whose phase it is, whose rows are its own.
+ * @throws {SyncError} SQL_FALLO, with PostgreSQL's own message
  */
 export async function runPhase(
   transfer: Transfer,

@@ -20,10 +20,9 @@ function describeRequest({ format, tabla, modo }: OneShot): string {
 }
 
 /**
- * Takes the request's key for the transfer's transaction, or returns what the request of the same key was answered, once the whole
- * body has come. Returns undefined without a key.
- *
- * @throws SyncError PETICION_DISTINTA: the key came with another request
+ * Takes the request's key for the transfer's transaction, or returns what the request of the same key was answered,
+ * once the whole body has come. Returns undefined without a key.
+ * @throws {SyncError} PETICION_DISTINTA: the key came with another request
  */
 export async function claimAnswer(
   { connection, configuration }: Transfer,

@@ -32,10 +32,9 @@ interface TransferOptions {
 }
 
 /**
- * Runs `fn` in one transaction on a transfer connection of the tenant: committed when it returns, rolled back when it throws. A
- * failure of the tenant's own SQL is in sync_logs then.
- *
- * @throws SyncError OCUPADO: no connection is free for the tenant; what `fn` throws
+ * Runs `fn` in one transaction on a transfer connection of the tenant: committed when it returns, rolled back when it
+ * throws. A failure of the tenant's own SQL is in sync_logs then.
+ * @throws {SyncError} OCUPADO: no connection is free for the tenant; what `fn` throws
  */
 export async function withTenantTransfer<T>(
   context: Context,

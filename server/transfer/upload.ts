@@ -137,7 +137,7 @@ export async function commitUpload(
   });
 }
 
-/** @throws SyncError TOTALES_DISTINTOS */
+/** @throws {SyncError} TOTALES_DISTINTOS */
 function assertTotals(tabla: string, chunks: readonly { filas: number; digest: string }[], totals: Commit): void {
   const filas = chunks.reduce((sum, chunk) => sum + chunk.filas, 0);
   const digest = digestOfDigests(chunks.map((chunk) => chunk.digest));

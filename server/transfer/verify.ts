@@ -13,8 +13,7 @@ import { collecting } from './memory.ts';
 
 /**
  * Runs a SELECT of one column and returns the body, which throws when it fails midway.
- *
- * @throws SyncError OCUPADO, SQL_FALLO; the signal's reason
+ * @throws {SyncError} OCUPADO, SQL_FALLO; the signal's reason
  */
 export async function openHashes(
   { database, config }: Context,

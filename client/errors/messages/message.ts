@@ -19,7 +19,7 @@ type NamesIn<Text extends string> = Text extends `${string}{${infer Name}}${infe
 /** The values that both sentences of a message need. */
 export type ValuesOf<M extends Message> = Record<NamesIn<M['message'] | M['action']>, string | number>;
 
-/** A sentence with its values; what a value holds is not looked into. */
+/** Returns a sentence with its values; what a value holds is not looked into. */
 export function fill(sentence: string, values: Readonly<Record<string, string | number>>): string {
   return sentence.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name]));
 }

@@ -7,7 +7,10 @@ import type { Out } from '../tds/row-writer.ts';
 import { LossyValue, UnfitValue } from '../tds/unfit.ts';
 import { codecOf, describeType, familyOf, isLossyConversion, lostAsText } from '../types/sql-types.ts';
 
-/** How the values of a column are written; `also` and code pages of several bytes refuse more than the type itself does. */
+/**
+ * Returns how the values of a column are written; `also` and code pages of several bytes refuse more than the type
+ * itself does.
+ */
 export function columnCodec({ type, codePage, also }: Pick<BulkColumn, 'type' | 'codePage' | 'also'>): Codec {
   const codec = codecOf(type, codePage);
   const checks = [

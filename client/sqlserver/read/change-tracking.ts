@@ -27,7 +27,7 @@ const CURRENT = 'CONVERT(varchar(20), CHANGE_TRACKING_CURRENT_VERSION())';
 
 const ISOLATED = '(SELECT d.snapshot_isolation_state FROM sys.databases AS d WHERE d.database_id = DB_ID())';
 
-/** Whether the database allows SNAPSHOT. */
+/** Returns whether the database allows SNAPSHOT. */
 export async function allowsSnapshot(db: Queryable, signal: AbortSignal): Promise<boolean> {
   const [row] = await db.query(`SELECT ${ISOLATED} AS aislada`, { signal });
   return Number(row?.aislada) === 1;
@@ -40,6 +40,7 @@ export function sinceParameter(version: string): SqlParameter {
   return { name: SINCE, type: 'bigint', value: version };
 }
 
+/** Asks for the version that Change Tracking is at, and for the oldest one that a table can still be read from. */
 export async function readTrackingState(
   db: Queryable,
   tablas: readonly string[],
@@ -98,10 +99,9 @@ export interface Unchanged {
 }
 
 /**
- * Looks at once which queries may have news: clocks and current version, changes, least valid versions, in this order and in one
- * request. A least version that has passed `desde` by then may have taken changes out of sight.
- *
- * @throws SqlServerError for all of them where one is not tracked, or this login may not see it
+ * Looks at once which queries may have news: clocks and current version, changes, least valid versions, in this order
+ * and in one request. A least version that has passed `desde` by then may have taken changes out of sight.
+ * @throws {SqlServerError} for all of them where one is not tracked, or this login may not see it
  */
 export async function lookAtChanges(
   db: Queryable,
@@ -129,27 +129,30 @@ export async function lookAtChanges(
   return { reloj: clocksOf(row, agente), actual: String(actual), iguales };
 }
 
-/** The rows of `query` that a change in one of the tables may have changed. */
+/** Returns the SQL of the rows of `query` that a change in one of the tables may have changed. */
 export function changedRowsSql(query: string, tablas: readonly BaseTable[]): string {
   const among = tablas.map((base) => `EXISTS (SELECT 1 FROM ${changesOf(base.tabla)} AS ct WHERE ${joinOf(base)})`);
   return `SELECT q.* FROM ${wrapQuery(query)} AS q WHERE ${among.join(' OR ')}`;
 }
 
-/** The keys of a table that changed and are not in `query` any more, deleted or filtered out, under the query's names. */
+/**
+ * Returns the SQL of the keys of a table that changed and are not in `query` any more, deleted or filtered out, under
+ * the query's names.
+ */
 export function goneKeysSql(query: string, base: BaseTable): string {
   const items = base.clave.map(([key, column]) => `ct.${quoteName(key)} AS ${quoteName(column)}`);
   return `SELECT DISTINCT ${items.join(', ')} FROM ${changesOf(base.tabla)} AS ct
     WHERE NOT EXISTS (SELECT 1 FROM ${wrapQuery(query)} AS q WHERE ${joinOf(base)})`;
 }
 
-/** Whether `query` gives any row. */
+/** Returns whether `query` gives any row. */
 export async function hasRows(db: Queryable, query: string, signal: AbortSignal): Promise<boolean> {
   const sql = `SELECT CASE WHEN EXISTS (SELECT 1 FROM ${wrapQuery(query)} AS q) THEN 1 ELSE 0 END AS hay`;
   const [row] = await db.query(sql, { signal, isLong: true });
   return Number(row?.hay) === 1;
 }
 
-/** The columns of a table's primary key, in its order. */
+/** Returns the columns of a table's primary key, in its order. */
 export async function readPrimaryKey(db: Queryable, tabla: string, signal: AbortSignal): Promise<string[]> {
   const sql = `SELECT c.name FROM sys.indexes AS i
     JOIN sys.index_columns AS k ON k.object_id = i.object_id AND k.index_id = i.index_id AND k.key_ordinal > 0

@@ -16,7 +16,10 @@ export type IndexFinding =
   | { estado: 'no-se-ve'; tabla: string }
   | { estado: 'no-se-sabe'; motivo: string };
 
-/** Whether the table behind `columna` of the result of `query` has an index that begins with it. Throws SqlServerError. */
+/**
+ * Returns whether the table behind `columna` of the result of `query` has an index that begins with it.
+ * @throws {SqlServerError}
+ */
 export async function findIndex(
   db: Queryable,
   query: string,

@@ -36,10 +36,9 @@ interface DescribedColumn {
 /**
  * Finds out what `columna` of the result of `query` is. `parameters` are those that the query may mention; their values
  * do not matter.
- *
- * Throws SqlServerError PARTICION_COLUMNA where rows cannot be read in ranges of it: it is not in the result, computed, may be
- * NULL, of a type without order or exact text, or without a unique index on it alone; PARTICION_PERMISO where the login does not
- * see its table; PARTICION_CONSULTA where the query is not one plain SELECT.
+ * @throws {SqlServerError} PARTICION_COLUMNA where rows cannot be read in ranges of it: it is not in the result,
+ * computed, may be NULL, of a type without order or exact text, or without a unique index on it alone;
+ * PARTICION_PERMISO where the login does not see its table; PARTICION_CONSULTA where the query is not one plain SELECT
  */
 export async function findRangeKey(
   db: Queryable,
@@ -83,13 +82,19 @@ export async function findRangeKey(
   return { name, type, ...(collation !== null && /^\w+$/.test(collation) ? { collation } : {}) };
 }
 
-/** What `@clave` is converted by for a key of `type`, as SQL Server writes it; undefined where there are no ranges of such a type. */
+/**
+ * Returns what `@clave` is converted by for a key of `type`, as SQL Server writes it; undefined where there are no
+ * ranges of such a type.
+ */
 export function keySqlOf(type: string): KeySql | undefined {
   const [base] = type.split('(') as [string];
   return isSqlTypeName(base) ? describeType({ name: base }).rangeKey : undefined;
 }
 
-/** The columns of the result of `sql`, and where each comes from. Throws SqlServerError. */
+/**
+ * Returns the columns of the result of `sql`, and where each comes from.
+ * @throws {SqlServerError}
+ */
 export async function describeResult(
   db: Queryable,
   sql: string,
@@ -118,7 +123,7 @@ export async function describeResult(
   }
 }
 
-/** A query as a derived table, without its alias. The line end is for a query that closes with a comment. */
+/** Returns a query as a derived table, without its alias. The line end is for a query that closes with a comment. */
 export function wrapQuery(query: string): string {
   return `(${query.replace(/[;\s]+$/, '')}\n)`;
 }

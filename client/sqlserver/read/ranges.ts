@@ -44,11 +44,10 @@ export interface RangeOptions {
 }
 
 /**
- * The rows of `query` in the order of its key: the blocks of one range after the other, and a RangeEnd behind each range
- * that has rows. Ends after the first range with fewer than `filas`.
- *
- * Throws `signal.reason`, what SqlServer.readRows throws, or SqlServerError PARTICION_VALOR for a key whose text is not exact or
- * that SQL Server finds behind itself.
+ * Yields the rows of `query` in the order of its key: the blocks of one range after the other, and a RangeEnd behind
+ * each range that has rows. Ends after the first range with fewer than `filas`.
+ * Throws `signal.reason`, what SqlServer.readRows throws, or SqlServerError PARTICION_VALOR for a key whose text is not
+ * exact or that SQL Server finds behind itself.
  */
 export async function* readRanges(
   db: RowReader,
@@ -103,7 +102,10 @@ function lastValue(bytes: Uint8Array, name: string): string {
   return value;
 }
 
-/** A number keeps its digits, which a double might lose. Throws SqlServerError PARTICION_VALOR. */
+/**
+ * A number keeps its digits, which a double might lose.
+ * @throws {SqlServerError} PARTICION_VALOR
+ */
 function readKey(json: string, name: string): string {
   if (json === 'null') throw unusableKey(name, 'es NULL');
   if (!json.startsWith('"')) return json;

@@ -28,14 +28,13 @@ export interface ReadRowsOptions {
 export const DEFAULT_BLOCK_BYTES = 256 * 1024;
 
 /**
- * The rows of the one result set of `sql`, at the consumer's pace: while one block is with the consumer the next one
- * fills, and then reading from the socket stops. A consumer that leaves early cancels the request.
- *
- * The transcoder reads them; where it cannot (a type that it does not know, another tedious), and where `options` say so,
- * tedious' row events do, slower, and refusing what they have lost digits of.
- *
- * Throws `signal.reason`, what the filter throws, or SqlServerError: RESULTADO_AUSENTE, RESULTADO_REPETIDO, COLUMNA_SIN_NOMBRE,
- * COLUMNA_REPETIDA, VALOR_INEXACTO, FILA_GRANDE (a line over `limits.lineMaxBytes`), what SQL Server raised.
+ * Yields the rows of the one result set of `sql`, at the consumer's pace: while one block is with the consumer the next
+ * one fills, and then reading from the socket stops. A consumer that leaves early cancels the request.
+ * The transcoder reads them; where it cannot (a type that it does not know, another tedious), and where `options` say
+ * so, tedious' row events do, slower, and refusing what they have lost digits of.
+ * Throws `signal.reason`, what the filter throws, or SqlServerError: RESULTADO_AUSENTE, RESULTADO_REPETIDO,
+ * COLUMNA_SIN_NOMBRE, COLUMNA_REPETIDA, VALOR_INEXACTO, FILA_GRANDE (a line over `limits.lineMaxBytes`), what SQL
+ * Server raised.
  */
 export async function* readRows(session: Session, sql: string, options: ReadRowsOptions): AsyncGenerator<NdjsonBlock> {
   const { parameters = [], signal, blockBytes = DEFAULT_BLOCK_BYTES } = options;

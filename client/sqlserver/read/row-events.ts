@@ -11,7 +11,9 @@ export interface RowEncoder {
   takeReplaced(): number;
 }
 
-/** Throws SqlServerError COLUMNA_SIN_NOMBRE or COLUMNA_REPETIDA where the columns cannot be the keys of an object. */
+/**
+ * @throws {SqlServerError} COLUMNA_SIN_NOMBRE or COLUMNA_REPETIDA where the columns cannot be the keys of an object
+ */
 export function makeRowEncoder(columns: readonly ColumnMetadata[]): RowEncoder {
   assertUsableNames(columns.map(({ colName }) => colName));
   let replaced = 0;
@@ -45,7 +47,10 @@ export function makeRowEncoder(columns: readonly ColumnMetadata[]): RowEncoder {
   };
 }
 
-/** Every column has a name, and no two the same: the keys of the JSON object. Throws SqlServerError. */
+/**
+ * Checks that every column has a name, and no two the same: the keys of the JSON object.
+ * @throws {SqlServerError}
+ */
 export function assertUsableNames(names: readonly string[]): void {
   const seen = new Set<string>();
   names.forEach((name, index) => {

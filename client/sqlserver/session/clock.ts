@@ -49,8 +49,8 @@ export const CLOCKS =
   'CONVERT(varchar(33), SYSDATETIME(), 126) AS hora_local, CONVERT(varchar(33), SYSUTCDATETIME(), 126) AS hora_utc';
 
 /**
- * All clocks now. Read them before the rows: what is written while they are read then counts as newer. Throws SqlServerError
- * RELOJ_ILEGIBLE for a time that a later run could not read back.
+ * Reads all clocks now. Read them before the rows: what is written while they are read then counts as newer.
+ * @throws {SqlServerError} RELOJ_ILEGIBLE for a time that a later run could not read back
  */
 export async function readClocks(db: Queryable, signal: AbortSignal): Promise<ClockReading> {
   const agente = readAgentClock();
@@ -58,11 +58,12 @@ export async function readClocks(db: Queryable, signal: AbortSignal): Promise<Cl
   return clocksOf(row, agente);
 }
 
-/** The clocks of a row of `CLOCKS`, and the agent's right before it was asked. Throws as readClocks. */
+/** Returns the clocks of a row of `CLOCKS`, and the agent's right before it was asked. Throws as readClocks. */
 export function clocksOf({ hora_local, hora_utc }: Record<string, unknown>, agente: AgentClock): ClockReading {
   return { local: readable(hora_local), utc: readable(hora_utc), agente };
 }
 
+/** Reads this machine's clock, how long it has been up (seconds), and its name. */
 export function readAgentClock(): AgentClock {
   return { hora: new Date().toISOString(), encendido: uptime(), equipo: hostname() };
 }
@@ -73,7 +74,7 @@ function readable(text: unknown): string {
   throw sqlServerError('RELOJ_ILEGIBLE', { hora: String(text).slice(0, 40) });
 }
 
-/** Whether `text` is a moment that comes out of `ticksOf` as it went in. */
+/** Returns whether `text` is a moment that comes out of `ticksOf` as it went in. */
 export function isReadable(text: string): boolean {
   const [, whole, fraction = ''] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?$/.exec(text) ?? [];
   if (whole === undefined || Number.isNaN(Date.parse(`${whole}Z`))) return false;
@@ -89,7 +90,9 @@ export interface WentBack {
   passed: bigint;
 }
 
-/** Whether SQL Server's clock has gone back from `then` to `now`. Undefined: it has, and how far nobody can say. */
+/**
+ * Returns whether SQL Server's clock has gone back from `then` to `now`. Undefined: it has, and how far nobody can say.
+ */
 export function wentBack(
   then: ServerClock & { agente?: AgentClock },
   now: ServerClock,
@@ -119,14 +122,17 @@ function ticksIn(seconds: number): bigint {
   return BigInt(Math.ceil(seconds * 1000)) * 10_000n;
 }
 
-/** SQL Server's distance from UTC in ticks, rounded to a minute: its two clocks are not read in the same instant. */
+/**
+ * Returns SQL Server's distance from UTC in ticks, rounded to a minute: its two clocks are not read in the same
+ * instant.
+ */
 export function offsetOf({ local, utc }: ServerClock): bigint {
   const distance = ticksOf(local) - ticksOf(utc);
   const half = TICKS_PER_MINUTE / 2n;
   return ((distance + (distance < 0n ? -half : half)) / TICKS_PER_MINUTE) * TICKS_PER_MINUTE;
 }
 
-/** 100 ns since 1970 of an ISO text without zone. */
+/** Returns the 100 ns units since 1970 of an ISO text without zone. */
 export function ticksOf(text: string): bigint {
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?$/.exec(text);
   if (match === null) throw new Error(`not a time of SQL Server: ${text.slice(0, 40)}`);
@@ -134,6 +140,7 @@ export function ticksOf(text: string): bigint {
   return seconds * TICKS_PER_SECOND + BigInt((match[2] ?? '').padEnd(7, '0'));
 }
 
+/** Returns the text of 100 ns units since 1970, within the years that SQL Server knows. */
 export function formatTicks(ticks: bigint): string {
   if (ticks < EARLIEST) return BEFORE_EVERYTHING;
   if (ticks > LATEST) return LAST;
@@ -146,17 +153,17 @@ export function formatTicks(ticks: bigint): string {
 const EARLIEST = ticksOf(BEFORE_EVERYTHING);
 const LATEST = ticksOf(LAST);
 
-/** Whether one UTC time of SQL Server is before another; with `Z` or without. */
+/** Returns whether one UTC time of SQL Server is before another; with `Z` or without. */
 export function isEarlier(utc: string, other: string): boolean {
   return ticksOf(utc.replace('Z', '')) < ticksOf(other.replace('Z', ''));
 }
 
-/** Both clocks set back by so many ticks. */
+/** Returns both clocks set back by so many ticks. */
 export function earlierBy(clock: ServerClock, ticks: bigint): ServerClock {
   return { local: formatTicks(ticksOf(clock.local) - ticks), utc: formatTicks(ticksOf(clock.utc) - ticks) };
 }
 
-/** The earlier on each clock. */
+/** Returns the earlier on each clock. */
 export function earlierOf(a: ServerClock, b: ServerClock): ServerClock {
   const pick = (x: string, y: string) => (ticksOf(x) <= ticksOf(y) ? x : y);
   return { local: pick(a.local, b.local), utc: pick(a.utc, b.utc) };

@@ -21,8 +21,8 @@ const ATTEMPT_MS = 1000;
 const ATTEMPTS = 5;
 
 /**
- * The TCP port of `instance`, whatever the case of its name. Waits at most 5 s, and `timeoutMs`. Throws `signal.reason`, the
- * system's error where `host` is unknown, or SqlServerError `INSTANCIA_…`.
+ * Finds the TCP port of `instance`, whatever the case of its name. Waits at most 5 s, and `timeoutMs`. Throws
+ * `signal.reason`, the system's error where `host` is unknown, or SqlServerError `INSTANCIA_…`.
  */
 export async function findInstancePort(
   { host, instance }: { host: string; instance: string },

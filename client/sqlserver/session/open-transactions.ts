@@ -9,9 +9,10 @@ export const RIGHT_TO_SEE =
   'VIEW SERVER STATE (desde SQL Server 2022 basta VIEW SERVER PERFORMANCE STATE; en Azure SQL Database, VIEW DATABASE STATE)';
 
 /**
- * The oldest transaction of the database that has written and is still open: rows that it has stamped may be committed after
- * a reading that did not see them. Readers and SQL Server's own work do not count. A login without the right to look, and a
- * server without these views, is an answer and no error. Throws SqlServerError for a connection that breaks.
+ * Finds the oldest transaction of the database that has written and is still open: rows that it has stamped may be
+ * committed after a reading that did not see them. Readers and SQL Server's own work do not count. A login without the
+ * right to look, and a server without these views, is an answer and no error.
+ * @throws {SqlServerError} for a connection that breaks
  */
 export async function findOldestWriter(db: Queryable, signal: AbortSignal): Promise<OldestWriter> {
   // Not by session: a distributed transaction may have none.

@@ -18,7 +18,7 @@ export interface Cancelable {
   cancel(): void;
 }
 
-/** A request to send; `done` is called when SQL Server has answered it to the end. */
+/** Makes a request to send; `done` is called when SQL Server has answered it to the end. */
 export function makeRequest(
   sql: string,
   parameters: readonly SqlParameter[],
@@ -32,8 +32,8 @@ export function makeRequest(
 }
 
 /**
- * Without parameters the text goes as a batch, in the session's own scope, so that the `#temp` tables it makes live on;
- * sp_executesql would drop them.
+ * Sends a request. Without parameters the text goes as a batch, in the session's own scope, so that the `#temp` tables
+ * it makes live on; sp_executesql would drop them.
  */
 export function sendRequest(connection: Connection, request: Request): Cancelable {
   if (request.parameters.length === 0) connection.execSqlBatch(request);

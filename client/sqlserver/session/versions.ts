@@ -27,7 +27,7 @@ export async function readVersions(db: Queryable, signal: AbortSignal): Promise<
   return { hasta: versionText(hasta), held: BigInt(String(ultima)) > hasta };
 }
 
-/** The text of a version that SQL Server gave as a bigint, which has a sign. */
+/** Returns the text of a version that SQL Server gave as a bigint, which has a sign. */
 export function versionText(version: bigint): string {
   return `0x${BigInt.asUintN(64, version).toString(16).toUpperCase().padStart(16, '0')}`;
 }

@@ -16,23 +16,28 @@ export interface BulkColumn {
   target?: SqlTypeSpec;
 }
 
-/** One part of a name in brackets, whatever it holds: `a]b` → `[a]]b]`. */
+/** Returns one part of a name in brackets, whatever it holds: `a]b` → `[a]]b]`. */
 export function quoteName(name: string): string {
   return `[${name.replaceAll(']', ']]')}]`;
 }
 
-/** A table's name, part by part: `dbo.clientes` → `[dbo].[clientes]`; `[a.b].c` → `[a.b].[c]`; `base..t` as it is read. */
+/**
+ * Quotes a table's name, part by part: `dbo.clientes` → `[dbo].[clientes]`; `[a.b].c` → `[a.b].[c]`; `base..t` as it is
+ * read.
+ */
 export function quoteTable(name: string): string {
   return tableParts(name).join('.');
 }
 
-/** `sys.columns`, say, of the database that the table's name says, or of the session's. */
+/** Returns `sys.columns`, say, of the database that the table's name says, or of the session's. */
 export function catalogView(view: string, table: string): string {
   const database = tableParts(table).at(-3) ?? '';
   return database === '' ? `sys.${view}` : `${database}.sys.${view}`;
 }
 
-/** The parts of a table's name, each in brackets, or empty: server, database, schema and table, from the right. */
+/**
+ * Returns the parts of a table's name, each in brackets, or empty: server, database, schema and table, from the right.
+ */
 export function tableParts(name: string): string[] {
   const parts: string[] = [];
   let rest = name.trim();
@@ -46,7 +51,10 @@ export function tableParts(name: string): string[] {
   return parts;
 }
 
-/** `CREATE TABLE #x (…)` for rows of `columns`. Strings take their own or the database's collation, not tempdb's. */
+/**
+ * Returns `CREATE TABLE #x (…)` for rows of `columns`. Strings take their own or the database's collation, not
+ * tempdb's.
+ */
 export function createTempTableSql(name: string, columns: readonly BulkColumn[]): string {
   const list = columns.map(({ name, type, nullable, collation = 'DATABASE_DEFAULT' }) => {
     const loaded = loadType(type);
@@ -56,7 +64,9 @@ export function createTempTableSql(name: string, columns: readonly BulkColumn[])
   return `CREATE TABLE ${name} (${list.join(', ')})`;
 }
 
-/** `CREATE TABLE` of a target that is missing; the columns of `primaryKey`, if any, become its key and NOT NULL. */
+/**
+ * Returns `CREATE TABLE` of a target that is missing; the columns of `primaryKey`, if any, become its key and NOT NULL.
+ */
 export function createTableSql(name: string, columns: readonly BulkColumn[], primaryKey: readonly string[]): string {
   const list = columns.map((column) => {
     const required = !column.nullable || primaryKey.includes(column.name);

@@ -27,6 +27,7 @@ export interface CatalogColumn {
   collation: string | undefined;
 }
 
+/** Returns a target's column from what the wire and the catalogue say of it. */
 export function describeColumn(metadata: ColumnMetadata, catalog: CatalogColumn | undefined): TableColumn {
   const type = carriedTypes.find((name) => name === catalog?.typeName);
   const sent = declareColumn(metadata);

@@ -6,7 +6,7 @@ const PAD = 0x3d;
 /** A multiple of 3. */
 const SLICE_BYTES = 12 * 1024;
 
-/** Base64 with padding; a piece writer. */
+/** Writes base64 with padding; a piece writer. */
 export function writeBase64(io: PieceIo, start: number, end: number, last: boolean): number {
   const { input } = io;
   let position = start;
@@ -37,7 +37,7 @@ export function writeBase64(io: PieceIo, start: number, end: number, last: boole
   return end;
 }
 
-/** A byte as two digits, upper case. */
+/** Writes a byte as two digits, upper case. */
 export function writeHex(io: PieceIo, byte: number): void {
   io.out[io.at++] = hexDigits[byte >> 4]!;
   io.out[io.at++] = hexDigits[byte & 15]!;

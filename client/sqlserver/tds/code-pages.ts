@@ -7,14 +7,14 @@ const doubleByte = new Set(['CP932', 'CP936', 'CP949', 'CP950']);
 /** Of code pages of one byte a character. */
 const tables = new Map<string, Uint16Array>();
 
-/** Whether a code page, as tedious names it, has characters of several bytes. */
+/** Returns whether a code page, as tedious names it, has characters of several bytes. */
 export function isMultiByte(codePage: string | undefined): boolean {
   return codePage === 'utf-8' || doubleByte.has(codePage ?? '');
 }
 
 /**
- * A writer of char and varchar in a code page, as tedious names it, for one column: it may remember half a character.
- * Undefined where nobody knows the code page.
+ * Makes a writer of char and varchar in a code page, as tedious names it, for one column: it may remember half a
+ * character. Undefined where nobody knows the code page.
  */
 export function makeCodePageWriter(codepage: string | undefined): PieceWriter | undefined {
   if (codepage === undefined || !iconv.encodingExists(codepage)) return undefined;

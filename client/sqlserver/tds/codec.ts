@@ -30,19 +30,19 @@ export function writeNil(codec: Codec, out: Out): void {
   else codec.nil(out);
 }
 
-/** A TYPE_INFO that is the same whatever the collation. */
+/** Makes a TYPE_INFO that is the same whatever the collation. */
 export function bytes(...info: number[]): (out: Out) => void {
   const buffer = Buffer.from(info);
   return (out) => out.writeBuffer(buffer);
 }
 
-/** Throws UnfitValue for a boolean. */
+/** @throws {UnfitValue} for a boolean */
 export function textOnly(value: string | boolean): string {
   if (typeof value === 'boolean') throw new UnfitValue('es un booleano');
   return value;
 }
 
-/** A JSON boolean in a column of numbers is 1 or 0. */
+/** Returns the text of a number; a JSON boolean in a column of numbers is 1 or 0. */
 export function numberText(value: string | boolean): string {
   return typeof value === 'string' ? value : value ? '1' : '0';
 }
@@ -50,7 +50,7 @@ export function numberText(value: string | boolean): string {
 const plpUnknownLength = Buffer.from([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
 const plpNull = Buffer.alloc(8, 0xff);
 
-/** A two-byte length, or PLP for MAX ([MS-TDS] 2.2.5.2.3), each with its own NULL. */
+/** Writes a two-byte length, or PLP for MAX ([MS-TDS] 2.2.5.2.3), each with its own NULL. */
 export function lengthPrefix(max: boolean) {
   return {
     nil: (out: Out) => (max ? out.writeBuffer(plpNull) : out.writeUInt16LE(0xffff)),

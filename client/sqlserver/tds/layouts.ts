@@ -13,7 +13,7 @@ export const BYTE_LENGTH = -1;
 export const SHORT_LENGTH = -2;
 const extents = new WeakMap<ValueWriter, number>();
 
-/** How many bytes a writer's values have, BYTE_LENGTH or SHORT_LENGTH; undefined: they may come in pieces. */
+/** Returns how many bytes a writer's values have, BYTE_LENGTH or SHORT_LENGTH; undefined: they may come in pieces. */
 export function extentOf(writer: ValueWriter): number | undefined {
   return extents.get(writer);
 }
@@ -23,7 +23,7 @@ function ofExtent(extent: number, writer: ValueWriter): ValueWriter {
   return writer;
 }
 
-/** A type of `bytes` bytes that is never NULL. */
+/** Makes a type of `bytes` bytes that is never NULL. */
 export function makeFixed(bytes: number, write: (io: RowIo, position: number) => void): ValueWriter {
   return ofExtent(bytes, (io, position) => {
     if (io.end - position < bytes) return NEEDS_MORE;
@@ -32,7 +32,7 @@ export function makeFixed(bytes: number, write: (io: RowIo, position: number) =>
   });
 }
 
-/** A type of `bytes` bytes behind a byte with their number, 0 for NULL. */
+/** Makes a type of `bytes` bytes behind a byte with their number, 0 for NULL. */
 export function makeNullable(bytes: number, write: (io: RowIo, position: number) => void): ValueWriter {
   return ofExtent(BYTE_LENGTH, (io, position) => {
     if (position >= io.end) return NEEDS_MORE;
@@ -48,7 +48,7 @@ export function makeNullable(bytes: number, write: (io: RowIo, position: number)
   });
 }
 
-/** A type with a scale whose values are of several lengths, behind a byte with the length, 0 for NULL. */
+/** Makes a type with a scale whose values are of several lengths, behind a byte with the length, 0 for NULL. */
 export function makeSized(
   scale: number,
   write: (io: RowIo, position: number, bytes: number, scale: number) => void,
@@ -66,7 +66,7 @@ export function makeSized(
   });
 }
 
-/** Up to 8,000 bytes behind 2 bytes with their number. */
+/** Makes a type of up to 8,000 bytes behind 2 bytes with their number. */
 export function makeShort(write: PieceWriter): ValueWriter {
   return ofExtent(SHORT_LENGTH, (io, position) => {
     if (io.end - position < 2) return NEEDS_MORE;
@@ -82,7 +82,7 @@ export function makeShort(write: PieceWriter): ValueWriter {
   });
 }
 
-/** (max) types, xml and CLR types: partially length-prefixed ([MS-TDS] 2.2.5.2.3). */
+/** Makes (max) types, xml and CLR types: partially length-prefixed ([MS-TDS] 2.2.5.2.3). */
 export function makeChunked(write: PieceWriter): ValueWriter {
   return (io, position) => {
     if (io.end - position < 8) return NEEDS_MORE;
@@ -108,7 +108,9 @@ export function makeChunked(write: PieceWriter): ValueWriter {
   };
 }
 
-/** text, ntext and image: a text pointer of so many bytes (0 for NULL), 8 bytes of timestamp, 4 with the length. */
+/**
+ * Makes text, ntext and image: a text pointer of so many bytes (0 for NULL), 8 bytes of timestamp, 4 with the length.
+ */
 export function makePointed(write: PieceWriter): ValueWriter {
   return (io, position) => {
     if (position >= io.end) return NEEDS_MORE;

@@ -22,7 +22,7 @@ for (let i = 0; i < 100; i++) {
   pairs[2 * i + 1] = ZERO + (i % 10);
 }
 
-/** An integer from 0 to 2^53. */
+/** Writes an integer from 0 to 2^53. */
 export function writeInteger(io: RowIo, value: number): void {
   if (value < BILLION) {
     const count = countDigits(value);
@@ -36,19 +36,19 @@ export function writeInteger(io: RowIo, value: number): void {
   writePadded(io, value - high * BILLION, 9);
 }
 
-/** `value` below 10^9 in `count` digits, with zeros in front. */
+/** Writes `value` below 10^9 in `count` digits, with zeros in front. */
 export function writePadded(io: RowIo, value: number, count: number): void {
   writeDigits(io.out, io.at, value, count);
   io.at += count;
 }
 
-/** A signed integer of 32 bits or less. */
+/** Writes a signed integer of 32 bits or less. */
 export function writeInt32(io: RowIo, value: number): void {
   if (value < 0) io.out[io.at++] = MINUS;
   writeInteger(io, Math.abs(value));
 }
 
-/** A signed integer of 64 bits, little-endian halves, over 10^`scale`. */
+/** Writes a signed integer of 64 bits, little-endian halves, over 10^`scale`. */
 export function writeInt64(io: RowIo, low: number, high: number, scale: number): void {
   let magnitudeLow = low;
   let magnitudeHigh = high;
@@ -67,7 +67,7 @@ export function writeInt64(io: RowIo, low: number, high: number, scale: number):
 }
 
 /**
- * decimal and numeric: a sign (1 is positive), then 4, 8, 12 or 16 bytes of the number without its point
+ * Writes decimal and numeric: a sign (1 is positive), then 4, 8, 12 or 16 bytes of the number without its point
  * ([MS-TDS] 2.2.5.5.1.6). Throws Error on any other length.
  */
 export function writeDecimal(io: RowIo, position: number, bytes: number, scale: number): void {
@@ -115,7 +115,7 @@ function writeFraction(io: RowIo, value: number, count: number): void {
 
 const scratch = new DataView(new ArrayBuffer(8));
 
-/** float. */
+/** Writes a float. */
 export function writeDouble(io: RowIo, position: number): void {
   scratch.setUint32(0, uint32(io.input, position), true);
   scratch.setUint32(4, uint32(io.input, position + 4), true);
@@ -129,7 +129,7 @@ export function writeDouble(io: RowIo, position: number): void {
   }
 }
 
-/** real. */
+/** Writes a real. */
 export function writeSingle(io: RowIo, position: number): void {
   scratch.setUint32(0, uint32(io.input, position), true);
   const value = scratch.getFloat32(0, true);
@@ -142,7 +142,7 @@ export function writeSingle(io: RowIo, position: number): void {
   }
 }
 
-/** ASCII text that needs no escape. */
+/** Writes ASCII text that needs no escape. */
 export function writeAscii(io: RowIo, text: string): void {
   for (let i = 0; i < text.length; i++) io.out[io.at++] = text.charCodeAt(i);
 }

@@ -18,7 +18,7 @@ export type PieceWriter = (io: PieceIo, start: number, end: number, last: boolea
 
 const QUOTE = 0x22;
 
-/** The inside of a string from a whole value, in quotes. */
+/** Writes the inside of a string from a whole value, in quotes. */
 export function writeQuoted(io: PieceIo, start: number, end: number, write: PieceWriter): void {
   io.out[io.at++] = QUOTE;
   write(io, start, end, true);
@@ -26,7 +26,7 @@ export function writeQuoted(io: PieceIo, start: number, end: number, write: Piec
   io.out[io.at++] = QUOTE;
 }
 
-/** `null` */
+/** Writes `null` */
 export function writeNull(io: PieceIo): void {
   const { out, at } = io;
   out[at] = 0x6e;

@@ -98,7 +98,7 @@ export function writeUtf8(io: PieceIo, start: number, end: number, last: boolean
   return position;
 }
 
-/** A code page of one byte a character; `units` has its 256 characters, U+FFFD where it has none. */
+/** Makes a code page of one byte a character; `units` has its 256 characters, U+FFFD where it has none. */
 export function makeSingleByteWriter(units: Uint16Array): PieceWriter {
   return (io, start, end) => {
     const { input } = io;
@@ -121,7 +121,7 @@ export function makeSingleByteWriter(units: Uint16Array): PieceWriter {
   };
 }
 
-/** The ASCII bytes at the start of the input; answers the first that is not one, or `end`. */
+/** Writes the ASCII bytes at the start of the input; answers the first that is not one, or `end`. */
 export function writeAsciiStart(io: PieceIo, start: number, end: number): number {
   const { input } = io;
   let position = start;
@@ -144,7 +144,10 @@ export function writeAsciiStart(io: PieceIo, start: number, end: number): number
   return end;
 }
 
-/** Text that is a string already, from a code page that has no U+FFFD: one in it says that a byte had no character. */
+/**
+ * Writes text that is a string already, from a code page that has no U+FFFD: one in it says that a byte had no
+ * character.
+ */
 export function writeDecoded(io: PieceIo, text: string): void {
   for (let start = 0; start < text.length; start += SLICE_BYTES) {
     const end = Math.min(text.length, start + SLICE_BYTES);
@@ -219,7 +222,7 @@ function utf8Length(lead: number): number {
   return 0;
 }
 
-/** Whether `byte` may follow as number `index` of the sequence of `lead` (Unicode, table 3-7). */
+/** Returns whether `byte` may follow as number `index` of the sequence of `lead` (Unicode, table 3-7). */
 function isUtf8Next(lead: number, index: number, byte: number): boolean {
   if (index === 1) {
     if (lead === 0xe0) return byte >= 0xa0 && byte < 0xc0;

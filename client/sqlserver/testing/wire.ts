@@ -10,7 +10,10 @@ export interface RunningWire {
   stop(): Promise<void>;
 }
 
-/** `tls` costs a key pair; and under Bun, where it runs beside the client, it knows no backpressure. */
+/**
+ * Starts the stand-in's wire. `tls` costs a key pair; and under Bun, where it runs beside the client, it knows no
+ * backpressure.
+ */
 export async function startWire(answer: Answer, { tls = false } = {}): Promise<RunningWire> {
   const engine = new CannedEngine(answer);
   const { port, stop } = await startSqlServer({ engine, logins: { sa: 'Clave-1' }, encrypt: tls ? 'on' : 'off' });

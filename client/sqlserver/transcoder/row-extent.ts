@@ -14,7 +14,7 @@ export const NO_ROW = -2;
  */
 export const TRANSCODING = 1;
 
-/** What the line of a row follows from, besides the row's bytes ([MS-TDS] 2.2.7.4). */
+/** Returns what the line of a row follows from, besides the row's bytes ([MS-TDS] 2.2.7.4). */
 export function describeRows(columns: readonly Column[]): string {
   const parts = columns.map(({ colName, type, userType, dataLength, precision, scale, collation }) => {
     const { lcid, flags, version, sortId, codepage } = collation ?? {};

@@ -10,7 +10,7 @@ import { RowGate } from './row-gate.ts';
 const ROW = 0xd1;
 const NBCROW = 0xd2;
 
-/** The first column that the transcoder cannot write, if there is one. */
+/** Finds the first column that the transcoder cannot write, if there is one. */
 export function findUnknownColumn(columns: readonly Column[]): Column | undefined {
   return columns.find((column) => writerOf(column) === undefined);
 }

@@ -22,7 +22,7 @@ type Message = Parameters<Connection['createTokenStreamParser']>[0];
 
 const sinks = new WeakMap<object, RowSink>();
 
-/** From now on the rows of `request`, sent on a TranscodingConnection, go to `sink`. */
+/** Sends the rows of `request`, made on a TranscodingConnection, to `sink` from now on. */
 export function sendRowsTo(request: Request, sink: RowSink): void {
   sinks.set(request, sink);
 }
@@ -30,7 +30,10 @@ export function sendRowsTo(request: Request, sink: RowSink): void {
 /** The version whose insides this file knows. */
 const KNOWN_VERSION = '20.3.9';
 
-/** Whether the tedious at hand is the one whose insides are known: its version, and the methods that are overridden. */
+/**
+ * Returns whether the tedious at hand is the one whose insides are known: its version, and the methods that are
+ * overridden.
+ */
 export function canTranscode(): boolean {
   return (
     tedious.version === KNOWN_VERSION &&

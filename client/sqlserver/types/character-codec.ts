@@ -6,7 +6,7 @@ import { UnfitValue } from '../tds/unfit.ts';
 
 const noCollation = Buffer.alloc(5);
 
-/** Of nchar and nvarchar; characters that `codePage`, as tedious names it, lacks are refused. */
+/** Returns the codec of nchar and nvarchar; characters that `codePage`, as tedious names it, lacks are refused. */
 export function characterCodec(id: number, length: number | 'max', codePage: string | undefined): Codec {
   const findUnfit = makeUnfitFinder(codePage);
   const { nil, open, close } = lengthPrefix(length === 'max');

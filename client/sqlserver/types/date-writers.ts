@@ -37,7 +37,7 @@ export function writeDateTime2(io: RowIo, position: number, bytes: number, scale
   io.out[io.at++] = QUOTE;
 }
 
-/** The wire has UTC, the text the local time and its offset. */
+/** Writes a datetimeoffset: the wire has UTC, the text the local time and its offset. */
 export function writeDateTimeOffset(io: RowIo, position: number, bytes: number, scale: number): void {
   const { input } = io;
   const units = timeUnits(io, position, bytes - 5, scale);

@@ -37,7 +37,10 @@ function digitsOf({ precision = 0, scale = 0 }: SqlTypeSpec): [whole: number, fr
   return [precision === 0 ? 0 : precision - scale, scale];
 }
 
-/** tedious gives a double; up to 15 digits name it, and those are the column's own. */
+/**
+ * Returns the decimal that a double names: tedious gives a double; up to 15 digits name it, and those are the column's
+ * own.
+ */
 export function decimalOf(value: number, scale: number): string | undefined {
   return Math.abs(value) * 10 ** scale < 1e15 ? value.toFixed(scale) : undefined;
 }

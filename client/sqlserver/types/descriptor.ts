@@ -80,7 +80,7 @@ export function quote(text: string): string {
   return `"${text}"`;
 }
 
-/** As JSON has it: of numbers that tedious gives without loss, of bigint's text, of booleans. */
+/** Writes a value as JSON has it: of numbers that tedious gives without loss, of bigint's text, of booleans. */
 export function writeLiteral(value: unknown): string {
   return String(value);
 }

@@ -6,8 +6,7 @@ const decimalShape = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?$/;
 /**
  * Reads a decimal text as an integer of units of 10^-`scale`, with every digit. Up to 15 digits it is a number, beyond
  * that a bigint: most values never make one.
- *
- * Throws UnfitValue where it is not a number, or has digits below the scale or above the precision.
+ * @throws {UnfitValue} where it is not a number, or has digits below the scale or above the precision
  */
 export function readDecimal(text: string, precision: number, scale: number): number | bigint {
   const match = decimalShape.exec(text.trim());
@@ -44,8 +43,9 @@ const FLOAT_DIGITS = 15;
 const REAL_DIGITS = 6;
 
 /**
- * The double that the text is: the nearest one, where the shortest text that means it has the same digits, or where it is just
- * that number. Throws UnfitValue where it is not a number, past the range, or has digits that would be lost.
+ * Returns the double that the text is: the nearest one, where the shortest text that means it has the same digits, or
+ * where it is just that number.
+ * @throws {UnfitValue} where it is not a number, past the range, or has digits that would be lost
  */
 export function readExactFloat(text: string): number {
   const { digits, value } = readNearest(text);
@@ -56,7 +56,7 @@ export function readExactFloat(text: string): number {
   throw new LossyValue('tiene más cifras de las que guarda FLOAT y no se redondea');
 }
 
-/** The same of a real, which keeps less. */
+/** Returns the same of a real, which keeps less. */
 export function readExactReal(text: string): number {
   const { digits, value } = readNearest(text);
   const read = Math.fround(value);

@@ -25,7 +25,7 @@ const shape =
 
 /**
  * Reads ISO text: `2024-01-15`, `10:30:00.1234567`, `2024-01-15T10:30:00`, with a blank for the T, with an offset.
- * Throws UnfitValue where the text has another form, names no day of the calendar, or has digits below 100 ns.
+ * @throws {UnfitValue} where the text has another form, names no day of the calendar, or has digits below 100 ns
  */
 export function readInstant(text: string): Instant {
   const match = shape.exec(text.trim());
@@ -89,7 +89,7 @@ function two(json: Uint8Array, at: number): number {
   return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : Number.NaN;
 }
 
-/** `2024-01-15` as days since 0001-01-01; NaN for all else. */
+/** Reads `2024-01-15` as days since 0001-01-01; NaN for all else. */
 export function readDays(json: Uint8Array, at: number): number {
   const year = two(json, at) * 100 + two(json, at + 2);
   const month = two(json, at + 5);
@@ -98,7 +98,7 @@ export function readDays(json: Uint8Array, at: number): number {
   return daysFromDate(year, month, day);
 }
 
-/** `10:30:00` or `10:30:00.1234567` as 100 ns units since midnight; NaN for all else. */
+/** Reads `10:30:00` or `10:30:00.1234567` as 100 ns units since midnight; NaN for all else. */
 export function readUnits(json: Uint8Array, at: number, end: number): number {
   const hour = two(json, at);
   const minute = two(json, at + 3);
@@ -119,7 +119,7 @@ export function readUnits(json: Uint8Array, at: number, end: number): number {
   return whole + fraction * powers[7 - digits]!;
 }
 
-/** What follows `2024-01-15`: nothing, or a T or a blank and the time. */
+/** Reads what follows `2024-01-15`: nothing, or a T or a blank and the time. */
 export function readUnitsAfterDate(json: Uint8Array, start: number, end: number): number {
   if (end === start + 10) return 0;
   const separator = json[start + 10];
@@ -127,7 +127,8 @@ export function readUnitsAfterDate(json: Uint8Array, start: number, end: number)
 }
 
 /**
- * The minutes that `Z`, `+02:00` or `-03:30` at the end mean; NaN for all else. They are the last offsetLength bytes.
+ * Reads the minutes that `Z`, `+02:00` or `-03:30` at the end mean; NaN for all else. They are the last offsetLength
+ * bytes.
  */
 export function readOffset(json: Uint8Array, end: number): number {
   if (json[end - 1] === ZULU) return 0;
@@ -142,7 +143,7 @@ export function offsetLength(json: Uint8Array, end: number): number {
   return json[end - 1] === ZULU ? 1 : 6;
 }
 
-/** The date and time of a type that knows no offset: none in the text, or UTC's own. */
+/** Returns the date and time of a type that knows no offset: none in the text, or UTC's own. */
 export function withoutOffset(instant: Instant): { days: number; units: number } {
   if (instant.offset !== undefined && instant.offset !== 0) {
     throw new LossyValue('lleva un desfase horario y la columna no lo guarda: use DATETIMEOFFSET');
@@ -151,7 +152,10 @@ export function withoutOffset(instant: Instant): { days: number; units: number }
   return { days: instant.days, units: instant.units ?? 0 };
 }
 
-/** UTC's date and time and the offset, as datetimeoffset is sent; text without an offset is UTC, as for SQL Server. */
+/**
+ * Returns UTC's date and time and the offset, as datetimeoffset is sent; text without an offset is UTC, as for SQL
+ * Server.
+ */
 export function toUtc({ days, units = 0, offset = 0 }: Instant): { days: number; units: number; offset: number } {
   if (days === undefined) throw new UnfitValue('le falta la fecha');
   const utc = units - offset * MINUTE;
@@ -160,7 +164,10 @@ export function toUtc({ days, units = 0, offset = 0 }: Instant): { days: number;
   return { days: days + shift, units: utc - shift * DAY, offset };
 }
 
-/** Units of 10^-`scale` s. Throws UnfitValue where digits would be lost. */
+/**
+ * Units of 10^-`scale` s.
+ * @throws {UnfitValue} where digits would be lost
+ */
 export function toScale(units: number, scale: number): number {
   const step = 10 ** (7 - scale);
   if (units % step !== 0) throw new LossyValue(`tiene más de ${scale} decimales de segundo y no se redondea`);
@@ -168,7 +175,7 @@ export function toScale(units: number, scale: number): number {
 }
 
 /**
- * 1/300 seconds, where the text is one of datetime's own values: .120, .123, .127, or with more of their digits
+ * Returns 1/300 seconds, where the text is one of datetime's own values: .120, .123, .127, or with more of their digits
  * (.1233333), as datetime2 shows them.
  */
 export function toThreeHundredths(units: number): number {

@@ -13,14 +13,14 @@ const POINT = 0x2e;
 export const powers = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 export const TWO_32 = 0x1_0000_0000;
 
-/** A number may also come as a string: without escapes, and in ASCII. */
+/** Returns whether a value is a number; it may also come as a string: without escapes, and in ASCII. */
 export function isNumeric(kind: TokenKind): boolean {
   return kind === NUMBER || kind === ASCII;
 }
 
 /**
- * `-12.50` as units of 10^-`scale`, as readDecimal reads it, where it has up to 15 digits at the scale, which a double holds
- * exactly; NaN for all else, good or bad.
+ * Reads `-12.50` as units of 10^-`scale`, as readDecimal reads it, where it has up to 15 digits at the scale, which a
+ * double holds exactly; NaN for all else, good or bad.
  */
 export function readShort(bytes: Uint8Array, start: number, end: number, scale: number): number {
   const negative = bytes[start] === MINUS;
@@ -43,8 +43,8 @@ export function readShort(bytes: Uint8Array, start: number, end: number, scale: 
 }
 
 /**
- * The nearest double of up to 15 digits with up to 15 decimals: both integer and power of ten are exact, so their quotient is
- * rounded once (Clinger, "How to Read Floating Point Numbers Accurately", 1990).
+ * Returns the nearest double of up to 15 digits with up to 15 decimals: both integer and power of ten are exact, so
+ * their quotient is rounded once (Clinger, "How to Read Floating Point Numbers Accurately", 1990).
  */
 export function readShortFloat(bytes: Uint8Array, start: number, end: number, bound: number): number {
   let point = start;

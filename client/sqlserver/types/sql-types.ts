@@ -115,12 +115,15 @@ export function describeType({ name }: Pick<SqlTypeSpec, 'name'>): SqlTypeDescri
   return sqlTypes[name];
 }
 
-/** How the values of a column of a result are read; undefined where its type is not known. */
+/** Returns how the values of a column of a result are read; undefined where its type is not known. */
 export function findReadable(column: Column): ReadableType | undefined {
   return find(byTdsName, column);
 }
 
-/** The type of a column of a table; undefined of what no value of a download becomes as it is: sql_variant, CLR types, rowversion. */
+/**
+ * Returns the type of a column of a table; undefined of what no value of a download becomes as it is: sql_variant, CLR
+ * types, rowversion.
+ */
 export function declareColumn(column: Column): SqlTypeSpec | undefined {
   return find(declarableByTdsName, column)?.declare(column);
 }
@@ -130,7 +133,7 @@ export function familyOf(type: SqlTypeSpec): Family {
 }
 
 /**
- * The type that a value of `type` has on the wire and in `#temp`. tedious encodes varchar in the connection's
+ * Returns the type that a value of `type` has on the wire and in `#temp`. tedious encodes varchar in the connection's
  * collation, which need not be the column's, so characters travel as NVARCHAR, and SQL Server converts them when they
  * reach the target. It puts `?` for what the column's code page lacks: see `BulkColumn.codePage`.
  */
@@ -140,8 +143,8 @@ export function loadType(type: SqlTypeSpec): SqlTypeSpec {
 }
 
 /**
- * How a value of `type` is written, as what it travels as. Of characters, those that `codePage`, as tedious names it, lacks are
- * refused.
+ * Returns how a value of `type` is written, as what it travels as. Of characters, those that `codePage`, as tedious
+ * names it, lacks are refused.
  */
 export function codecOf(type: SqlTypeSpec, codePage?: string): Codec {
   const { load } = describeType(type);
@@ -149,15 +152,16 @@ export function codecOf(type: SqlTypeSpec, codePage?: string): Codec {
 }
 
 /**
- * Whether SQL Server, which turns a value of `from` into one of `to`, of another family, by itself, may lose a part of it in silence:
- * text that is a number or an instant is rounded; a float, money or an old date becomes a short text; an integer too long, `*`.
+ * Returns whether SQL Server, which turns a value of `from` into one of `to`, of another family, by itself, may lose a
+ * part of it in silence: text that is a number or an instant is rounded; a float, money or an old date becomes a short
+ * text; an integer too long, `*`.
  */
 export function isLossyConversion(from: SqlTypeSpec, to: SqlTypeSpec): boolean {
   if (familyOf(from) === 'text') return describeType(to).roundsText;
   return familyOf(to) === 'text' && describeType(from).lostAsText !== undefined;
 }
 
-/** What is lost where SQL Server writes a value of the type as text; undefined: nothing. */
+/** Returns what is lost where SQL Server writes a value of the type as text; undefined: nothing. */
 export function lostAsText(from: SqlTypeSpec, to: SqlTypeSpec, text: string): string | undefined {
   return describeType(from).lostAsText?.(text, typeof to.length === 'number' ? to.length : Number.POSITIVE_INFINITY);
 }

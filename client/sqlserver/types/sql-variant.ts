@@ -7,9 +7,9 @@ import type { VariantForm } from './descriptor.ts';
 const MAX_BYTES = 8016;
 
 /**
- * The writer of a sql_variant as its base type, one of `forms`: 4 bytes with the length (0 for NULL), then the base type, how
- * many bytes of properties, the properties, the value ([MS-TDS] 2.2.5.5.4). It throws Error for a base type that SQL Server
- * does not have.
+ * Makes the writer of a sql_variant as its base type, one of `forms`: 4 bytes with the length (0 for NULL), then the
+ * base type, how many bytes of properties, the properties, the value ([MS-TDS] 2.2.5.5.4). It throws Error for a base
+ * type that SQL Server does not have.
  */
 export function makeVariantWriter(forms: readonly VariantForm[]): ValueWriter {
   const byToken = new Map(forms.map((form) => [form.token, form]));

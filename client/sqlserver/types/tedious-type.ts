@@ -24,7 +24,7 @@ export interface ExactTypeOptions {
 /** The rule that a NULL breaks. */
 export const NOT_NULLABLE = 'la columna no admite NULL';
 
-/** The type object of a column or parameter of `type`, which is one that `loadType` answers. */
+/** Returns the type object of a column or parameter of `type`, which is one that `loadType` answers. */
 export function exactType(type: SqlTypeSpec, { nullable, codec = codecOf(type), refuse }: ExactTypeOptions): DataType {
   const declaration = formatSqlType(type).toLowerCase();
   return {

@@ -220,7 +220,10 @@ export class LedgerReader {
   }
 }
 
-/** The id of the ledger at `path`; undefined where there is none. Throws ARCHIVO_MAS_NUEVO. */
+/**
+ * Returns the id of the ledger at `path`; undefined where there is none.
+ * @throws {AgentError} ARCHIVO_MAS_NUEVO
+ */
 export async function readLedgerId(path: string): Promise<string | undefined> {
   const file = await openIfThere(path);
   if (file === undefined) return undefined;

@@ -4,7 +4,10 @@ import { LedgerDamaged, type LedgerReader, PAIR_WORDS } from './ledger-file.ts';
 
 /** A ledger as a comparison reads it: where it is damaged, it is of no use. */
 
-/** Which of `gone`, by index, are among `fresh`, the keys that were sent as new. Throws LedgerUseless repetidas, danado. */
+/**
+ * Returns which of `gone`, by index, are among `fresh`, the keys that were sent as new.
+ * @throws {LedgerUseless} repetidas, danado
+ */
 export function findMoved(old: LedgerReader, fresh: HashList, gone: HashList): Set<number> {
   const moved = new Set<number>();
   if (fresh.length === 0) return moved;
@@ -22,7 +25,10 @@ export function findMoved(old: LedgerReader, fresh: HashList, gone: HashList): S
   return moved;
 }
 
-/** The next block of a ledger; undefined behind the last. Throws LedgerUseless danado. */
+/**
+ * Returns the next block of a ledger; undefined behind the last.
+ * @throws {LedgerUseless} danado
+ */
 export function nextOf(blocks: Generator<Uint32Array>): Uint32Array | undefined {
   try {
     const next = blocks.next();
@@ -32,7 +38,7 @@ export function nextOf(blocks: Generator<Uint32Array>): Uint32Array | undefined 
   }
 }
 
-/** What damage of a ledger means to a comparison; any other error as it is. */
+/** Returns what damage of a ledger means to a comparison; any other error as it is. */
 export function asUseless(error: unknown): unknown {
   return error instanceof LedgerDamaged ? new LedgerUseless('danado') : error;
 }

@@ -169,7 +169,9 @@ export class Manifest {
   }
 }
 
-/** What a manifest says; undefined as of Manifest.open. Nothing is changed: another process may be writing it. */
+/**
+ * Returns what a manifest says; undefined as of Manifest.open. Nothing is changed: another process may be writing it.
+ */
 export async function readManifest(
   path: string,
   spoolKey: string,

@@ -42,7 +42,7 @@ export interface SpoolState {
   masNuevas: number;
 }
 
-/** What waits in `spool/`; what cannot be read is counted. Nothing is changed: a run may be under way. */
+/** Returns what waits in `spool/`; what cannot be read is counted. Nothing is changed: a run may be under way. */
 export async function describeSpool(folder: string, key: string): Promise<SpoolState> {
   const subidas: WaitingUpload[] = [];
   let ilegibles = 0;

@@ -15,7 +15,10 @@ const AT_ONCE_BITS = 9;
 /** By how many bits fewer the first request says it. */
 const FOLDED_BITS = 7;
 
-/** `bits`: those of the buckets that the first line names. The caller ends `rows`. Throws GoesWhole, and as openDownload does. */
+/**
+ * `bits`: those of the buckets that the first line names. The caller ends `rows`.
+ * @throws {GoesWhole}, and as openDownload does
+ */
 export async function askChanges(
   { backend, signal }: Pick<SyncContext, 'backend' | 'signal'>,
   table: Pick<ChangesRequest, 'tabla' | 'semilla'>,

@@ -26,7 +26,10 @@ import { addTotals, TargetSum, type Totals } from './target-sum.ts';
 /** Pairs of the buckets that differ: 41 bytes each. Where they are more, the table comes down whole. */
 const COMPARED_MAX = 2 ** 20;
 
-/** Opens a download with `huellas`. `compare`: false has every row sent. Throws GoesWhole, and as openDownload does. */
+/**
+ * Opens a download with `huellas`. `compare`: false has every row sent.
+ * @throws {GoesWhole}, and as openDownload does
+ */
 export async function openChanges(
   context: SyncContext,
   db: SqlServer,
@@ -250,7 +253,10 @@ async function readGiven(
 
 const NEWLINE = 0x0a;
 
-/** Writes what is held of the buckets that agree, and returns that of the others. Throws LedgerDamaged, GoesWhole. */
+/**
+ * Writes what is held of the buckets that agree, and returns that of the others.
+ * @throws {LedgerDamaged}, GoesWhole
+ */
 async function takeOver(
   { reader, bits }: Compared,
   { huellas }: DownloadStart['$inicio'],
@@ -272,7 +278,7 @@ async function takeOver(
   return known;
 }
 
-/** Throws GoesWhole where they are too many. */
+/** @throws {GoesWhole} where they are too many */
 function listGone(known: PairTable): HashList {
   const gone = new HashList(limits.bajasMaxCount);
   let isFull = false;

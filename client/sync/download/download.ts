@@ -14,10 +14,9 @@ import { updateTarget } from './update.ts';
 /**
  * Downloads one table: pre_process, its rows into `#temp_<tabla>_<n>`, post_process (or the built-in update) in one
  * transaction. One connection to SQL Server does it all, for `#temp` lives no longer.
- *
  * Until the whole download has arrived and its count agrees, the target is not touched; a download that breaks starts
- * afresh, in a new `#temp`, and on a new connection where that broke. Answers the rows loaded. Throws PhaseFailure, or the
- * error of the connection.
+ * afresh, in a new `#temp`, and on a new connection where that broke. Answers the rows loaded.
+ * @throws {PhaseFailure}, or the error of the connection
  */
 export function downloadTable(context: SyncContext, tabla: TablaBajada): Promise<number> {
   const { log, policy, progress, signal } = context;

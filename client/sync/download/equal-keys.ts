@@ -12,7 +12,10 @@ export interface KeyColumn {
   collation: string | undefined;
 }
 
-/** The error that names two rows of `temp` with one key; undefined where there are none. A key with a NULL is none. */
+/**
+ * Finds the error that names two rows of `temp` with one key; undefined where there are none. A key with a NULL is
+ * none.
+ */
 export async function findEqualKeys(
   db: SqlServer,
   { tabla, temp, keys }: { tabla: string; temp: string; keys: readonly KeyColumn[] },
@@ -36,7 +39,9 @@ export async function findEqualKeys(
   return agentError('CLAVES_IGUALES', { tabla, clave, una: una!, otra: otra! }, cause);
 }
 
-/** The columns of each unique index of a table, as sets: what else than the configured key may be given twice. */
+/**
+ * Returns the columns of each unique index of a table, as sets: what else than the configured key may be given twice.
+ */
 export async function uniqueColumnsOf(db: SqlServer, tabla: string, signal: AbortSignal): Promise<Set<string>[]> {
   const sql = `SELECT i.index_id AS indice, c.name AS columna FROM ${catalogView('indexes', tabla)} AS i
     INNER JOIN ${catalogView('index_columns', tabla)} AS k ON k.object_id = i.object_id AND k.index_id = i.index_id

@@ -18,7 +18,10 @@ export interface FramedDownload {
 
 const NEWLINE = 10;
 
-/** Reads the first line of a framed download. Throws BackendError when it is not `$inicio`. */
+/**
+ * Reads the first line of a framed download.
+ * @throws {BackendError} when it is not `$inicio`
+ */
 export async function readFrame(body: AsyncIterable<Uint8Array>): Promise<FramedDownload> {
   const groups = wholeLines(body);
   const first = await groups.next();

@@ -20,10 +20,9 @@ interface GoneKeysJob {
 }
 
 /**
- * Makes and fills `{temp_bajas}`, and returns its name. `gone`: hashes of keys; undefined: every row came, and gone is what the target has
- * beside them. `ignored`: it stays empty.
- *
- * Throws GoesWhole where a key that is gone is not found: SQL Server may write it otherwise than the backend.
+ * Makes and fills `{temp_bajas}`, and returns its name. `gone`: hashes of keys; undefined: every row came, and gone is
+ * what the target has beside them. `ignored`: it stays empty.
+ * @throws {GoesWhole} where a key that is gone is not found: SQL Server may write it otherwise than the backend
  */
 export async function makeGoneKeys(
   db: SqlServer,
@@ -57,7 +56,7 @@ export async function makeGoneKeys(
   return name;
 }
 
-/** Condition on a row `s` of a temporary table and a row `t` of the target. */
+/** Returns the condition on a row `s` of a temporary table and a row `t` of the target. */
 export function sameKey(keys: readonly KeyColumn[]): string {
   const equal = keys.map(({ name, collation }) => {
     const collate = collation === undefined ? '' : ` COLLATE ${collation}`;

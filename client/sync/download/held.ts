@@ -30,7 +30,7 @@ export interface Held {
 
 type Fingerprinted = Pick<SyncContext, 'dataKey' | 'endpoints' | 'servidor'>;
 
-/** Of everything beside the backend's query that the target's rows depend on. */
+/** Returns the fingerprint of everything beside the backend's query that the target's rows depend on. */
 export function fingerprintOf(context: Fingerprinted, tabla: TablaBajada): string {
   const { guarda: _, verificar: __, ...rest } = tabla;
   const keyId = sensitiveColumnsOf(tabla, context.dataKey)?.keyId ?? null;
@@ -38,13 +38,16 @@ export function fingerprintOf(context: Fingerprinted, tabla: TablaBajada): strin
   return createHash('sha256').update(parts).digest('base64url').slice(0, 22);
 }
 
-/** What the target held after the last download. */
+/** Returns what the target held after the last download. */
 export function totalsOf({ filas, suma }: HeldDownload): Totals {
   const [una, otra] = suma?.valores.split(' ').map(BigInt) ?? [];
   return { filas, sumas: una === undefined || otra === undefined ? undefined : [una, otra] };
 }
 
-/** Opens what is held of a table, which the caller closes. Throws GoesWhole, SqlServerError, ARCHIVO_MAS_NUEVO. */
+/**
+ * Opens what is held of a table, which the caller closes.
+ * @throws {GoesWhole}, SqlServerError, ARCHIVO_MAS_NUEVO
+ */
 export async function openHeld(context: SyncContext, db: SqlServer, tabla: TablaBajada): Promise<Held> {
   const state = (await heldDownloads.read(context.folder))[tabla.nombre];
   if (state === undefined) throw new GoesWhole('No se sabe qué tiene el destino');
@@ -64,7 +67,7 @@ export function damaged(): GoesWhole {
   return new GoesWhole('El libro de huellas falta o está dañado');
 }
 
-/** Throws GoesWhole where the target is not what it was after the last download. */
+/** @throws {GoesWhole} where the target is not what it was after the last download */
 async function assertTarget(
   db: SqlServer,
   { nombre }: TablaBajada,

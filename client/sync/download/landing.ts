@@ -17,10 +17,9 @@ import { keyNames } from './target.ts';
  */
 
 /**
- * The columns to load. `builtIn`: the update is ours. `target`: undefined where this login may not read it.
- *
- * Throws AgentError: DESTINO_SIN_COLUMNAS where the built-in update has nowhere to put a column, TIPO_DE_DESTINO for types that
- * SQL Server would make something else of.
+ * Returns the columns to load. `builtIn`: the update is ours. `target`: undefined where this login may not read it.
+ * @throws {AgentError}: DESTINO_SIN_COLUMNAS where the built-in update has nowhere to put a column, TIPO_DE_DESTINO for
+ * types that SQL Server would make something else of
  */
 export function landingColumns(
   tabla: TablaBajada,
@@ -86,7 +85,10 @@ function land(
   return { type: to, ...note };
 }
 
-/** Whether every value of `from`, of the same family, is one of `to`; where that takes thought, no: then each is looked at. */
+/**
+ * Returns whether every value of `from`, of the same family, is one of `to`; where that takes thought, no: then each is
+ * looked at.
+ */
 function holds(to: SqlTypeSpec, from: SqlTypeSpec): boolean {
   if (formatSqlType(to) === formatSqlType(from)) return true;
   const family = familyOf(to);

@@ -35,7 +35,11 @@ export interface LoadedRows {
   origins: Origins;
 }
 
-/** `compare`: whether rows that the agent knows to be in the target may stay away. Throws GoesWhole where they may not. */
+/**
+ * Loads the rows into the temporary table. `compare`: whether rows that the agent knows to be in the target may stay
+ * away.
+ * @throws {GoesWhole} where they may not
+ */
 export async function loadRows(context: SyncContext, db: SqlServer, tabla: TablaBajada, compare: boolean) {
   const { log, policy, progress, signal } = context;
   progress.waiting(() => 'filas del backend');
@@ -137,7 +141,9 @@ async function openRows(
   return { ...frame, changes: undefined };
 }
 
-/** The key's columns in `#temp`; none where a post_process is given a primaryKey that the download has not got. */
+/**
+ * Returns the key's columns in `#temp`; none where a post_process is given a primaryKey that the download has not got.
+ */
 export function keyColumnsOf(
   tabla: TablaBajada,
   columns: readonly BulkColumn[],

@@ -37,13 +37,18 @@ export async function isApproved({ backend, log, onRetained, signal }: Told, rep
   return false;
 }
 
-/** Nothing is held back any more. For a table of which the backend was told that something was. */
+/**
+ * Tells the backend that nothing is held back any more, for a table of which the backend was told that something was.
+ */
 export async function tellNone({ backend, log, signal }: Told, tabla: string): Promise<void> {
   const none = { direccion: 'download' as const, tabla, digest: '0'.repeat(64), bajas: 0, total: 0, muestra: [] };
   await tell(() => backend.reportBajas(none, signal), { log, signal }, tabla);
 }
 
-/** The approval is used up. That nobody hears it does no harm: it ends by itself, and is of these bajas alone. */
+/**
+ * Tells the backend that the approval is used up. That nobody hears it does no harm: it ends by itself, and is of these
+ * bajas alone.
+ */
 export async function tellApplied({ backend, log, signal }: Told, report: ReportBajas): Promise<void> {
   log.info(`Se aplican las ${report.bajas} bajas que aprobó el administrador`, report.tabla);
   await tell(() => backend.reportBajas({ ...report, aplicada: true }, signal), { log, signal }, report.tabla);

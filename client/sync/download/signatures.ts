@@ -3,12 +3,12 @@ import { PAIR_WORDS } from '../../state/ledger/ledger-file.ts';
 
 /** What a ledger has in each bucket of leading bits of a key's hash, as the backend compares it (protocol/SPEC.md, D9). */
 
-/** The bucket of a key's hash. */
+/** Returns the bucket of a key's hash. */
 export function bucketOf(keyHigh: number, bits: number): number {
   return bits === 0 ? 0 : keyHigh >>> (32 - bits);
 }
 
-/** Whether a bit is set, the lowest of a byte first. */
+/** Returns whether a bit is set, the lowest of a byte first. */
 export function hasBit(bits: Uint8Array, index: number): boolean {
   return ((bits[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
 }

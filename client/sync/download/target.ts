@@ -5,7 +5,7 @@ import { type BulkColumn, quoteName, quoteTable } from '../../sqlserver/tables/d
 
 /** SQL of a download's target table. */
 
-/** The columns of the bulk load, from the configuration's schema or the download's own. */
+/** Returns the columns of the bulk load, from the configuration's schema or the download's own. */
 export function columnsOf(tabla: TablaBajada, offered: Esquema): BulkColumn[] {
   const { columns } = tabla.schema ?? offered;
   return columns.map(({ name, type, nullable }) => ({ name, type: parseSqlType(type), nullable: nullable ?? true }));
@@ -13,25 +13,28 @@ export function columnsOf(tabla: TablaBajada, offered: Esquema): BulkColumn[] {
 
 let tempTables = 10_000 + Math.floor(Math.random() * 90_000);
 
-/** `#temp_<tabla>_<n>`, or `#bajas_<tabla>_<n>`: a name that T-SQL takes without brackets, and that no other download of this process has. */
+/**
+ * Makes `#temp_<tabla>_<n>`, or `#bajas_<tabla>_<n>`: a name that T-SQL takes without brackets, and that no other
+ * download of this process has.
+ */
 export function makeTempName(nombre: string, kind: 'temp' | 'bajas' = 'temp'): string {
   const plain = nombre.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 80);
   tempTables += 1;
   return `#${kind}_${plain}_${tempTables}`;
 }
 
-/** `sql` with each `{name}` of `names` in its place, once: what a name holds is text, also `$&` or `{tabla}`. */
+/**
+ * Returns `sql` with each `{name}` of `names` in its place, once: what a name holds is text, also `$&` or `{tabla}`.
+ */
 export function fillNames(sql: string, names: Readonly<Record<string, string>>): string {
   return sql.replace(/\{(\w+)\}/g, (found, name: string) => (Object.hasOwn(names, name) ? names[name]! : found));
 }
 
 /**
- * What brings the target up to date when the configuration has no post_process at `destino`:
- *
+ * Returns what brings the target up to date when the configuration has no post_process at `destino`:
  * - with a primaryKey: rows of known keys are updated, others inserted; none is deleted;
  * - with `bajas`, the `#temp` of keys that are gone, their rows are deleted before that;
  * - without primaryKey: the target becomes a copy of the download (all rows out, all rows in).
- *
  * Statements without MERGE, for SQL Server 2014 and later. They belong in one transaction.
  */
 export function builtInUpdate(
@@ -59,7 +62,10 @@ export function builtInUpdate(
   return [...before, `UPDATE t SET ${assignments} FROM ${target} AS t INNER JOIN ${temp} AS s ON ${same}`, insert];
 }
 
-/** The key's columns as the schema spells them, without quotes. Throws AgentError when the schema has not got one. */
+/**
+ * Returns the key's columns as the schema spells them, without quotes.
+ * @throws {AgentError} when the schema has not got one
+ */
 export function keyNames(tabla: TablaBajada, columns: readonly BulkColumn[]): string[] {
   return primaryKeyOf(tabla).map((key) => {
     const column = columns.find(({ name }) => name.toLowerCase() === key.toLowerCase());

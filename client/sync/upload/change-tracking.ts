@@ -51,10 +51,9 @@ export type TrackingPlan =
   | { kind: 'cambios'; desde: string };
 
 /**
- * Decides from the mark and from what SQL Server says. `isDue`: the whole table is to be read (completoCada); `isAsked`: an attempt of
- * this run came to nothing.
- *
- * @throws SqlServerError SEGUIMIENTO_AUSENTE
+ * Decides from the mark and from what SQL Server says. `isDue`: the whole table is to be read (completoCada);
+ * `isAsked`: an attempt of this run came to nothing.
+ * @throws {SqlServerError} SEGUIMIENTO_AUSENTE
  */
 export function planTracking(
   tablas: readonly string[],
@@ -73,7 +72,7 @@ export function planTracking(
   return isDue ? { kind: 'entera', why: 'completoCada' } : { kind: 'cambios', desde };
 }
 
-/** The base tables whose changes may take rows out of the query whose keys nobody knows. */
+/** Returns the base tables whose changes may take rows out of the query whose keys nobody knows. */
 export function mayHideRows({ seguimiento = [], ...tabla }: TablaSubida, cambiadas: readonly number[]): boolean {
   if (bajasOf(tabla) === 'ignorar') return false;
   return cambiadas.some((at) => at > 0 && seguimiento[at]!.quitaFilas !== false);
@@ -82,10 +81,9 @@ export function mayHideRows({ seguimiento = [], ...tabla }: TablaSubida, cambiad
 export const baseTablesOf = ({ seguimiento = [] }: TablaSubida) => seguimiento.map(({ tabla }) => tabla);
 
 /**
- * Finds which columns of the query the keys of its base tables are, and sees that those of the first one are the key of each row, as
- * the query gives it.
- *
- * @throws SqlServerError SEGUIMIENTO_CLAVE, CONSULTA_ENVUELTA for a query that cannot be wrapped
+ * Finds which columns of the query the keys of its base tables are, and sees that those of the first one are the key of
+ * each row, as the query gives it.
+ * @throws {SqlServerError} SEGUIMIENTO_CLAVE, CONSULTA_ENVUELTA for a query that cannot be wrapped
  */
 export async function resolveBaseTables(db: Queryable, tabla: TablaSubida, signal: AbortSignal): Promise<BaseTable[]> {
   const { query } = tabla.process;
@@ -141,7 +139,7 @@ function wrongKey(tabla: string, motivo: string): SqlServerError {
   return sqlServerError('SEGUIMIENTO_CLAVE', { tabla, motivo });
 }
 
-/** The query of a reading of changes; undefined: nothing changed. */
+/** Returns the query of a reading of changes; undefined: nothing changed. */
 export function changedQuery(tabla: TablaSubida, bases: readonly BaseTable[], { cambiadas }: TrackingHead) {
   if (cambiadas.length === 0) return undefined;
   return changedRowsSql(
@@ -152,8 +150,7 @@ export function changedQuery(tabla: TablaSubida, bases: readonly BaseTable[], { 
 
 /**
  * Ends a reading of changes: looks for keys that are gone, and whether what was read may be believed.
- *
- * @throws ChangesUseless: cleanup came in between, or more keys are gone than travel
+ * @throws {ChangesUseless}: cleanup came in between, or more keys are gone than travel
  */
 export async function finishTracking(
   db: SqlServer,
@@ -173,7 +170,7 @@ export async function finishTracking(
   return { leidas, bajas: { ...gone, leidas } };
 }
 
-/** Throws ChangesUseless where they are too many. */
+/** @throws {ChangesUseless} where they are too many */
 async function readGone(
   db: SqlServer,
   tabla: TablaSubida,

@@ -19,10 +19,9 @@ export interface ReadRows {
 }
 
 /**
- * Rows on their way up of which those go on that are not as the ledger has them. `onRead` is told of all. A row without a key goes
- * on: the centre says what is wrong with it.
- *
- * Throws LedgerUseless.
+ * Rows on their way up of which those go on that are not as the ledger has them. `onRead` is told of all. A row without
+ * a key goes on: the centre says what is wrong with it.
+ * @throws {LedgerUseless}
  */
 export async function* changedRows(
   blocks: AsyncIterable<NdjsonBlock | RangeEnd>,
@@ -48,7 +47,10 @@ export async function* changedRows(
   }
 }
 
-/** What leaves out rows that are as the ledger has them while they come from SQL Server: `changedRows` is given the others. */
+/**
+ * Returns what leaves out rows that are as the ledger has them while they come from SQL Server: `changedRows` is given
+ * the others.
+ */
 export function makeFilter(tabla: TablaSubida, comparison: Comparison): RowFilter {
   const keys = new RowKeys(primaryKeyOf(tabla));
   return {

@@ -89,7 +89,7 @@ export async function* compressChunks(chunks: AsyncIterable<RawChunk>, first = 0
   }
 }
 
-/** An upload of no rows that still has to happen. */
+/** Compresses an upload of no rows that still has to happen. */
 export function compressNothing(): Promise<StoredChunk> {
   return compress({ bytes: new Uint8Array(0), rows: 0 }, 0);
 }

@@ -13,7 +13,7 @@ import { removeStore } from './pending.ts';
 import { readsChanges } from './reading.ts';
 import { sayColumns } from './say-columns.ts';
 
-/** The backend has committed: the mark moves, and what waited for this goes. */
+/** Moves the mark once the backend has committed, and removes what waited for this. */
 export async function confirm(
   job: UploadJob,
   { head, huellas, replaced, store }: UploadBuffer,

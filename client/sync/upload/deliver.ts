@@ -31,12 +31,12 @@ export interface SentUpload {
   esquema: string | undefined;
 }
 
-/** Whether the backend has lost a chunk that is no longer kept here either: the table has to be read again. */
+/** Returns whether the backend has lost a chunk that is no longer kept here either: the table has to be read again. */
 export function isChunkLost(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'TROZO_PERDIDO';
 }
 
-/** Whether the backend has forgotten the columns that the upload names. */
+/** Returns whether the backend has forgotten the columns that the upload names. */
 function isForgotten(error: unknown): boolean {
   return error instanceof SyncError && error.code === 'ESQUEMA_DESCONOCIDO';
 }

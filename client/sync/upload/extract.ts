@@ -82,8 +82,8 @@ export async function extract(
 }
 
 /**
- * Whether everything is read, and may be under SNAPSHOT. Without it a row that moves while it is read may be met twice or not at all, and
- * then be taken for gone.
+ * Returns whether everything is read, and may be under SNAPSHOT. Without it a row that moves while it is read may be
+ * met twice or not at all, and then be taken for gone.
  */
 async function mayReadUnderSnapshot(
   { db, tabla, withoutSnapshot }: Source,
@@ -95,8 +95,9 @@ async function mayReadUnderSnapshot(
 }
 
 /**
- * The comparison with the ledger of the last reading, where the table has one; with none, every row goes and a ledger begins.
- * Undefined where no ledger is kept. Throws LedgerUseless.
+ * The comparison with the ledger of the last reading, where the table has one; with none, every row goes and a ledger
+ * begins. Undefined where no ledger is kept.
+ * @throws {LedgerUseless}
  */
 async function openComparison(
   { context: { lastRetained, ledgers }, tabla, from }: Source,
@@ -147,7 +148,7 @@ interface Leaving {
   signal: AbortSignal;
 }
 
-/** The rows as they may leave the machine. */
+/** Yields the rows as they may leave the machine. */
 export function readLeaving(
   { context, tabla, db, from, bases }: Source & { bases: readonly BaseTable[] },
   head: ReadWith,
@@ -210,7 +211,7 @@ function namesOf(tabla: TablaSubida): string[] {
   return [...primaryKeyOf(tabla), 'codigo', 'nombre', 'descripcion', 'razon_social', 'activo'];
 }
 
-/** The values of `@ultimaSync`, `@desdeVersion` and `@hastaVersion` for SQL that mentions them. */
+/** Returns the values of `@ultimaSync`, `@desdeVersion` and `@hastaVersion` for SQL that mentions them. */
 export function parametersOf(
   sql: string,
   { ultimaSync, versiones, entera }: ReadWith,

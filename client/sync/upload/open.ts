@@ -14,14 +14,14 @@ export type UploadKind = Pick<UploadHead, 'tabla' | 'modo' | 'base' | 'lectura' 
 };
 
 /**
- * What an upload that was begun before is now. That SQL Server's clock was behind excused it from being older than what had been
- * applied by then; what has been applied since may be newer, and is compared.
+ * Returns what an upload that was begun before is now. That SQL Server's clock was behind excused it from being older
+ * than what had been applied by then; what has been applied since may be newer, and is compared.
  */
 export function asBegunBefore({ relojAtrasado, ...head }: UploadHead): UploadKind {
   return { ...head, ...(relojAtrasado === true ? { reopen: true } : {}) };
 }
 
-/** What the backend is told of an upload. */
+/** Returns what the backend is told of an upload. */
 export function toldOf({ tabla, modo, base, lectura, relojAtrasado, huellas }: UploadKind): UploadDescription {
   return {
     ...{ tabla, modo },

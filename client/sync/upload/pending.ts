@@ -10,7 +10,10 @@ import { abandon } from './open.ts';
 
 /** What the spool holds of a table: how it is found, and when it goes. */
 
-/** What an earlier run left of this table; undefined, and said, where it cannot be read. Throws ARCHIVO_MAS_NUEVO. */
+/**
+ * Finds what an earlier run left of this table; undefined, and said, where it cannot be read.
+ * @throws {AgentError} ARCHIVO_MAS_NUEVO
+ */
 export async function findPending({ log, spool }: SyncContext, tabla: string): Promise<SpooledUpload | undefined> {
   const found = await spool?.find(tabla).catch((error: unknown) => {
     if (!isDiskError(error)) throw error;
@@ -39,7 +42,10 @@ export async function dropPending(
   log.info('Lo que quedaba en spool/ se descarta (--desde-cero)', tabla);
 }
 
-/** After a failure: rows that are safe in the spool stay for the next run, unless the backend will never take them. */
+/**
+ * Decides after a failure: rows that are safe in the spool stay for the next run, unless the backend will never take
+ * them.
+ */
 export async function keepOrDrop(context: SyncContext, store: ChunkStore | undefined, error: unknown): Promise<void> {
   if (store === undefined) return;
   const { log, signal } = context;
@@ -75,7 +81,7 @@ async function drop(context: Pick<SyncContext, 'backend' | 'log'>, store: ChunkS
   await removeStore(context, store);
 }
 
-/** What cannot be removed fails nothing: the next run finds that it is of no use. */
+/** Removes a store. What cannot be removed fails nothing: the next run finds that it is of no use. */
 export async function removeStore({ log }: Pick<SyncContext, 'log'>, store: ChunkStore): Promise<void> {
   await store.remove().catch((error: unknown) => {
     log.warn(`No se puede borrar de spool/: ${describeError(error).message}`);

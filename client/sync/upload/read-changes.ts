@@ -21,6 +21,7 @@ export interface KnownOfChanges {
   withoutSnapshot?: boolean;
 }
 
+/** Decides how the changes of a table are read: since when, up to where, or everything. */
 export async function planChanges(
   context: SyncContext,
   tabla: TablaSubida,

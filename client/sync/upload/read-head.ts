@@ -30,7 +30,7 @@ export async function readHead(
   return headOf(job, { now, after, oldest }, changes, known.newest);
 }
 
-/** What an upload of a table is that has no news: nothing is read for it. */
+/** Returns what an upload of a table is that has no news: nothing is read for it. */
 export function headOfUnchanged(job: UploadJob, { desde, hasta, now, after }: Unchanged): UploadHead {
   const seguimiento = { desde, hasta, cambiadas: [], snapshot: false };
   return headOf(job, { now, after, oldest: undefined }, { entera: false, seguimiento });

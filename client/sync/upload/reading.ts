@@ -66,6 +66,7 @@ export interface Seen {
   oldest: string | undefined;
 }
 
+/** Decides what a reading by date takes, from the mark and the clocks. */
 export function planReading(
   tabla: TablaSubida,
   found: Watermark | undefined,
@@ -144,7 +145,7 @@ function momentOf(oldest: string, now: ServerClock): ServerClock {
   return { local: formatTicks(begin), utc: formatTicks(begin - offsetOf(now)) };
 }
 
-/** Whether `completoCada` has passed since everything was read. */
+/** Returns whether `completoCada` has passed since everything was read. */
 export function isDue({ completoCada }: TablaSubida, mark: Watermark | undefined, utc: string): boolean {
   if (completoCada === undefined) return false;
   if (mark?.entera === undefined) return true;
@@ -159,8 +160,8 @@ function ticksIn(duration: string): bigint {
 }
 
 /**
- * What the upload says that it is. A whole reading of an incremental table may tell the backend what is gone, and then has to
- * bring every row that is there, those without a date too.
+ * Returns what the upload says that it is. A whole reading of an incremental table may tell the backend what is gone,
+ * and then has to bring every row that is there, those without a date too.
  */
 export function modoOf(tabla: TablaSubida, entera: boolean): Modo {
   const kind = cambiosOf(tabla);
@@ -171,12 +172,12 @@ export function modoOf(tabla: TablaSubida, entera: boolean): Modo {
   return tellsAbsent ? 'completo' : 'incremental';
 }
 
-/** Whether a reading of such a table brings changes alone, unless it is `entera`. */
+/** Returns whether a reading of such a table brings changes alone, unless it is `entera`. */
 export function readsChanges(kind: Cambios): kind is 'marca' | 'rowversion' | 'seguimiento' {
   return kind === 'marca' || kind === 'rowversion' || kind === 'seguimiento';
 }
 
-/** The query as it is run: a reading of everything also takes the rows that have no date. */
+/** Returns the query as it is run: a reading of everything also takes the rows that have no date. */
 export function queryOf(tabla: TablaSubida, entera: boolean): string {
   const { query } = tabla.process;
   const kind = cambiosOf(tabla);

@@ -56,14 +56,14 @@ export function planVersions(
   };
 }
 
-/** The query with its bounds: its own, where it has the placeholders, else around it. */
+/** Returns the query with its bounds: its own, where it has the placeholders, else around it. */
 export function boundedQuery({ columna, process: { query } }: TablaSubida, entera: boolean): string {
   if (entera || boundsIn(query).desde) return query;
   const column = `q.${quoteName(columna!)}`;
   return `SELECT * FROM ${wrapQuery(query)} AS q WHERE ${column} > @${DESDE_VERSION} AND ${column} <= @${HASTA_VERSION}`;
 }
 
-/** The values of the placeholders that `sql` mentions. */
+/** Returns the values of the placeholders that `sql` mentions. */
 export function versionParameters(sql: string, { desde, hasta }: VersionBounds, entera: boolean): SqlParameter[] {
   const mentioned = boundsIn(sql);
   const parameter = (name: string, value: string) => ({ name, type: 'binary(8)' as const, value });
@@ -74,10 +74,9 @@ export function versionParameters(sql: string, { desde, hasta }: VersionBounds, 
 }
 
 /**
- * Sees that `columna` is a rowversion, or a binary(8) that one was converted to: any other type would be compared all the same, and rows
- * be lost.
- *
- * @throws SqlServerError COLUMNA_VERSION, CONSULTA_ENVUELTA for a query that cannot be wrapped
+ * Sees that `columna` is a rowversion, or a binary(8) that one was converted to: any other type would be compared all
+ * the same, and rows be lost.
+ * @throws {SqlServerError} COLUMNA_VERSION, CONSULTA_ENVUELTA for a query that cannot be wrapped
  */
 export async function assertVersionColumn(db: Queryable, tabla: TablaSubida, signal: AbortSignal): Promise<void> {
   const columna = tabla.columna!;
@@ -93,7 +92,7 @@ export async function assertVersionColumn(db: Queryable, tabla: TablaSubida, sig
   });
 }
 
-/** What is said of a query that does not stand in parentheses, where that is not for `particion`. */
+/** Returns what is said of a query that does not stand in parentheses, where that is not for `particion`. */
 export function asWrapped(error: unknown): unknown {
   if (!(error instanceof SqlServerError) || error.code !== 'PARTICION_CONSULTA') return error;
   const { number, message } = error.cause as SqlServerError;

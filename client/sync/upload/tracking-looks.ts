@@ -82,7 +82,7 @@ export class TrackingLooks implements Looks {
   }
 }
 
-/** Whether a table without news has nothing to do. */
+/** Returns whether a table without news has nothing to do. */
 function isLookedAt(tabla: TablaSubida): boolean {
   if (cambiosOf(tabla) !== 'seguimiento') return false;
   const sides = ['origen', 'destino'] as const;

@@ -31,17 +31,15 @@ import type { KnownOfChanges } from './read-changes.ts';
 import { headOfUnchanged, readHead } from './read-head.ts';
 
 /**
- * Uploads one table: pre_process at SQL Server, its rows to the backend (which runs what is configured at `destino`
- * and applies everything in one transaction), the new mark, post_process at SQL Server.
- *
- * What an earlier run has read and not had committed is in the spool, and then that goes up first: SQL Server is read for it
- * only where the reading had not come to its end; what is new since then is read after it. The mark is SQL Server's clock
- * from before the read, or earlier (reading.ts), and moves only after the backend has answered.
- *
+ * Uploads one table: pre_process at SQL Server, its rows to the backend (which runs what is configured at `destino` and
+ * applies everything in one transaction), the new mark, post_process at SQL Server.
+ * What an earlier run has read and not had committed is in the spool, and then that goes up first: SQL Server is read
+ * for it only where the reading had not come to its end; what is new since then is read after it. The mark is SQL
+ * Server's clock from before the read, or earlier (reading.ts), and moves only after the backend has answered.
  * A connection to SQL Server that breaks while rows are read is one more attempt, with pre_process (whose session has
- * gone); so is a disk that does not take the spool, then without it. Answers the rows sent (`leidas`: of them, those read after what
- * was pending). Throws PhaseFailure, or the
- * error of the connection.
+ * gone); so is a disk that does not take the spool, then without it. Answers the rows sent (`leidas`: of them, those
+ * read after what was pending).
+ * @throws {PhaseFailure}, or the error of the connection
  */
 export async function uploadTable(
   context: SyncContext,
@@ -249,7 +247,7 @@ function isWorthAnotherAttempt(error: unknown): boolean {
   return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause) || isOtherColumns(cause);
 }
 
-/** Whether the columns changed while rows were read: they are read again, from the first. */
+/** Returns whether the columns changed while rows were read: they are read again, from the first. */
 function isOtherColumns(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'COLUMNAS_CAMBIADAS';
 }
@@ -268,7 +266,9 @@ function isCode(error: unknown, code: ErrorCode): error is SyncError {
   return error instanceof SyncError && error.code === code;
 }
 
-/** Whether an upload without rows still does something at the backend: a phase there, or that all are absent. */
+/**
+ * Returns whether an upload without rows still does something at the backend: a phase there, or that all are absent.
+ */
 function actsOnNothing(tabla: TablaSubida, { modo }: UploadHead): boolean {
   if (isPhaseAt(tabla.pre_process, 'upload', 'destino') || isPhaseAt(tabla.post_process, 'upload', 'destino'))
     return true;

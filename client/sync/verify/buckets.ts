@@ -10,7 +10,7 @@ const MIN_BITS = PART_BITS;
 /** Where nobody knows how many rows there are. */
 const ASSUMED_ROWS = 1_000_000;
 
-/** Number of leading bits for about so many rows. */
+/** Returns the number of leading bits for about so many rows. */
 export function chooseBits(rows: number = ASSUMED_ROWS): number {
   return Math.min(limits.verifyMaxBits, Math.max(MIN_BITS, Math.ceil(Math.log2(Math.max(1, rows / BUCKET_ROWS)))));
 }

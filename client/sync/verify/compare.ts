@@ -25,7 +25,10 @@ export interface Tally {
   repetidas: number;
 }
 
-/** What a pair of hashes is; undefined where the sides agree. A row that is not active and that the source has not is no difference. */
+/**
+ * Returns what a pair of hashes is; undefined where the sides agree. A row that is not active and that the source has
+ * not is no difference.
+ */
 export function kindOf({ origen, destino }: Pick<Difference, 'origen' | 'destino'>): Kind | undefined {
   if (origen === destino) return undefined;
   if (origen === undefined) return (destino! & 1n) === 1n ? 'sobra' : undefined;
@@ -76,7 +79,10 @@ export function* compareRows(tally: Tally, seen: Iterable<SeenRow>, held: Iterab
   }
 }
 
-/** The key in UTF-8 that was read as single bytes. Throws SyntaxError where it is no JSON. */
+/**
+ * The key in UTF-8 that was read as single bytes.
+ * @throws {SyntaxError} where it is no JSON
+ */
 function codigoIn(key: string | undefined): string | undefined {
   if (key === undefined) return undefined;
   return JSON.parse(`"${Buffer.from(key, 'latin1').toString('utf8')}`) as string;

@@ -48,6 +48,7 @@ export interface Outcome {
 /** Thrown in the middle of a reading. */
 export class TimeIsUp extends Error {}
 
+/** Returns totals of nothing. */
 export function noTotals(): Totals {
   const none = { filasOrigen: 0, filasDestino: 0, iguales: 0, distintas: 0, faltan: 0, sobran: 0, enVuelo: 0 };
   return { ...none, inactivas: 0, repetidas: 0, sinMirar: 0, muestras: [] };

@@ -82,7 +82,7 @@ async function nameExtra(
   return differences.map((one) => ({ ...one, codigo: one.codigo ?? keys.get(one.clave) }));
 }
 
-/** The rows of the source that are `wanted`, as they are now. */
+/** Reads the rows of the source that are `wanted`, as they are now. */
 export async function readAgain(
   { source }: Pick<Sides, 'source'>,
   wanted: ReadonlyMap<bigint, Difference>,

@@ -32,8 +32,9 @@ interface RowsJob {
 }
 
 /**
- * Uploads the rows that the centre lacks or has otherwise, and by their hashes, in the commit, the keys that the source no longer has.
- * Answers how many rows. Throws SyncError GENERACION_DESCONOCIDA where a hash does not say which row that is.
+ * Uploads the rows that the centre lacks or has otherwise, and by their hashes, in the commit, the keys that the source
+ * no longer has. Answers how many rows.
+ * @throws {SyncError} GENERACION_DESCONOCIDA where a hash does not say which row that is
  */
 export async function repairRows(
   { context, tabla, db, leidas }: RowsJob,

@@ -20,7 +20,7 @@ const MAX_SECONDS = 15 * 60;
 /** A run that begins each day a little later or earlier still compares each day. */
 const SLACK_MS = 3_600_000;
 
-/** Whether a comparison is due: none has ended since long enough, or one waits to be gone on with. */
+/** Returns whether a comparison is due: none has ended since long enough, or one waits to be gone on with. */
 function isVerifyDue(
   { verificar }: Pick<TablaSubida, 'verificar'>,
   state: VerificationState | undefined,

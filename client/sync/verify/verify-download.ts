@@ -215,7 +215,9 @@ function omittedOf({ tabla, target }: Job, compared: BothSides['columns']): stri
   return [...offered, ...[...target.keys()].filter((name) => isOut(name) && !known.has(name))];
 }
 
-/** Whether the download itself takes rows away that the centre has not got: else the target may have others. */
+/**
+ * Returns whether the download itself takes rows away that the centre has not got: else the target may have others.
+ */
 function takesAway({ cambios, bajas, post_process }: TablaBajada): boolean {
   if (cambios !== 'huellas' || bajas === 'ignorar') return false;
   return bajas === 'borrar' || !isPhaseAt(post_process, 'download', 'destino');

@@ -111,7 +111,7 @@ async function repair(
   });
 }
 
-/** Whether the centre does not know which rows the hashes of keys name (protocol/SPEC.md, J7). */
+/** Returns whether the centre does not know which rows the hashes of keys name (protocol/SPEC.md, J7). */
 function isOfHashes(error: unknown): boolean {
   const cause = causeOf(error);
   return cause instanceof SyncError && cause.code === 'GENERACION_DESCONOCIDA';

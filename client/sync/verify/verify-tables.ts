@@ -21,7 +21,10 @@ export interface VerifiedTables {
   reason: ExitReason;
 }
 
-/** A table that fails does not stop the next, unless the reason would stop that one too. Throws AgentError TABLA_NO_CONFIGURADA. */
+/**
+ * Verifies the tables. One that fails does not stop the next, unless the reason would stop that one too.
+ * @throws {AgentError} TABLA_NO_CONFIGURADA
+ */
 export async function verifyTables(
   context: RunContext,
   config: ConfiguracionTablas,

@@ -38,8 +38,8 @@ export interface NamedBackend {
 }
 
 /**
- * A proxy that has `oldInstall.url` answered by the server at `target`. It is named in the environment, which the agent
- * reads once: start it before anything else.
+ * Starts a proxy that has `oldInstall.url` answered by the server at `target`. It is named in the environment, which
+ * the agent reads once: start it before anything else.
  */
 export async function startNamedBackend(): Promise<NamedBackend> {
   const server = createServer((incoming, answer) => {

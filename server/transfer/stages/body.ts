@@ -5,10 +5,10 @@ import { SyncError } from '../../../protocol/errors.ts';
 const SLOWEST_BYTES_PER_SECOND = 1024;
 
 /**
- * Reads a request's body. The request itself is not destroyed when the reader stops early: it still has to carry the answer.
- *
- * @throws SyncError CUERPO_CORTADO: the peer sends nothing for `idleMs` (idle timeout), is slower than the minimum rate beyond
- * that, or goes.
+ * Reads a request's body. The request itself is not destroyed when the reader stops early: it still has to carry the
+ * answer.
+ * @throws {SyncError} CUERPO_CORTADO: the peer sends nothing for `idleMs` (idle timeout), is slower than the minimum
+ * rate beyond that, or goes.
  */
 export async function* readBody(body: Readable, idleMs: number): AsyncGenerator<Buffer> {
   const iterator = body.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]() as AsyncIterator<Buffer>;

@@ -6,10 +6,9 @@ import type { Bytes } from './stage.ts';
 const REST_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Passes bytes on and compares their SHA-256 with `expected` (base64). Where a later stage fails, which may have
- * read ahead to the end, `verdict.differs` says afterwards whether it was given other bytes than were sent.
- *
- * @throws SyncError DIGEST_DISTINTO at the end of the body.
+ * Passes bytes on and compares their SHA-256 with `expected` (base64). Where a later stage fails, which may have read
+ * ahead to the end, `verdict.differs` says afterwards whether it was given other bytes than were sent.
+ * @throws {SyncError} DIGEST_DISTINTO at the end of the body.
  */
 export function checkDigest(expected: string | undefined, verdict: { differs: boolean }) {
   return async function* (source: Bytes): AsyncGenerator<Buffer> {

@@ -25,9 +25,9 @@ const ADDON_MEMBERS_MAX = 256;
 let addonMembers = 0;
 
 /**
- * Inflates one gzip member. Throws CUERPO_INVALIDO for incomplete or damaged data, or anything after its end.
- *
+ * Inflates one gzip member.
  * The first members of a process go through the add-on, where it was built; node:zlib takes as much processor time.
+ * @throws {SyncError} CUERPO_INVALIDO for incomplete or damaged data, or anything after its end
  */
 export function inflateMember(source: Bytes): AsyncGenerator<Buffer> {
   if (addon === undefined || addonMembers >= ADDON_MEMBERS_MAX) return inflateWithNode(source);
@@ -50,8 +50,8 @@ const AFTER_END = 'hay datos después de su final';
 const CUT = 'está incompleto';
 
 /**
- * One member by `createInflateRaw`, which stops at the end of the compressed data: `createGunzip` goes on with the next member and
- * does not tell. Header and trailer are read here.
+ * Inflates one member by `createInflateRaw`, which stops at the end of the compressed data: `createGunzip` goes on with
+ * the next member and does not tell. Header and trailer are read here.
  */
 export async function* inflateWithNode(source: Bytes): AsyncGenerator<Buffer> {
   const input = source[Symbol.asyncIterator]();
@@ -179,7 +179,7 @@ function lengthOfHeader(bytes: Buffer): number | undefined {
 /** Input is inflated in pieces of this size: DEFLATE grows data at most 1032 times, so a bomb makes 16 MB a piece. */
 const ADDON_PIECE_BYTES = 16 * 1024;
 
-/** One member by `zlib-sync`, on this thread. */
+/** Inflates one member by `zlib-sync`, on this thread. */
 export async function* inflateWithAddon(source: Bytes, zlibSync: typeof ZlibSync): AsyncGenerator<Buffer> {
   const inflate = new zlibSync.Inflate({ chunkSize: 256 * 1024, windowBits: 31 });
   let ended = false;

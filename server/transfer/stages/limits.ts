@@ -3,8 +3,7 @@ import type { Bytes } from './stage.ts';
 
 /**
  * Passes at most `maxBytes` on. `what` names what is measured.
- *
- * @throws SyncError DEMASIADO_GRANDE
+ * @throws {SyncError} DEMASIADO_GRANDE
  */
 export function limitBytes(maxBytes: number, what: string) {
   return async function* (source: Bytes): AsyncGenerator<Buffer> {
@@ -23,10 +22,9 @@ const RATIO_MAX = 250;
 const RATIO_FREE_BYTES = 16 * 1024 * 1024;
 
 /**
- * Bounds how much `inflate` makes its input grow. The bound on the bytes is another stage's (`limitBytes`); a small request
- * meets this one long before it.
- *
- * @throws SyncError DEMASIADO_GRANDE
+ * Bounds how much `inflate` makes its input grow. The bound on the bytes is another stage's (`limitBytes`); a small
+ * request meets this one long before it.
+ * @throws {SyncError} DEMASIADO_GRANDE
  */
 export function limitRatio(inflate: (source: Bytes) => AsyncIterable<Buffer>) {
   return async function* (source: Bytes): AsyncGenerator<Buffer> {

@@ -13,11 +13,11 @@ const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 const BLANK_LINES_MAX = 1_000_000;
 
 /**
- * Rewrites NDJSON to what COPY takes for one row a line, without parsing it: drops a byte order mark, turns CRLF into LF,
- * empties a line of blanks (COPY counts it and passes over it, so its line numbers stay those of the body).
- *
- * @throws SyncError LINEA_INVALIDA: a line does not begin as an object (so neither arrays nor `\.`, which ends a COPY before
- * PostgreSQL 18, reach COPY); DEMASIADO_GRANDE: a line is longer than `lineMaxBytes`, or more than a million are blank.
+ * Rewrites NDJSON to what COPY takes for one row a line, without parsing it: drops a byte order mark, turns CRLF into
+ * LF, empties a line of blanks (COPY counts it and passes over it, so its line numbers stay those of the body).
+ * @throws {SyncError} LINEA_INVALIDA: a line does not begin as an object (so neither arrays nor `\.`, which ends a COPY
+ * before PostgreSQL 18, reach COPY); DEMASIADO_GRANDE: a line is longer than `lineMaxBytes`, or more than a million are
+ * blank.
  */
 export function cleanLines(lineMaxBytes: number) {
   return async function* (source: Bytes): AsyncGenerator<Buffer> {
