@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { Endpoint } from './endpoints/endpoint.ts';
 import { getStatus } from './endpoints/logs.ts';
 import { type EndpointName, endpointNames, endpoints, errorsOf, pathTo } from './endpoints.ts';
-import { errorTable } from './errors.ts';
+import { errorTable } from './error-table.ts';
 
 const all = endpointNames.map((name): [EndpointName, Endpoint] => [name, endpoints[name]]);
 

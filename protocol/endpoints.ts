@@ -12,7 +12,7 @@ import { getStatus, storeLogs } from './endpoints/logs.ts';
 import { uploadOnce } from './endpoints/upload.ts';
 import { abandonUpload, commitUpload, findUpload, openUpload, putChunk } from './endpoints/uploads.ts';
 import { findDetails, listPairs, storeVerification, summarize } from './endpoints/verificaciones.ts';
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode } from './error-table.ts';
 
 /** Every endpoint of the API, by its operationId. */
 export const endpoints = {

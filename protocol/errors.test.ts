@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { errorTable, SyncError } from './errors.ts';
+import { errorTable } from './error-table.ts';
+import { SyncError } from './errors.ts';
 import { readProblem } from './problem.ts';
 
 test('an error crosses the wire: code, place, cause for a person, and when to come back', () => {

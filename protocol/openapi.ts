@@ -2,7 +2,7 @@ import type Type from 'typebox';
 import { API_PREFIX, headers, mediaTypes } from './constants.ts';
 import type { Answer, Body, Content, Endpoint, HeaderNotes } from './endpoints/endpoint.ts';
 import { endpointNames, endpoints, errorsOf } from './endpoints.ts';
-import { type ErrorCode, errorTable } from './errors.ts';
+import { type ErrorCode, errorTable } from './error-table.ts';
 import { ProblemSchema } from './problem.ts';
 
 /** The API as OpenAPI 3.1: of the declarations alone. `npm run docs` writes it to protocol/openapi.json. */

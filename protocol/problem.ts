@@ -1,5 +1,6 @@
 import Type from 'typebox';
-import { type ErrorCode, errorTable, type Problem, SyncError } from './errors.ts';
+import { type ErrorCode, errorTable } from './error-table.ts';
+import { type Problem, SyncError } from './errors.ts';
 
 /** The body of an error answer, as it is sent (`SyncError.toProblem`) and read. */
 export const ProblemSchema = Type.Object({

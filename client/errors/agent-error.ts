@@ -1,11 +1,12 @@
 import type { AgentErrorKind } from './exit-codes.ts';
 import { agentMessages } from './messages/agent.ts';
 import { backendMessages } from './messages/backend.ts';
+import { configurationMessages } from './messages/configuration.ts';
 import { fill, type Message, type ValuesOf } from './messages/message.ts';
 import { sqlServerMessages } from './messages/sqlserver.ts';
 
-/** Every error of the agent, by its code. The API's own are in `protocol/errors.ts`; no code is in both. */
-export const messages = { ...agentMessages, ...backendMessages, ...sqlServerMessages };
+/** Every error of the agent, by its code. The API's own are in `protocol/error-table.ts`; no code is in both. */
+export const messages = { ...agentMessages, ...configurationMessages, ...backendMessages, ...sqlServerMessages };
 
 export type MessageCode = keyof typeof messages;
 

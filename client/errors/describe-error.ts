@@ -1,4 +1,5 @@
-import { type ErrorCode, errorTable, SyncError } from '../../protocol/errors.ts';
+import { type ErrorCode, errorTable } from '../../protocol/error-table.ts';
+import { SyncError } from '../../protocol/errors.ts';
 import { AgentError, agentError, type MessageCode } from './agent-error.ts';
 import type { AgentErrorKind } from './exit-codes.ts';
 

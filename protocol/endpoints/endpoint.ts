@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { limits } from '../constants.ts';
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode } from '../error-table.ts';
 
 /**
  * What an endpoint is. Each is declared once, here beside this file: the server registers its routes from the declarations, the agent

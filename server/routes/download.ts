@@ -1,3 +1,4 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Context } from '../context.ts';
 import { findDownloadTable } from '../tenants/configurations.ts';
 import { openDownload } from '../transfer/download.ts';
@@ -9,29 +10,26 @@ import { sendStream, watchRequest } from './streamed-answer.ts';
  * Rows for SQL Server. What fails before the first rows is a problem answer; what fails after is a connection that breaks, never a
  * body that ends well.
  */
-export const downloadHandlers = (context: Context) =>
-  ({
+export const downloadHandlers = (context: Context) => {
+  const send = async (request: FastifyRequest, reply: FastifyReply, nombre: string, asked: Asked) => {
+    const tabla = findDownloadTable(request.tenant, nombre);
+    const signal = watchRequest(request, reply);
+    const body = await openDownload(context, request.tenant, { ...asked, tabla, signal });
+    return sendStream(context, request, reply, { body, format: asked.format });
+  };
+  return {
     async openDownload(request, reply) {
-      const format = chooseFormat(request.headers.accept);
-      const table = findDownloadTable(request.tenant, request.query.tabla);
-      const signal = watchRequest(request, reply);
-      const body = await openDownload(context, request.tenant, { tabla: table, format, signal });
-      return sendStream(context, request, reply, { body, format });
+      return send(request, reply, request.query.tabla, { format: chooseFormat(request.headers.accept) });
     },
 
     async openChanges(request, reply) {
-      const { tenant, body: changes } = request;
-      const tabla = findDownloadTable(tenant, changes.tabla);
-      const signal = watchRequest(request, reply);
-      const body = await openDownload(context, tenant, { tabla, format: 'framed', changes, signal });
-      return sendStream(context, request, reply, { body, format: 'framed' });
+      return send(request, reply, request.body.tabla, { format: 'framed', changes: request.body });
     },
 
     async compareDownload(request, reply) {
-      const { tenant, body: compared } = request;
-      const tabla = findDownloadTable(tenant, compared.tabla);
-      const signal = watchRequest(request, reply);
-      const body = await openDownload(context, tenant, { tabla, format: 'framed', compared, signal });
-      return sendStream(context, request, reply, { body, format: 'framed' });
+      return send(request, reply, request.body.tabla, { format: 'framed', compared: request.body });
     },
-  }) satisfies Partial<Handlers>;
+  } satisfies Partial<Handlers>;
+};
+
+type Asked = Omit<Parameters<typeof openDownload>[2], 'tabla' | 'signal'>;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ChangesRequest } from '../../protocol/api.ts';
+import { hasBit, setBit } from '../../protocol/rows/buckets.ts';
 import { valueHashSql } from '../../protocol/rows/row-hash.ts';
 import type { DownloadQuery } from './download-query.ts';
 import { bucketSql } from './verify.ts';
@@ -86,8 +87,7 @@ export class BucketComparison {
     this.#finer = this.bits - bits;
     const around = Buffer.from(firmas, 'base64');
     const isSaid = Buffer.from(dentro?.cubos ?? '', 'base64');
-    this.#isWithin = (bucket) =>
-      dentro === undefined || ((isSaid[bucket >> (this.#finer + 3)] ?? 0) & (1 << ((bucket >> this.#finer) & 7))) !== 0;
+    this.#isWithin = (bucket) => dentro === undefined || hasBit(isSaid, bucket >> this.#finer);
     const within = dentro === undefined ? around : Buffer.from(dentro.firmas, 'base64');
     let next = 0;
     this.#signatures = new BigInt64Array(2 ** this.bits).map((_, bucket) =>
@@ -122,7 +122,7 @@ export class BucketComparison {
     const bits = Buffer.alloc(Math.ceil(this.#signatures.length / 8));
     for (const [bucket, left] of this.#signatures.entries()) {
       const around = bucket >> this.#finer;
-      if (left !== 0n || this.#around[around] !== this.#rows[around]) bits[bucket >> 3]! |= 1 << (bucket & 7);
+      if (left !== 0n || this.#around[around] !== this.#rows[around]) setBit(bits, bucket);
     }
     return bits;
   }

@@ -4,7 +4,8 @@ import { Check, Errors } from 'typebox/value';
 import { API_PREFIX, mediaTypes } from '../../protocol/constants.ts';
 import type { Answer, Endpoint } from '../../protocol/endpoints/endpoint.ts';
 import { endpointNames, endpoints, errorsOf } from '../../protocol/endpoints.ts';
-import { errorTable, type Problem } from '../../protocol/errors.ts';
+import { errorTable } from '../../protocol/error-table.ts';
+import type { Problem } from '../../protocol/errors.ts';
 import { ProblemSchema } from '../../protocol/problem.ts';
 
 /** An answer as it went over the wire. `text` is undefined where its body is compressed, or too long to keep. */

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { errorTable } from '../../../protocol/errors.ts';
+import { errorTable } from '../../../protocol/error-table.ts';
 import { messages } from '../agent-error.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');

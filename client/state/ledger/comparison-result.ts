@@ -1,19 +1,5 @@
 import type { LedgerName } from './ledgers.ts';
 
-/** Why a comparison came to nothing: the table is sent whole. */
-export type UselessReason = 'danado' | 'desordenado' | 'repetidas' | 'muchasBajas';
-
-/** The ledger is of no use to this reading. Nothing of it has been applied. */
-export class LedgerUseless extends Error {
-  override readonly name = 'LedgerUseless';
-  readonly reason: UselessReason;
-
-  constructor(reason: UselessReason) {
-    super(reason);
-    this.reason = reason;
-  }
-}
-
 /** Keys that are gone, by hash. */
 export interface Gone {
   /** PostgreSQL's bigint that the hashes were made with. */

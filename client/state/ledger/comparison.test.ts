@@ -5,8 +5,9 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { namesIn } from '../../files/disk.ts';
 import { makeSpoolKey } from '../spool/spool-key.ts';
+import { WholeUploadNeeded } from '../whole-upload-needed.ts';
 import { Comparison } from './comparison.ts';
-import { type ComparisonResult, LedgerUseless } from './comparison-result.ts';
+import type { ComparisonResult } from './comparison-result.ts';
 import { type LedgerName, Ledgers } from './ledgers.ts';
 
 /** A reading against the ledger of the one before: what is said to have changed, and what is kept of it. */
@@ -199,7 +200,7 @@ test('a source that begins to repeat a key is not compared: near, far, and outsi
   const old = await readAndAdopt(rows);
   for (const at of [1, 40_000, 59_999]) {
     const repeated = rows.toSpliced(at, 0, ['000000', 'otra']);
-    await expect(read(repeated, old, { windowPairs: 2 ** 14 })).rejects.toThrow(LedgerUseless);
+    await expect(read(repeated, old, { windowPairs: 2 ** 14 })).rejects.toThrow(WholeUploadNeeded);
   }
 });
 

@@ -1,7 +1,8 @@
 import { limits } from '../../../protocol/constants.ts';
 import { TextHash } from '../../../protocol/rows/hash.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
-import { type ComparisonResult, type Gone, LedgerUseless } from './comparison-result.ts';
+import { WholeUploadNeeded } from '../whole-upload-needed.ts';
+import type { ComparisonResult, Gone } from './comparison-result.ts';
 import { HashList } from './hash-list.ts';
 import { type LedgerExtent, type LedgerReader, type LedgerWriter, PAIR_WORDS } from './ledger-file.ts';
 import type { LedgerName, Ledgers } from './ledgers.ts';
@@ -68,7 +69,7 @@ export class Comparison {
       pairs: old.pairs,
       next: () => nextOf(blocks),
       unmatched: (keyHigh, keyLow) => {
-        if (!this.#gone.push(keyHigh, keyLow)) throw new LedgerUseless('desordenado');
+        if (!this.#gone.push(keyHigh, keyLow)) throw new WholeUploadNeeded('desordenado');
       },
       maxPairs: windowPairs,
     });
@@ -80,7 +81,7 @@ export class Comparison {
     return this.rowHash;
   }
 
-  /** Whether the row that `rowHash` has just hashed is the one that the ledger expects here: it is taken then. Throws LedgerUseless. */
+  /** Whether the row that `rowHash` has just hashed is the one that the ledger expects here: it is taken then. Throws WholeUploadNeeded. */
   isNext(): boolean {
     const window = this.#window;
     if (window === undefined || !window.isNext(this.rowHash.high, this.rowHash.low)) return false;
@@ -89,7 +90,7 @@ export class Comparison {
     return true;
   }
 
-  /** Whether the row has to be sent whose key and line `keyHash` and `rowHash` have just hashed. Throws LedgerUseless. */
+  /** Whether the row has to be sent whose key and line `keyHash` and `rowHash` have just hashed. Throws WholeUploadNeeded. */
   take(): boolean {
     const { high: keyHigh, low: keyLow } = this.keyHash;
     const { high: rowHigh, low: rowLow } = this.rowHash;
@@ -98,11 +99,11 @@ export class Comparison {
     if (window === undefined) return true;
     const verdict = window.match(keyHigh, keyLow, rowHigh, rowLow);
     if (verdict !== 'same' || !window.inOrder) this.#isPrefix = false;
-    if (verdict === 'unknown' && !this.#fresh.push(keyHigh, keyLow)) throw new LedgerUseless('desordenado');
+    if (verdict === 'unknown' && !this.#fresh.push(keyHigh, keyLow)) throw new WholeUploadNeeded('desordenado');
     return verdict !== 'same';
   }
 
-  /** A block of rows ends: what is taken from here on is of the next one. Throws LedgerUseless. */
+  /** A block of rows ends: what is taken from here on is of the next one. Throws WholeUploadNeeded. */
   cut(): void {
     this.#cut.push({ pairs: this.#pairs, count: this.#inBlock, isPrefix: this.#isPrefix });
     this.#pairs = this.#spare.pop() ?? new Uint32Array(this.#pairs.length);
@@ -131,14 +132,14 @@ export class Comparison {
     return extent && { id: writer.id, ...extent };
   }
 
-  /** Takes again what an earlier run took up to a checkpoint. Throws LedgerUseless where that is no longer there. */
+  /** Takes again what an earlier run took up to a checkpoint. Throws WholeUploadNeeded where that is no longer there. */
   async resume(place: LedgerName): Promise<void> {
     const { ledgers, tabla, old } = this.#options;
     const isOld = place.id === '';
     const reader = isOld ? old : await ledgers.findNew(tabla, place);
-    if (reader === undefined) throw new LedgerUseless('danado');
+    if (reader === undefined) throw new WholeUploadNeeded('danado');
     const writer = isOld ? undefined : await ledgers.resume(tabla, place);
-    if (!isOld && writer === undefined) throw new LedgerUseless('danado');
+    if (!isOld && writer === undefined) throw new WholeUploadNeeded('danado');
     let left = place.pares;
     try {
       for (const words of reader.blocks()) {
@@ -159,7 +160,7 @@ export class Comparison {
     if (isOld) this.#prefix = place.pares;
   }
 
-  /** All rows have been taken: what is new, what is gone. `sent`: rows that go up. Throws LedgerUseless. */
+  /** All rows have been taken: what is new, what is gone. `sent`: rows that go up. Throws WholeUploadNeeded. */
   async finish(sent: number): Promise<ComparisonResult> {
     const leidas = this.#read;
     const bajas = this.#findGone(leidas) ?? this.#noneGone(sent, leidas);
@@ -188,7 +189,7 @@ export class Comparison {
   #replay(words: Uint32Array, at: number): void {
     const [keyHigh, keyLow] = [words[at]!, words[at + 1]!];
     if (this.#window?.match(keyHigh, keyLow, words[at + 2]!, words[at + 3]!) !== 'unknown') return;
-    if (!this.#fresh.push(keyHigh, keyLow)) throw new LedgerUseless('desordenado');
+    if (!this.#fresh.push(keyHigh, keyLow)) throw new WholeUploadNeeded('desordenado');
   }
 
   /** Adds the pair of the row that was hashed last. */
@@ -215,7 +216,7 @@ export class Comparison {
     const gone = this.#gone;
     const moved = findMoved(this.#options.old!, this.#fresh, gone);
     if (!this.#options.tellsGone || gone.length === moved.size) return undefined;
-    if (gone.length - moved.size > limits.bajasMaxCount) throw new LedgerUseless('muchasBajas');
+    if (gone.length - moved.size > limits.bajasMaxCount) throw new WholeUploadNeeded('muchasBajas');
     const hashes: bigint[] = [];
     for (let index = 0; index < gone.length; index++) {
       if (!moved.has(index)) hashes.push((BigInt(gone.high(index)) << 32n) | BigInt(gone.low(index)));

@@ -1,4 +1,4 @@
-import { LedgerUseless } from './comparison-result.ts';
+import { WholeUploadNeeded } from '../whole-upload-needed.ts';
 import { type HashList, HashSet } from './hash-list.ts';
 import { LedgerDamaged, type LedgerReader, PAIR_WORDS } from './ledger-file.ts';
 
@@ -6,7 +6,7 @@ import { LedgerDamaged, type LedgerReader, PAIR_WORDS } from './ledger-file.ts';
 
 /**
  * Returns which of `gone`, by index, are among `fresh`, the keys that were sent as new.
- * @throws {LedgerUseless} repetidas, danado
+ * @throws {WholeUploadNeeded} repetidas, danado
  */
 export function findMoved(old: LedgerReader, fresh: HashList, gone: HashList): Set<number> {
   const moved = new Set<number>();
@@ -21,13 +21,13 @@ export function findMoved(old: LedgerReader, fresh: HashList, gone: HashList): S
   for (let index = 0; index < gone.length; index++) {
     if (known.mark(gone.high(index), gone.low(index), MOVED)) moved.add(index);
   }
-  if (known.count(IN_LEDGER) > 0) throw new LedgerUseless('repetidas');
+  if (known.count(IN_LEDGER) > 0) throw new WholeUploadNeeded('repetidas');
   return moved;
 }
 
 /**
  * Returns the next block of a ledger; undefined behind the last.
- * @throws {LedgerUseless} danado
+ * @throws {WholeUploadNeeded} danado
  */
 export function nextOf(blocks: Generator<Uint32Array>): Uint32Array | undefined {
   try {
@@ -40,5 +40,5 @@ export function nextOf(blocks: Generator<Uint32Array>): Uint32Array | undefined 
 
 /** Returns what damage of a ledger means to a comparison; any other error as it is. */
 export function asUseless(error: unknown): unknown {
-  return error instanceof LedgerDamaged ? new LedgerUseless('danado') : error;
+  return error instanceof LedgerDamaged ? new WholeUploadNeeded('danado') : error;
 }

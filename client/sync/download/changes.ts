@@ -1,5 +1,6 @@
 import type { DownloadStart } from '../../../protocol/api.ts';
 import { limits } from '../../../protocol/constants.ts';
+import { bucketOf, hasBit } from '../../../protocol/rows/buckets.ts';
 import { TextHash } from '../../../protocol/rows/hash.ts';
 import { primaryKeyOf, type TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { LineKeys } from '../../rows/line-keys.ts';
@@ -14,7 +15,6 @@ import { askChanges } from './ask-changes.ts';
 import { type FramedDownload, readFrame } from './frame.ts';
 import { sameKey } from './gone-keys.ts';
 import { damaged, fingerprintOf, GoesWhole, type Held, ledgerOf, openHeld, totalsOf } from './held.ts';
-import { bucketOf, hasBit } from './signatures.ts';
 import type { GuardedUpdate } from './target-guard.ts';
 import { addTotals, TargetSum, type Totals } from './target-sum.ts';
 

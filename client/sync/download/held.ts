@@ -56,7 +56,7 @@ export async function openHeld(context: SyncContext, db: SqlServer, tabla: Tabla
   const reader = await context.ledgers.find(ledgerOf(tabla.nombre), state.libro);
   if (reader === undefined) throw damaged();
   try {
-    return { state, reader, signatures: await Signatures.read(reader, chooseBits(state.libro.pares)) };
+    return { state, reader, signatures: Signatures.read(reader, chooseBits(state.libro.pares)) };
   } catch (error) {
     await reader.close();
     throw error instanceof LedgerDamaged ? damaged() : error;

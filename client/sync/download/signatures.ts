@@ -1,17 +1,7 @@
-import type { LedgerReader } from '../../state/ledger/ledger-file.ts';
-import { PAIR_WORDS } from '../../state/ledger/ledger-file.ts';
+import { bucketOf, hasBit } from '../../../protocol/rows/buckets.ts';
+import { type LedgerReader, PAIR_WORDS } from '../../state/ledger/ledger-file.ts';
 
 /** What a ledger has in each bucket of leading bits of a key's hash, as the backend compares it (protocol/SPEC.md, D9). */
-
-/** Returns the bucket of a key's hash. */
-export function bucketOf(keyHigh: number, bits: number): number {
-  return bits === 0 ? 0 : keyHigh >>> (32 - bits);
-}
-
-/** Returns whether a bit is set, the lowest of a byte first. */
-export function hasBit(bits: Uint8Array, index: number): boolean {
-  return ((bits[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
-}
 
 const SIGNATURE_BYTES = 8;
 
@@ -28,9 +18,9 @@ export class Signatures {
   }
 
   /** Throws LedgerDamaged. */
-  static async read(reader: LedgerReader, bits: number): Promise<Signatures> {
+  static read(reader: LedgerReader, bits: number): Signatures {
     const read = new Signatures(bits);
-    for await (const block of reader.blocks()) {
+    for (const block of reader.blocks()) {
       for (let at = 0; at < block.length; at += PAIR_WORDS) {
         read.#add(bucketOf(block[at]!, bits), block[at + 2]!, block[at + 3]!, 1);
       }

@@ -20,6 +20,7 @@ import type { TrackingHead } from '../../sqlserver/session/versions.ts';
 import { quoteName, quoteTable, type SqlServer, type SqlServerError } from '../../sqlserver/sql-server.ts';
 import type { ComparisonResult } from '../../state/ledger/comparison-result.ts';
 import type { Watermark } from '../../state/watermarks.ts';
+import { WholeUploadNeeded } from '../../state/whole-upload-needed.ts';
 import { asWrapped } from './rowversion.ts';
 
 /**
@@ -31,17 +32,6 @@ import { asWrapped } from './rowversion.ts';
  *
  * Rows come before the keys that are gone: a key that comes back in between is of the next version, and read again.
  */
-
-/** What was read of changes is of no use: the table is read whole. Nothing of it has been applied. */
-export class ChangesUseless extends Error {
-  override readonly name = 'ChangesUseless';
-  readonly reason: 'caducada' | 'muchasBajas';
-
-  constructor(reason: ChangesUseless['reason']) {
-    super(reason);
-    this.reason = reason;
-  }
-}
 
 /** How a table is read, and why. */
 export type TrackingPlan =
@@ -150,7 +140,7 @@ export function changedQuery(tabla: TablaSubida, bases: readonly BaseTable[], { 
 
 /**
  * Ends a reading of changes: looks for keys that are gone, and whether what was read may be believed.
- * @throws {ChangesUseless}: cleanup came in between, or more keys are gone than travel
+ * @throws {WholeUploadNeeded}: cleanup came in between, or more keys are gone than travel
  */
 export async function finishTracking(
   db: SqlServer,
@@ -163,14 +153,15 @@ export async function finishTracking(
   const asks = cambiadas.includes(0) && bajasOf(tabla) !== 'ignorar';
   const gone = asks ? await readGone(db, tabla, bases[0]!, desde, signal) : undefined;
   const { minimos } = await readTrackingState(db, baseTablesOf(tabla), signal);
-  if (minimos.some((minimo) => minimo === null || BigInt(minimo) > BigInt(desde))) throw new ChangesUseless('caducada');
+  if (minimos.some((minimo) => minimo === null || BigInt(minimo) > BigInt(desde)))
+    throw new WholeUploadNeeded('caducada');
   if (gone === undefined || gone.huellas === '') return undefined;
   // The guard asks whether the source is empty; how many rows it has nobody has counted.
   const leidas = rows > 0 || (await hasRows(db, tabla.process.query, signal)) ? Math.max(rows, 1) : 0;
   return { leidas, bajas: { ...gone, leidas } };
 }
 
-/** @throws {ChangesUseless} where they are too many */
+/** @throws {WholeUploadNeeded} where they are too many */
 async function readGone(
   db: SqlServer,
   tabla: TablaSubida,
@@ -192,7 +183,7 @@ async function readGone(
       if (keys.hash(bytes, start, end, hash)) found.push((BigInt(hash.high >>> 0) << 32n) | BigInt(hash.low >>> 0));
       start = end + 1;
     }
-    if (found.length > limits.bajasMaxCount) throw new ChangesUseless('muchasBajas');
+    if (found.length > limits.bajasMaxCount) throw new WholeUploadNeeded('muchasBajas');
   }
   const sorted = [...new Set(found)].sort((a, b) => (a < b ? -1 : 1));
   const bytes = Buffer.alloc(sorted.length * 8);

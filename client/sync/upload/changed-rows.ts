@@ -21,7 +21,7 @@ export interface ReadRows {
 /**
  * Rows on their way up of which those go on that are not as the ledger has them. `onRead` is told of all. A row without
  * a key goes on: the centre says what is wrong with it.
- * @throws {LedgerUseless}
+ * @throws {WholeUploadNeeded}
  */
 export async function* changedRows(
   blocks: AsyncIterable<NdjsonBlock | RangeEnd>,

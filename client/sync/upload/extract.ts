@@ -16,10 +16,10 @@ import {
   type SqlServer,
 } from '../../sqlserver/sql-server.ts';
 import { Comparison } from '../../state/ledger/comparison.ts';
-import { LedgerUseless } from '../../state/ledger/comparison-result.ts';
 import type { LedgerName } from '../../state/ledger/ledgers.ts';
 import type { StoredChunk } from '../../state/spool/chunk-store.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
+import { WholeUploadNeeded } from '../../state/whole-upload-needed.ts';
 import type { UploadBuffer } from './buffer.ts';
 import { changedQuery, finishTracking, resolveBaseTables, underSnapshot } from './change-tracking.ts';
 import { changedRows, makeFilter, type ReadRows } from './changed-rows.ts';
@@ -97,7 +97,7 @@ async function mayReadUnderSnapshot(
 /**
  * The comparison with the ledger of the last reading, where the table has one; with none, every row goes and a ledger
  * begins. Undefined where no ledger is kept.
- * @throws {LedgerUseless}
+ * @throws {WholeUploadNeeded}
  */
 async function openComparison(
   { context: { lastRetained, ledgers }, tabla, from }: Source,
@@ -110,7 +110,7 @@ async function openComparison(
   const isLost = from !== undefined && from.ledger === undefined;
   if (isLost && contra === undefined) return undefined;
   const old = contra && (await ledgers.find(nombre, contra));
-  if (contra !== undefined && (isLost || old === undefined)) throw new LedgerUseless('danado');
+  if (contra !== undefined && (isLost || old === undefined)) throw new WholeUploadNeeded('danado');
   const comparison = new Comparison({
     ...{ ledgers, tabla: nombre, old },
     tellsGone: bajasOf(tabla) !== 'ignorar',

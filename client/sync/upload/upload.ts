@@ -1,6 +1,7 @@
 import { limits } from '../../../protocol/constants.ts';
 import { defined } from '../../../protocol/defined.ts';
-import { type ErrorCode, SyncError } from '../../../protocol/errors.ts';
+import type { ErrorCode } from '../../../protocol/error-table.ts';
+import { SyncError } from '../../../protocol/errors.ts';
 import { bajasOf, isPhaseAt, type TablaSubida } from '../../../protocol/tenant-config/config.ts';
 import { runTogether } from '../../async/run-together.ts';
 import { AgentError } from '../../errors/agent-error.ts';
@@ -9,16 +10,15 @@ import { withRetries } from '../../errors/retry.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
 import { type SqlServer, SqlServerError } from '../../sqlserver/sql-server.ts';
-import { LedgerUseless, type UselessReason } from '../../state/ledger/comparison-result.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
 import { fingerprintsOf } from '../../state/watermarks.ts';
+import { type UselessReason, WholeUploadNeeded } from '../../state/whole-upload-needed.ts';
 import { atSqlServer } from '../at-sql-server.ts';
 import { expectedRows, type SyncContext } from '../context.ts';
 import { checkGenerations } from '../generations.ts';
 import { causeOf, isLostConnection, recordPhase, runPhaseAtSqlServer } from '../phases.ts';
 import { UploadBuffer } from './buffer.ts';
-import { ChangesUseless } from './change-tracking.ts';
 import { Announcement } from './columns.ts';
 import { confirm } from './confirm.ts';
 import { Delivery, isChunkLost, type SentUpload } from './deliver.ts';
@@ -54,8 +54,10 @@ export async function uploadTable(
       const cause = causeOf(error);
       if (isSpoolUnusable(cause)) known.usesSpool = false;
       if (isCode(cause, 'GENERACION_DESCONOCIDA')) await watermarks.forget(tabla.nombre);
-      if (cause instanceof LedgerUseless) await watermarks.forgetLedger(tabla.nombre);
-      if (cause instanceof ChangesUseless) known.entera = true;
+      if (cause instanceof WholeUploadNeeded) {
+        known.entera = true;
+        await watermarks.forgetLedger(tabla.nombre);
+      }
       if (isSnapshotRefused(cause)) known.withoutSnapshot = true;
       if (isCode(cause, 'LECTURA_ANTIGUA')) known.newest = cause.place.lectura;
       throw error;
@@ -64,12 +66,8 @@ export async function uploadTable(
   const onRetry = (error: unknown) => {
     progress.again();
     const cause = causeOf(error);
-    if (cause instanceof LedgerUseless) {
+    if (cause instanceof WholeUploadNeeded) {
       log.info(`${describeUseless[cause.reason]}: la tabla se sube entera`, tabla.nombre);
-      return;
-    }
-    if (cause instanceof ChangesUseless) {
-      log.info(`${describeUselessChanges[cause.reason]}: la tabla se sube entera`, tabla.nombre);
       return;
     }
     if (isSnapshotRefused(cause)) {
@@ -90,19 +88,14 @@ export async function uploadTable(
   return { filas: filas + leidas, leidas };
 }
 
-/** Why a ledger was of no use. */
+/** Why a ledger, or what was read of changes, was of no use. */
 const describeUseless = {
   danado: 'El libro de huellas falta o no se puede leer',
   desordenado: 'Las filas llegan en otro orden que la última vez, y son demasiadas para compararlas así',
   repetidas: 'El origen tiene filas con la misma clave',
   muchasBajas: `Faltan más de ${limits.bajasMaxCount} filas en el origen`,
-} as const satisfies Record<UselessReason, string>;
-
-/** Why what was read of changes was of no use. */
-const describeUselessChanges = {
   caducada: 'SQL Server olvidó cambios mientras se leían',
-  muchasBajas: describeUseless.muchasBajas,
-} as const satisfies Record<ChangesUseless['reason'], string>;
+} as const satisfies Record<UselessReason, string>;
 
 /** What the attempts before this one have shown. */
 interface KnownFromBefore extends KnownOfChanges {
@@ -243,7 +236,7 @@ async function runPhase(
 function isWorthAnotherAttempt(error: unknown): boolean {
   const cause = causeOf(error);
   if (isCode(cause, 'GENERACION_DESCONOCIDA') || isCode(cause, 'LECTURA_ANTIGUA')) return true;
-  if (cause instanceof LedgerUseless || cause instanceof ChangesUseless || isSnapshotRefused(cause)) return true;
+  if (cause instanceof WholeUploadNeeded || isSnapshotRefused(cause)) return true;
   return isLostConnection(error) || isChunkLost(cause) || isSpoolUnusable(cause) || isOtherColumns(cause);
 }
 

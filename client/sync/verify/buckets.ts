@@ -1,4 +1,5 @@
 import { limits } from '../../../protocol/constants.ts';
+import { bucketOf } from '../../../protocol/rows/buckets.ts';
 import { PART_BITS } from './scratch.ts';
 
 /** The rows of one side by bucket: leading bits of the key's hash. Active ones and others apart. */
@@ -33,7 +34,7 @@ export class Buckets {
 
   /** The bucket of a key's hash. */
   bucketOf(keyHigh: number): number {
-    return this.bits === 0 ? 0 : keyHigh >>> (32 - this.bits);
+    return bucketOf(keyHigh, this.bits);
   }
 
   /** Adds a row, whose lowest bit says whether it is active. */

@@ -1,4 +1,5 @@
 import { limits } from '../../../protocol/constants.ts';
+import { setBit } from '../../../protocol/rows/buckets.ts';
 import type { VerificationRequests } from '../../http/verification.ts';
 import type { Totals } from '../../state/verifications.ts';
 import { readFrame } from '../download/frame.ts';
@@ -253,7 +254,7 @@ class PairsByPart {
     const size = this.#perPart << PART_BITS;
     const bytes = Buffer.alloc(Math.ceil(size / 8));
     for (let bucket = first; bucket < size; bucket++) {
-      if (this.#differs(bucket)) bytes[bucket >> 3]! |= 1 << (bucket & 7);
+      if (this.#differs(bucket)) setBit(bytes, bucket);
     }
     return bytes.toString('base64');
   }

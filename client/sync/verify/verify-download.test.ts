@@ -57,7 +57,7 @@ interface Ended {
   one: Verificacion;
   log: string;
   text: string;
-  /** Bytes of rows that came down. */
+  /** What the agent asked the centre for. */
   requests: { cubos?: string }[];
 }
 

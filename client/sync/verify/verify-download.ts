@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Verificacion } from '../../../protocol/api.ts';
 import { limits } from '../../../protocol/constants.ts';
+import { hasBit, setBit } from '../../../protocol/rows/buckets.ts';
 import { isCarried } from '../../../protocol/rows/sql-types.ts';
 import { isPhaseAt, primaryKeyOf, type TablaBajada } from '../../../protocol/tenant-config/config.ts';
 import { backendError } from '../../http/backend-error.ts';
@@ -140,15 +141,12 @@ async function compareSides(job: Job, sides: BothSides, deadline: number): Promi
     found.filasDestino += rows;
     if (target.agreesWith(centre, bucket)) found.iguales += rows;
     else {
-      cubos[bucket >> 3]! |= 1 << (bucket & 7);
+      setBit(cubos, bucket);
       differing += rows;
     }
   }
   if (cubos.every((byte) => byte === 0)) return found;
-  const isWanted = (keyHigh: number) => {
-    const bucket = centre.bucketOf(keyHigh);
-    return (cubos[bucket >> 3]! & (1 << (bucket & 7))) !== 0;
-  };
+  const isWanted = (keyHigh: number) => hasBit(cubos, centre.bucketOf(keyHigh));
   const look = (take: (difference: TargetDifference) => void) => {
     if (performance.now() > deadline) throw new TimeIsUp();
     return lookAt(job, sides, { cubos, isWanted, differing }, take);
