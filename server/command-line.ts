@@ -6,7 +6,9 @@ import { exitCodes, type Session } from './commands/command.ts';
 import { serverProgram } from './commands/index.ts';
 import { CommandError } from './commands/with-database.ts';
 import { ConfigError } from './config.ts';
+import { PoolerError } from './postgres/backends.ts';
 import { RolesError } from './postgres/tenant.ts';
+import { VersionError } from './postgres/versions.ts';
 
 /** The command line is wrong; the message, Spanish, says how. */
 export class UsageError extends Error {}
@@ -57,7 +59,13 @@ export async function runCommandLine(
 }
 
 function describe(error: unknown): string {
-  if (error instanceof CommandError || error instanceof ConfigError || error instanceof RolesError) {
+  if (
+    error instanceof CommandError ||
+    error instanceof ConfigError ||
+    error instanceof RolesError ||
+    error instanceof PoolerError ||
+    error instanceof VersionError
+  ) {
     return error.message;
   }
   if (error instanceof SyncError) return error.toProblem().mensaje;

@@ -3,6 +3,7 @@ import { Value } from 'typebox/value';
 import { VERSION_PATTERN } from '../protocol/agent-version.ts';
 import { limits } from '../protocol/constants.ts';
 
+const POSTGRES_URL = '^postgres(ql)?://';
 const MASTER_KEY = '[A-Za-z0-9+/]{43}=';
 const HTTP_URL = '^https?://';
 /** Long enough that nobody guesses it, and fit for a header. */
@@ -22,12 +23,17 @@ function oneOf<const Word extends string>(...words: [Word, ...Word[]]) {
 const ConfigSchema = Type.Object(
   {
     /** postgres:// URL of the central database. */
-    DATABASE_URL: Type.String({ pattern: '^postgres(ql)?://' }),
+    DATABASE_URL: Type.String({ pattern: POSTGRES_URL }),
     /** Seals SQL Server's passwords in the database: 32 bytes, base64 (`openssl rand -base64 32`). Or a file with it. */
     SYNC_MASTER_KEY: Type.Optional(MasterKey),
     SYNC_MASTER_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
     /** Other keys that still open what they sealed, separated by commas; what they sealed is sealed anew. */
     SYNC_MASTER_KEY_PREVIOUS: Type.Optional(Type.String({ pattern: `^${MASTER_KEY}(,${MASTER_KEY})*$` })),
+    /**
+     * Where DATABASE_URL is a pooler that lends a connection for a transaction (PgBouncer): PostgreSQL itself, for migrations,
+     * commands and periodic work, which need a session of their own.
+     */
+    DATABASE_DIRECT_URL: Type.Optional(Type.String({ pattern: POSTGRES_URL })),
     HOST: Type.String({ minLength: 1, default: '0.0.0.0' }),
     PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 3000 }),
     /** Connections for uploads and downloads, in one process. */
@@ -150,7 +156,7 @@ function readValue(schema: object, text: string): unknown {
 }
 
 /** A URL may carry a password. */
-const SECRET_NAMES = /^(DATABASE_URL|SYNC_MASTER_KEY.*|METRICS_TOKEN|OTEL_EXPORTER_OTLP_.*)$/;
+const SECRET_NAMES = /^(DATABASE_(DIRECT_)?URL|SYNC_MASTER_KEY.*|METRICS_TOKEN|OTEL_EXPORTER_OTLP_.*)$/;
 
 function describeFault(name: string, value: unknown, schema: object): string {
   if (value === undefined) return `${name}: falta; es obligatorio`;

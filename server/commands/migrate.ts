@@ -9,7 +9,8 @@ export const migrateCommand = defineCommand({
   examples: [['migrate', 'Una vez, antes del primer serve, como administrador de PostgreSQL']],
   exitCodes: allExitReasons,
   async run(_, { loadConfig, print }) {
-    const done = await migrate(loadConfig().DATABASE_URL);
+    const { DATABASE_URL, DATABASE_DIRECT_URL = DATABASE_URL } = loadConfig();
+    const done = await migrate(DATABASE_DIRECT_URL);
     print(done.length === 0 ? 'La base ya está al día.' : `Migraciones aplicadas: ${done.join(', ')}`);
   },
 });

@@ -24,7 +24,7 @@ export const serveCommand = defineCommand({
  */
 export async function serve(config: Config): Promise<void> {
   await withDatabase(config, assertNoSuperuser);
-  await migrate(config.DATABASE_URL);
+  await migrate(config.DATABASE_DIRECT_URL ?? config.DATABASE_URL);
   // Half of what the program loads; the other commands do without it.
   const { buildApp } = await import('../app.ts');
   const app = await buildApp(config);

@@ -1,18 +1,13 @@
 import type { Config } from '../config.ts';
-import { type Connection, openDatabase } from '../postgres/pool.ts';
+import { type Connection, withDirectConnection } from '../postgres/pool.ts';
 import { operatorHere, setAuthor } from '../tenants/audit.ts';
 
 /** Lends a command one connection, under the operator's name for the audit, and closes it. */
 export async function withDatabase<T>(config: Config, fn: (connection: Connection) => Promise<T>): Promise<T> {
-  const database = openDatabase({ ...config, DATABASE_CONTROL_POOL_MAX: 1 }, () => {});
-  try {
-    return await database.withConnection(async (connection) => {
-      await setAuthor(connection, operatorHere(), 'session');
-      return fn(connection);
-    });
-  } finally {
-    await database.close();
-  }
+  return withDirectConnection(config, async (connection) => {
+    await setAuthor(connection, operatorHere(), 'session');
+    return fn(connection);
+  });
 }
 
 /** What keeps a command from its end, in words for an operator. */

@@ -327,6 +327,14 @@ CREATE TABLE sync_verificaciones (
   CONSTRAINT sync_verificaciones_pkey PRIMARY KEY ("tenantId", tabla, direccion, id)
 );
 
+CREATE TABLE sync_version (
+  unica boolean NOT NULL DEFAULT true,
+  version text NOT NULL,
+  minima text NOT NULL,
+  CONSTRAINT sync_version_pkey PRIMARY KEY (unica),
+  CONSTRAINT sync_version_unica_check CHECK (unica)
+);
+
 CREATE FUNCTION sync_abrir(consulta text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path=public, pg_temp;
 ALTER ROUTINE sync_abrir(text) OWNER TO ax_sync_consulta;

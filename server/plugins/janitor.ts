@@ -3,7 +3,7 @@ import fp from 'fastify-plugin';
 import type { Context } from '../context.ts';
 import { claimTask } from '../postgres/claims.ts';
 import { countWeeksAhead, makeWeeks, retireWeeks } from '../postgres/log-weeks.ts';
-import { type Connection, SHORT_REQUESTS } from '../postgres/pool.ts';
+import { type Connection, withDirectConnection } from '../postgres/pool.ts';
 import { deleteExpiredBajas } from '../rows/bajas.ts';
 import { deleteOldIdempotencyKeys } from '../rows/idempotency.ts';
 import { tidyEdits } from '../rows/ledgers.ts';
@@ -55,16 +55,11 @@ async function keepLogs(context: Context, log: FastifyBaseLogger): Promise<void>
   });
 }
 
-/** Lends a connection for work that is not as short as a request. */
-function unhurried<T>({ database }: Context, work: (connection: Connection) => Promise<T>): Promise<T> {
-  return database.withConnection(async (connection) => {
+/** Lends a connection for work that is not as short as a request: one of its own. */
+function unhurried<T>({ config }: Context, work: (connection: Connection) => Promise<T>): Promise<T> {
+  return withDirectConnection(config, async (connection) => {
     await connection.query(`SET statement_timeout = ${CLEANING_MS}`);
-    try {
-      return await work(connection);
-    } finally {
-      const { statementMs, lockMs } = SHORT_REQUESTS;
-      await connection.query(`SET statement_timeout = ${statementMs}; SET lock_timeout = ${lockMs}`);
-    }
+    return work(connection);
   });
 }
 

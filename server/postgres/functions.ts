@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClientBase } from 'pg';
-import manifest from '../../package.json' with { type: 'json' };
 import { isOlder } from '../../protocol/agent-version.ts';
 
 /**
@@ -40,7 +39,7 @@ export interface SelectedFunctions {
 export async function selectFunctions(
   client: ClientBase,
   files: readonly FunctionFile[],
-  { all, version = manifest.version }: { all: boolean; version?: string },
+  { all, version }: { all: boolean; version: string },
 ): Promise<SelectedFunctions> {
   await client.query(
     'CREATE TABLE IF NOT EXISTS sync_functions (nombre text PRIMARY KEY, digest text NOT NULL, version text NOT NULL)',

@@ -153,3 +153,51 @@ test('a user with CREATEROLE, who owns the database, makes the roles itself; one
     await own.stop();
   }
 });
+
+test('a database that a breaking migration has changed takes no server from before it, and says which it takes', async () => {
+  await writeFile(join(folder, '900_rompe.sql'), '-- breaking\nCREATE TABLE sync_nueva ();');
+  await migrate(scratch.url, folder, '98.0.0');
+  await rm(join(folder, '900_rompe.sql'));
+  await expect(migrate(scratch.url, folder, '97.9.9')).rejects.toThrow(/desde la 98\.0\.0: este es 97\.9\.9/);
+  expect(await migrate(scratch.url, folder, '98.0.1')).toEqual([]);
+  await sql.query(
+    `DROP TABLE sync_nueva; DELETE FROM sync_migrations WHERE name = '900_rompe'; DELETE FROM sync_version`,
+  );
+});
+
+test('a breaking migration does not run while a server is connected, any other does, and an older server starts after that', async () => {
+  const server = new pg.Client({ connectionString: scratch.url, application_name: 'ax-sync-server' });
+  await server.connect();
+  try {
+    await writeFile(join(folder, '900_rompe.sql'), '-- breaking\nCREATE TABLE sync_nueva ();');
+    await expect(migrate(scratch.url, folder, '98.0.0')).rejects.toThrow(/900_rompe.*hay 1 conexiones/);
+    expect((await sql.query(`SELECT to_regclass('sync_nueva') AS tabla`)).rows).toEqual([{ tabla: null }]);
+    await writeFile(join(folder, '900_rompe.sql'), 'CREATE TABLE sync_nueva ();');
+    expect(await migrate(scratch.url, folder, '98.0.0')).toEqual(['900_rompe']);
+    expect(await migrate(scratch.url, folder, '97.0.0')).toEqual([]);
+    expect((await sql.query('SELECT version, minima FROM sync_version')).rows).toEqual([
+      { version: '98.0.0', minima: '0.0.0' },
+    ]);
+  } finally {
+    await server.end();
+  }
+  await sql.query(
+    `DROP TABLE sync_nueva; DELETE FROM sync_migrations WHERE name = '900_rompe'; DELETE FROM sync_version`,
+  );
+});
+
+test('a migration that cannot have its lock lets others pass, and comes again', async () => {
+  const holder = new pg.Client({ connectionString: scratch.url });
+  await holder.connect();
+  await holder.query('BEGIN; LOCK TABLE sync_logs IN SHARE MODE');
+  await writeFile(join(folder, '900_cierra.sql'), 'ALTER TABLE sync_logs ADD COLUMN nueva integer;');
+  const done = migrate(scratch.url, folder);
+  await new Promise((next) => setTimeout(next, 1500));
+  // It has given up its place for now: else this would wait behind it.
+  await sql.query(`SET lock_timeout = '500ms'`);
+  expect((await sql.query('SELECT count(*)::integer AS n FROM sync_logs')).rows).toEqual([{ n: 0 }]);
+  await holder.query('ROLLBACK');
+  await holder.end();
+  expect(await done).toEqual(['900_cierra']);
+  await sql.query(`ALTER TABLE sync_logs DROP COLUMN nueva; DELETE FROM sync_migrations WHERE name = '900_cierra'`);
+});

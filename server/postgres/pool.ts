@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Config } from '../config.ts';
-import { endBackend } from './backends.ts';
+import { endBackend, forgetBackend, markPooled, noteBackend } from './backends.ts';
 import { isDatabaseError, translateDatabaseError } from './errors.ts';
 import { makeFairSemaphore } from './fair-semaphore.ts';
 
@@ -56,6 +56,9 @@ export const SHORT_REQUESTS = { statementMs: 5000, lockMs: 1000 } as const;
 /**
  * Makes the pools; connects when first asked. `onError` hears of idle connections that break. `short` bounds the statements of
  * the control connections.
+ *
+ * With DATABASE_DIRECT_URL there is a pooler between, which lends a connection for a transaction: what belongs to a session is
+ * said for each transaction then, and short requests are one, too.
  */
 export function openDatabase(
   config: Config,
@@ -69,9 +72,10 @@ export function openDatabase(
     keepAlive: true,
   };
   const closing = new AbortController();
+  const isPooled = config.DATABASE_DIRECT_URL !== undefined;
   const control = makePool(new pg.Pool({ ...base, max: config.DATABASE_CONTROL_POOL_MAX }));
   const transfer = makePool(new pg.Pool({ ...base, max: config.DATABASE_POOL_MAX }));
-  if (short !== undefined) {
+  if (short !== undefined && !isPooled) {
     control.pool.on('connect', (client) => {
       const bounds = `SET statement_timeout = ${short.statementMs}; SET lock_timeout = ${short.lockMs}`;
       client.query(bounds).catch(() => {});
@@ -109,6 +113,7 @@ export function openDatabase(
     // Without a listener a connection that breaks while lent would end the process; the running query reports it.
     const ignore = () => {};
     connection.on('error', ignore);
+    if (isPooled) markPooled(connection);
     return {
       connection,
       release: async (broken = false) => {
@@ -145,12 +150,15 @@ export function openDatabase(
     }
   }
 
-  const withConnection: Database['withConnection'] = async (fn) =>
-    lend(await borrow(control, undefined), fn).catch(tooLong);
+  const lendShort = async <T>(owner: string | undefined, fn: (connection: Connection) => Promise<T>) => {
+    const bounded = short !== undefined && isPooled ? withinBounds(short, fn) : fn;
+    return lend(await borrow(control, owner), bounded).catch(tooLong);
+  };
+  const withConnection: Database['withConnection'] = (fn) => lendShort(undefined, fn);
 
   return {
     withConnection,
-    withTenantConnection: async (owner, fn) => lend(await borrow(control, owner), fn).catch(tooLong),
+    withTenantConnection: lendShort,
     withTransfer: async (tenant, fn) => lend(await borrowTransfer(tenant), fn),
     borrowTransfer,
     usage: () => ({ control: control.semaphore.usage(), transfer: transfer.semaphore.usage() }),
@@ -183,14 +191,74 @@ async function lend<T>({ connection, release }: Borrowed, fn: (connection: Conne
  * read only). A connection whose rollback fails is left to be closed (`isUsable` says no).
  */
 export async function inTransaction<T>(connection: Connection, fn: () => Promise<T>, begin = 'BEGIN'): Promise<T> {
-  await connection.query(begin);
+  const bounds = boundsOf.get(connection);
+  if (bounds === undefined) await beginTransaction(connection, begin);
+  // The short request is a transaction itself: what it has done so far is done, as without a pooler.
+  else await connection.query(`COMMIT; ${begin}; ${bounds}`);
   try {
     const result = await fn();
-    await connection.query('COMMIT');
+    await endTransaction(connection, 'COMMIT');
     return result;
   } catch (error) {
-    await connection.query('ROLLBACK').catch(() => broken.add(connection));
+    // What a tenant's SQL has left in a session would be left to whoever a pooler lends it to next.
+    const end = broken.has(connection) ? 'ROLLBACK; SELECT pg_advisory_unlock_all(); DEALLOCATE ALL' : 'ROLLBACK';
+    await endTransaction(connection, end).catch(() => broken.add(connection));
     throw error;
+  } finally {
+    if (bounds !== undefined && isUsable(connection)) {
+      await connection.query(`BEGIN; ${bounds}`).catch(() => broken.add(connection));
+    }
+  }
+}
+
+/** Opens a transaction, and notes its backend where a pooler lends one. `endTransaction` has to follow. */
+export async function beginTransaction(connection: Connection, begin = 'BEGIN'): Promise<void> {
+  await connection.query(begin);
+  await noteBackend(connection);
+}
+
+/** Ends it with `statements`, the first of which is COMMIT or ROLLBACK. */
+export async function endTransaction(connection: Connection, statements: string): Promise<void> {
+  await connection.query(statements);
+  forgetBackend(connection);
+}
+
+/** What bounds a short request's transactions, for the connections that are lent for one through a pooler. */
+const boundsOf = new WeakMap<Connection, string>();
+
+/** Runs `fn` in a transaction, in which its bounds hold; what it did stays done when it throws, unless PostgreSQL refused it. */
+function withinBounds<T>(
+  { statementMs, lockMs }: { statementMs: number; lockMs: number },
+  fn: (connection: Connection) => Promise<T>,
+): (connection: Connection) => Promise<T> {
+  const bounds = `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL lock_timeout = ${lockMs}`;
+  return async (connection) => {
+    await connection.query(`BEGIN; ${bounds}`);
+    boundsOf.set(connection, bounds);
+    try {
+      return await fn(connection);
+    } finally {
+      boundsOf.delete(connection);
+      // Of a transaction that failed, COMMIT is the rollback.
+      if (isUsable(connection)) await connection.query('COMMIT').catch(() => broken.add(connection));
+    }
+  };
+}
+
+/**
+ * Lends a connection that leads to PostgreSQL itself, for what needs a session of its own, and closes it.
+ * @throws {SyncError} BASE_NO_DISPONIBLE
+ */
+export async function withDirectConnection<T>(
+  { DATABASE_DIRECT_URL, ...config }: Config,
+  fn: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const own = { ...config, DATABASE_URL: DATABASE_DIRECT_URL ?? config.DATABASE_URL, DATABASE_CONTROL_POOL_MAX: 1 };
+  const database = openDatabase(own, () => {});
+  try {
+    return await database.withConnection(fn);
+  } finally {
+    await database.close();
   }
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import pg from 'pg';
-import { createScratchDatabase, runOnce } from '../../fixtures/postgres.ts';
+import { createScratchDatabase, runOnce, type ScratchDatabase } from '../../fixtures/postgres.ts';
 import { API_PREFIX, headers } from '../../protocol/constants.ts';
 import { buildApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
@@ -64,7 +64,7 @@ export async function startTestServer(
   };
   try {
     await migrate(scratch.url);
-    const config = { ...loadConfig({ DATABASE_URL: scratch.url, LOG_LEVEL: 'silent' }), ...settings };
+    const config = { ...loadConfig({ ...addressesOf(scratch), LOG_LEVEL: 'silent' }), ...settings };
     app = await buildApp(config);
     undeclared = watchAnswers(app.server);
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
@@ -106,6 +106,11 @@ export async function startTestServer(
     await close();
     throw error;
   }
+}
+
+/** Returns how a server reaches the database: as it is, or through the pooler and past it. */
+export function addressesOf({ url, pooledUrl }: ScratchDatabase): Record<string, string> {
+  return pooledUrl === undefined ? { DATABASE_URL: url } : { DATABASE_URL: pooledUrl, DATABASE_DIRECT_URL: url };
 }
 
 /** Puts a copy of the database `from` in the place of `to`. Connections to both end. */

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import type { Context } from '../context.ts';
 import { DatabaseClock } from '../postgres/database-clock.ts';
 import { translateSqlError } from '../postgres/errors.ts';
-import type { Borrowed, Connection } from '../postgres/pool.ts';
+import { type Borrowed, beginTransaction, type Connection, endTransaction } from '../postgres/pool.ts';
 import { closeTenantCursor, openTenantCursor, setTenant, setTimeouts } from '../postgres/tenant.ts';
 import {
   BucketComparison,
@@ -92,7 +92,7 @@ export async function openDownload(
     const rows = readBatches(connection, config, tally, clock);
     const first = await rows.next();
     const finish = async () => {
-      await endTransaction(connection);
+      await endTransaction(connection, UNDO);
       close(false);
       if (compared !== undefined) return;
       meters.countTransfer('download');
@@ -103,7 +103,7 @@ export async function openDownload(
     const body = bodyWriters[format](head, resume(first, rows), () => tally.filas, finish);
     return logging(body, fail);
   } catch (error) {
-    await endTransaction(connection).then(
+    await endTransaction(connection, UNDO).then(
       () => close(false),
       () => close(true),
     );
@@ -119,7 +119,7 @@ async function prepare(
   tabla: TablaBajada,
   options: { ordered: boolean; columnas?: ReadonlySet<string> },
 ): Promise<DownloadQuery> {
-  await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  await beginTransaction(connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   await setTenant(connection, tenantId);
   await setTimeouts(connection, { statementMs: config.SQL_TIMEOUT_MS });
   // Without the check a query whose reader has gone would run to its end.
@@ -175,13 +175,8 @@ async function openCompared(
   return { consulta: digestOfQuery(query) };
 }
 
-/**
- * Ends the transaction as if it had not been, and with it every setting that the query may have made; locks of the session
- * are what a rollback leaves.
- */
-async function endTransaction(connection: Connection): Promise<void> {
-  await connection.query('ROLLBACK; SELECT pg_advisory_unlock_all()');
-}
+/** As if it had not been, and with it every setting that the query may have made; locks of the session are what a rollback leaves. */
+const UNDO = 'ROLLBACK; SELECT pg_advisory_unlock_all()';
 
 function tookTooLong({ SQL_TIMEOUT_MS }: Config, tabla: string): SyncError {
   const detail = `PostgreSQL tardó más de ${SQL_TIMEOUT_MS / 1000} s (SQL_TIMEOUT_MS): se canceló la consulta (57014).`;

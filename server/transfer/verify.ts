@@ -2,6 +2,7 @@ import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
 import { copyLinesFrom } from '../postgres/copy.ts';
 import { translateSqlError } from '../postgres/errors.ts';
+import { beginTransaction, endTransaction } from '../postgres/pool.ts';
 import { setTimeouts } from '../postgres/tenant.ts';
 import type { VerifiedTable } from '../rows/verify.ts';
 import { collecting } from './memory.ts';
@@ -32,7 +33,7 @@ export async function openHashes(
   const place = { tabla: tabla.nombre, fase: 'process' as const };
   try {
     signal.throwIfAborted();
-    await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await beginTransaction(connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await setTimeouts(connection, { statementMs: config.SQL_TIMEOUT_MS, lockMs: config.LOCK_TIMEOUT_MS });
     await connection.query(`SET LOCAL client_connection_check_interval = '5s'; SET LOCAL jit = off`);
     const source = copyLinesFrom(connection, select);
@@ -45,7 +46,7 @@ export async function openHashes(
       try {
         yield `${JSON.stringify({ $inicio: { tabla: tabla.nombre } })}\n`;
         for (let step = first; step.done !== true; step = await rows.next()) yield step.value;
-        await connection.query('COMMIT');
+        await endTransaction(connection, 'COMMIT');
         end(false);
         yield `${JSON.stringify({ $fin: { filas: source.rowCount } })}\n`;
       } catch (error) {
