@@ -14,6 +14,9 @@ export const GUARDA_FILAS_MINIMAS = 100;
 /** Keys of a sample. */
 export const MUESTRA_MAX = 20;
 
+/** More are counted anyway. */
+const MAX_ROWS = 1_000_000_000;
+
 /** Of `guarda`. */
 export const guardFields = {
   bajas: field(Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000 })), {
@@ -57,4 +60,11 @@ export function isRetained(
   const many = bajas > (guarda.bajas ?? GUARDA_BAJAS);
   const share = bajas * 100 > total * (guarda.porciento ?? GUARDA_PORCIENTO);
   return many && share && total >= GUARDA_FILAS_MINIMAS;
+}
+
+/** Returns a number of rows of which, and of any more, `bajas` do not have to wait; undefined: count them all. */
+export function enoughRows(bajas: number, guarda: Guarda = {}): number | undefined {
+  const share = Math.ceil((bajas * 100) / (guarda.porciento ?? GUARDA_PORCIENTO));
+  const total = Math.max(GUARDA_FILAS_MINIMAS, share);
+  return total <= MAX_ROWS && !isRetained({ bajas, total, recibidas: 1 }, guarda) ? total : undefined;
 }

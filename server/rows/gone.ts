@@ -1,6 +1,6 @@
 import type { Retencion } from '../../protocol/api.ts';
 import { bajasOf, type TablaSubida } from '../../protocol/tenant-config/config.ts';
-import { GUARDA_BAJAS, isRetained, MUESTRA_MAX } from '../../protocol/tenant-config/guard.ts';
+import { enoughRows, GUARDA_BAJAS, isRetained, MUESTRA_MAX } from '../../protocol/tenant-config/guard.ts';
 import type { Connection } from '../postgres/pool.ts';
 import { tipoCampoOf } from '../tenants/configurations.ts';
 import { forgetBajas, type Place, retainBajas } from './bajas.ts';
@@ -68,13 +68,19 @@ export async function applyGone(
       await forgetBajas(connection, place);
       return keys.length === 0 ? countedAs(deletes, 0) : await apply(`${all} AND p.codigo = ANY ($3)`, [keys]);
     }
-    const { rows: counts } = await connection.query<{ bajas: number; digest: string; total: number }>(
-      `SELECT count(*)::integer AS bajas, ${DIGEST} AS digest,
-         (SELECT count(*)::integer FROM parametros_maestros p WHERE ${all} AND p.created_at <> now()) AS total
-       FROM parametros_maestros p WHERE ${gone}`,
+    const { rows: counts } = await connection.query<{ bajas: number; digest: string }>(
+      `SELECT count(*)::integer AS bajas, ${DIGEST} AS digest FROM parametros_maestros p WHERE ${gone}`,
       values,
     );
-    const { bajas, digest, total } = counts[0]!;
+    const { bajas, digest } = counts[0]!;
+    // Where there are more rows than the guard asks for, nobody has to know how many.
+    const enough = leidas > 0 ? enoughRows(bajas, guarda) : undefined;
+    const { rows: totals } = await connection.query<{ total: number }>(
+      `SELECT count(*)::integer AS total FROM (
+         SELECT FROM parametros_maestros p WHERE ${all} AND p.created_at <> now() LIMIT ${enough ?? 'ALL'}) filas`,
+      values,
+    );
+    const { total } = totals[0]!;
     if (!isRetained({ bajas, total, recibidas: leidas }, guarda)) {
       await forgetBajas(connection, place);
       return bajas === 0 ? countedAs(deletes, 0) : await apply(gone);

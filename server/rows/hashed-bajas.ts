@@ -77,11 +77,10 @@ export async function findHashed(
   );
   if (rows[0]?.igual !== true) throw refuse('Este PostgreSQL calcula otras huellas que el agente.');
   if (huellas.length === 0) return;
-  await connection.query('SET LOCAL enable_nestloop = off');
+  // A list, and no join: for that PostgreSQL sorts all keys by their hash, on the disk.
   await connection.query(
-    `INSERT INTO ${TABLE} SELECT p.codigo, h.huella FROM parametros_maestros p
-     JOIN unnest($3::bigint[]) AS h (huella) ON h.huella = hashtextextended(p.codigo, $4)
-     WHERE p."tenantId" = $1 AND p.tipo_campo = $2`,
+    `INSERT INTO ${TABLE} SELECT p.codigo, hashtextextended(p.codigo, $4) FROM parametros_maestros p
+     WHERE p."tenantId" = $1 AND p.tipo_campo = $2 AND hashtextextended(p.codigo, $4) = ANY ($3::bigint[])`,
     [tenant, tipoCampo, huellas, semilla],
   );
   const { rowCount: shared } = await connection.query(
@@ -89,6 +88,7 @@ export async function findHashed(
   );
   if (shared !== 0) throw refuse(`Dos claves de «${tabla}» tienen la misma huella: no se sabe cuál falta.`);
   const key = `(${received.key}) COLLATE "C"`;
+  await connection.query('SET LOCAL enable_nestloop = off');
   await connection.query(`DELETE FROM ${TABLE} b WHERE EXISTS (SELECT FROM ${received.table} WHERE ${key} = b.codigo)`);
   await connection.query('SET LOCAL enable_nestloop TO DEFAULT');
 }

@@ -73,8 +73,24 @@ export async function mergeReceived(
          OR record_image_ne(ROW(p.parametros_json), ROW(${now.documento})))`,
     [tenant, tipoCampo, ...(kept.length === 0 ? [] : [kept])],
   );
+  const actualizados = updated.rowCount ?? 0;
+  // All were there: no need to look once more.
+  const { insertados, nuevas } =
+    actualizados === claves ? NOTHING_NEW : await insertMissing(connection, { source, target, tenant, tipoCampo });
+  const parecidas = nuevas === null ? undefined : await findAlike(connection, tenant, tipoCampo, nuevas);
+  await connection.query('SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL work_mem TO DEFAULT');
+  return { claves, insertados, actualizados, parecidas };
+}
+
+const NOTHING_NEW = { insertados: 0, nuevas: null };
+
+/** Inserts the rows of `source` whose key is none of `target`; their keys, up to one more than are looked for one by one. */
+async function insertMissing(
+  connection: Connection,
+  { source, target, tenant, tipoCampo }: Record<'source' | 'target' | 'tenant' | 'tipoCampo', string>,
+): Promise<{ insertados: number; nuevas: string[] | null }> {
   // In the order of the key: the index then grows at its end instead of everywhere.
-  const { rows: inserted } = await connection.query<{ insertados: number; nuevas: string[] | null }>(
+  const { rows } = await connection.query<{ insertados: number; nuevas: string[] | null }>(
     `WITH nuevas AS (
        INSERT INTO parametros_maestros ("tenantId", tipo_campo, codigo, nombre, activo, parametros_json)
        SELECT $1, $2, n.codigo, n.nombre, n.activo, n.parametros_json FROM (${source}) n
@@ -84,10 +100,7 @@ export async function mergeReceived(
             (SELECT array_agg(codigo) FROM (SELECT codigo FROM nuevas LIMIT ${LOOKUP_MAX_LINES + 1}) algunas) AS nuevas`,
     [tenant, tipoCampo],
   );
-  const { insertados, nuevas } = inserted[0]!;
-  const parecidas = nuevas === null ? undefined : await findAlike(connection, tenant, tipoCampo, nuevas);
-  await connection.query('SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL work_mem TO DEFAULT');
-  return { claves, insertados, actualizados: updated.rowCount ?? 0, parecidas };
+  return rows[0]!;
 }
 
 /** SQL of what a row (`p`) has once `n` is merged into it: all of `n`, and of `p` the values of `$3`, if any are kept. */

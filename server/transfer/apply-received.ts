@@ -5,7 +5,7 @@ import { bajasOf, type TablaSubida } from '../../protocol/tenant-config/config.t
 import { translateMergeError } from '../postgres/errors.ts';
 import { commitDurably } from '../postgres/tenant.ts';
 import { assertCurrent, type Reading } from '../rows/commits.ts';
-import { absentFrom, applyGone, type GoneRows } from '../rows/gone.ts';
+import { absentFrom, applyGone, type Gone, type GoneRows } from '../rows/gone.ts';
 import { findHashed, HASHED, type HashedBajas } from '../rows/hashed-bajas.ts';
 import { assertLedger, forgetEdits, noteEdit, takeSnapshot, writeAsUpload } from '../rows/ledgers.ts';
 import { lockTipoCampo, mergeReceived } from '../rows/merge.ts';
@@ -56,6 +56,8 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   await runPhase(transfer, tabla, 'pre_process', { writes: tipoCampo });
   const started = new Date();
   await writeAsUpload(connection, tipoCampo);
+  // While the index of the keys is as it was vacuumed: an update makes every page that it touches one to be looked at.
+  const gone = await findGone(transfer, tabla, upload);
   const merge = async () => {
     await claimKeys(connection, tenant, tabla, namesSharing(configuration, tabla), received);
     return mergeReceived(connection, tenant, tabla, received, kept);
@@ -68,8 +70,11 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   ).catch((error: unknown) => {
     throw translateMergeError(error, { tabla: tabla.nombre });
   });
-  const { desactivados, borrados, retencion, aprobadasPor } = await inSpan('bajas', place, () =>
-    removeGone(transfer, tabla, upload, insertados),
+  const { desactivados, borrados, retencion, aprobadasPor } = await inSpan(
+    'bajas',
+    place,
+    async (): Promise<GoneRows> =>
+      gone === undefined ? { desactivados: 0 } : applyGone(connection, tenant, tabla, { ...gone, altas: insertados }),
   );
   const result: UploadResult = {
     success: true,
@@ -87,11 +92,11 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
     ...defined({ retencion, clavesParecidas: parecidas, esquema }),
     timestamp: new Date().toISOString(),
   };
-  const gone = borrados === undefined ? `${desactivados} desactivadas` : `${borrados} borradas`;
+  const removed = borrados === undefined ? `${desactivados} desactivadas` : `${borrados} borradas`;
   const entry = logEntry('upload', tabla.nombre, 'process', started, {
     registrosAfectados: insertados + actualizados + desactivados + (borrados ?? 0),
     mensaje: [
-      `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${gone}`,
+      `${filas} filas recibidas: ${insertados} nuevas, ${actualizados} cambiadas, ${removed}`,
       ...(aprobadasPor === undefined ? [] : [`bajas aprobadas por ${aprobadasPor}`]),
       ...describeRetention(tenant, retencion),
       ...describeAlike(parecidas),
@@ -115,23 +120,22 @@ export async function applyReceived(transfer: Transfer, tabla: TablaSubida, uplo
   return result;
 }
 
-/** @throws {SyncError} CUERPO_INVALIDO: a whole upload with hashed bajas; what findHashed throws */
-async function removeGone(
+/**
+ * Returns which rows the upload says are gone; undefined: it says nothing of that, or nobody wants to know.
+ * @throws {SyncError} CUERPO_INVALIDO: a whole upload with hashed bajas; what findHashed throws
+ */
+async function findGone(
   { connection, configuration }: Transfer,
   tabla: TablaSubida,
   { rows: received, filas, modo, bajas }: Received,
-  altas: number,
-): Promise<GoneRows> {
+): Promise<Omit<Gone, 'altas'> | undefined> {
   const tenant = configuration.tenantId;
   if (modo === 'completo' && bajas !== undefined) {
     throw new SyncError('CUERPO_INVALIDO', 'Un envío completo no lleva «bajas».', { campo: 'bajas' });
   }
-  if (bajasOf(tabla) === 'ignorar') return { desactivados: 0 };
-  if (modo === 'completo') {
-    return applyGone(connection, tenant, tabla, { condition: absentFrom(received), leidas: filas, altas });
-  }
-  if (bajas === undefined) return { desactivados: 0 };
-  const at = { tenant, tipoCampo: tipoCampoOf(tabla), tabla: tabla.nombre };
-  await findHashed(connection, at, bajas, received);
-  return applyGone(connection, tenant, tabla, { condition: HASHED, leidas: bajas.leidas, altas });
+  if (bajasOf(tabla) === 'ignorar') return undefined;
+  if (modo === 'completo') return { condition: absentFrom(received), leidas: filas };
+  if (bajas === undefined) return undefined;
+  await findHashed(connection, { tenant, tipoCampo: tipoCampoOf(tabla), tabla: tabla.nombre }, bajas, received);
+  return { condition: HASHED, leidas: bajas.leidas };
 }
