@@ -7,6 +7,7 @@ import { serverProgram } from './commands/index.ts';
 import { CommandError } from './commands/with-database.ts';
 import { ConfigError } from './config.ts';
 import { PoolerError } from './postgres/backends.ts';
+import { PartitionError } from './postgres/partition.ts';
 import { RolesError } from './postgres/tenant.ts';
 import { VersionError } from './postgres/versions.ts';
 
@@ -64,6 +65,7 @@ function describe(error: unknown): string {
     error instanceof ConfigError ||
     error instanceof RolesError ||
     error instanceof PoolerError ||
+    error instanceof PartitionError ||
     error instanceof VersionError
   ) {
     return error.message;

@@ -1,16 +1,30 @@
 import { migrate } from '../postgres/migrate.ts';
+import { partitionRows } from '../postgres/partition.ts';
 import { allExitReasons, defineCommand } from './command.ts';
+import { withDatabase } from './with-database.ts';
 
 export const migrateCommand = defineCommand({
   name: 'migrate',
   description: 'Lleva la base de datos a esta versión; como administrador de PostgreSQL, prepara además sus roles',
   arguments: {},
-  options: {},
-  examples: [['migrate', 'Una vez, antes del primer serve, como administrador de PostgreSQL']],
+  options: {
+    partition: {
+      type: 'boolean',
+      default: false,
+      describe: 'Parte parametros_maestros por tenant, sin detener a nadie; si se corta, otra vez la misma orden sigue',
+    },
+  },
+  examples: [
+    ['migrate', 'Una vez, antes del primer serve, como administrador de PostgreSQL'],
+    ['migrate --partition', 'Cuando son muchos los tenants, o las filas'],
+  ],
   exitCodes: allExitReasons,
-  async run(_, { loadConfig, print }) {
-    const { DATABASE_URL, DATABASE_DIRECT_URL = DATABASE_URL } = loadConfig();
-    const done = await migrate(DATABASE_DIRECT_URL);
+  async run({ partition }, { loadConfig, print }) {
+    const config = loadConfig();
+    const done = await migrate(config.DATABASE_DIRECT_URL ?? config.DATABASE_URL);
     print(done.length === 0 ? 'La base ya está al día.' : `Migraciones aplicadas: ${done.join(', ')}`);
+    if (!partition) return;
+    const parted = await withDatabase(config, (connection) => partitionRows(connection, { tell: print }));
+    print(parted ? 'parametros_maestros está partida por tenant.' : 'parametros_maestros ya está partida.');
   },
 });

@@ -9,7 +9,7 @@ BEGIN
   IF dueno IS NULL OR NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN RETURN; END IF;
   EXECUTE format('GRANT ax_sync_tenant, ax_sync_consulta TO %I', dueno);
   FOR uno IN SELECT oid::regclass FROM pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^(sync_|parametros_maestros$)'
+    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^(sync_|parametros_maestros(_|$))'
       AND relowner = current_user::regrole
   LOOP
     EXECUTE format('ALTER TABLE %s OWNER TO %I', uno, dueno);

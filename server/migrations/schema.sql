@@ -335,6 +335,12 @@ CREATE TABLE sync_version (
   CONSTRAINT sync_version_unica_check CHECK (unica)
 );
 
+CREATE TABLE sync_vigilancias (
+  firma text NOT NULL,
+  nombre text NOT NULL,
+  CONSTRAINT sync_vigilancias_pkey PRIMARY KEY (firma)
+);
+
 CREATE FUNCTION sync_abrir(consulta text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path=public, pg_temp;
 ALTER ROUTINE sync_abrir(text) OWNER TO ax_sync_consulta;

@@ -96,7 +96,7 @@ export async function assertRoles(connection: Connection): Promise<void> {
     UNION ALL
     SELECT format('el rol %1$s alcanza la tabla %2$s. Ejecute: REVOKE ALL ON %2$s FROM PUBLIC, %1$s', rol, c.oid::regclass)
     FROM rol JOIN pg_class c ON c.relnamespace = esquema::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-    WHERE rol.oid IS NOT NULL AND c.relname ~ '^sync_' AND (
+    WHERE rol.oid IS NOT NULL AND c.relname ~ '^(sync_|parametros_maestros_)' AND (
       has_table_privilege(rol.oid, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
       OR has_any_column_privilege(rol.oid, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES'))
     UNION ALL

@@ -1,6 +1,7 @@
 import QueryStream from 'pg-query-stream';
 import { quoteName } from '../postgres/copy.ts';
 import { type Connection, inTransaction } from '../postgres/pool.ts';
+import { NEW_TABLE } from '../postgres/take-place.ts';
 import { deleteUpload } from './uploads.ts';
 
 /** All that the database has of one tenant: which tables, a copy of it, and its end. */
@@ -13,14 +14,14 @@ export interface TenantTable {
 
 /**
  * Finds the tables with rows of tenants, as the catalogue knows them: those with a column "tenantId". A new table needs
- * no word here. sync_configurations is the last: without it nobody is let in.
+ * no word here; one that mirrors another (postgres/partition.ts) is none. sync_configurations is the last: without it nobody is let in.
  */
 export async function findTenantTables(connection: Connection): Promise<TenantTable[]> {
   const { rows } = await connection.query<TenantTable>(
     `SELECT c.relname AS tabla,
        (SELECT n.attname FROM pg_attribute n WHERE n.attrelid = c.oid AND n.attidentity <> '' AND NOT n.attisdropped) AS numero
      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenantId' AND NOT a.attisdropped
-     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> '${NEW_TABLE}'
      ORDER BY c.relname = 'sync_configurations', c.relname`,
   );
   return rows;
