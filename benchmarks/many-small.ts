@@ -5,11 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { writeLocalConfig } from '../client/config/local.ts';
-import { startPostgres } from '../fixtures/postgres.ts';
-import { startAgent } from '../fixtures/processes.ts';
+import { findFreePort, startPostgres } from '../fixtures/postgres.ts';
+import { startAgent, startServer, waitUntil } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
 import { openSqlServer } from '../fixtures/sql-server.ts';
 import { type ServerFixture, startServerFixture } from '../fixtures/system.ts';
+import { API_PREFIX } from '../protocol/constants.ts';
 import type { TablaSubida } from '../protocol/tenant-config/config.ts';
 import { withDatabase } from '../server/commands/with-database.ts';
 import { loadConfig } from '../server/config.ts';
@@ -31,7 +32,8 @@ import {
 } from './simulated-agent.ts';
 
 /**
- * `npm run bench:many [-- tenants [seconds]] [--agents]`: many small tenants against one server process, ten tables each,
+ * `npm run bench:many [-- tenants [seconds]] [--agents] [--processes N]`: many small tenants against one server process (or N, each with
+ * its share of the tenants), ten tables each,
  * 0 to 50 changed rows a table and run, 16 agents at a time, one run after the other: how many, how long each takes, and
  * whether anything grows with them (PostgreSQL's catalogue, the server's memory, its connections).
  *
@@ -42,12 +44,18 @@ import {
  * reads a SQL Server (the stand-in, unless `SQLSERVER_URL` names one).
  */
 const { values: flags, positionals } = import.meta.main
-  ? parseArgs({ options: { agents: { type: 'boolean', default: false } }, allowPositionals: true })
-  : { values: { agents: false }, positionals: [] };
+  ? parseArgs({
+      options: { agents: { type: 'boolean', default: false }, processes: { type: 'string', default: '1' } },
+      allowPositionals: true,
+    })
+  : { values: { agents: false, processes: '1' }, positionals: [] };
 const [TENANTS = 300, SECONDS = 120] = positionals.map(Number);
+const PROCESSES = Number(flags.processes);
 const AT_A_TIME = Math.min(16, TENANTS);
 const TABLES = 10;
 const SAMPLE_MS = 1000;
+/** A tenant's runs of an hour are made in a minute here: that bound is not what is measured. */
+const UNBOUNDED = { RATE_LIMIT_PER_MINUTE: '1000000', RATE_LIMIT_ADDRESS_PER_MINUTE: '1000000' };
 const PASSWORD = 'Contraseña de prueba ñ 1';
 
 if (import.meta.main) printAims(await measureManySmall());
@@ -62,19 +70,17 @@ async function run(): Promise<Aim[]> {
   releases.push(postgres.stop);
   const folder = await mkdtemp(join(tmpdir(), 'ax-sync-muchos-'));
   releases.push(() => rm(folder, { recursive: true, force: true }));
-  // A tenant's runs of an hour are made in a minute here: that bound is not what is measured.
-  const server = await startServerFixture(postgres.url, {
-    RATE_LIMIT_PER_MINUTE: '1000000',
-    RATE_LIMIT_ADDRESS_PER_MINUTE: '1000000',
-  });
+  const server = await startServerFixture(postgres.url, UNBOUNDED);
   releases.push(server.stop);
+  const urls = [server.url, ...(await startMore(server, PROCESSES - 1))];
   const sql = flags.agents ? await fillSqlServer(postgres.url) : undefined;
   const tenants = await createTenants(server, folder, sql);
   const observer = new pg.Client({ connectionString: server.databaseUrl });
   await observer.connect();
   releases.push(() => observer.end());
 
-  const runOnce = (tenant: Tenant) => (flags.agents ? runAgent(tenant) : simulateRun(server.url, tenant));
+  const runOnce = (tenant: Tenant) =>
+    flags.agents ? runAgent(tenant) : simulateRun(urls[tenant.n % PROCESSES]!, tenant);
   const samples: Sample[] = [];
   const ended = new AbortController();
   const sampling = sampleUntil(ended.signal, server, observer, samples);
@@ -108,6 +114,22 @@ async function runAll(tenants: readonly Tenant[], runOnce: (tenant: Tenant) => P
   return { outcomes, seconds: since(startedAt) };
 }
 
+/** Starts so many servers more on the same database; their addresses. */
+async function startMore({ databaseUrl }: ServerFixture, count: number): Promise<string[]> {
+  const urls: string[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const port = await findFreePort();
+    const running = startServer(['serve'], {
+      env: { ...UNBOUNDED, DATABASE_URL: databaseUrl, HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn' },
+    });
+    releases.push(running.stop);
+    const url = `http://127.0.0.1:${port}`;
+    await waitUntil(async () => (await fetch(`${url}${API_PREFIX}/health`)).ok, running);
+    urls.push(url);
+  }
+  return urls;
+}
+
 /** As `tenant create`, `config set` and `key create` do it, in one process. */
 async function createTenants(server: ServerFixture, folder: string, sql: SqlTarget | undefined): Promise<Tenant[]> {
   const tablas = Array.from({ length: TABLES }, (_, n) => (sql === undefined ? tablaOf(n) : queryOf(n)));
@@ -128,7 +150,7 @@ async function createTenants(server: ServerFixture, folder: string, sql: SqlTarg
       await updateConfiguration(connection, name, () => ({ tables: { tablasSubida: tablas, tablasBajada: [] } }));
       const key = await createApiKey(connection, name);
       const sent = tablas.map(() => new Uint8Array(KEYS));
-      tenants.push({ name, key, folder: join(folder, name), etag: undefined, tablas: [], sent });
+      tenants.push({ n, name, key, folder: join(folder, name), etag: undefined, tablas: [], sent });
     }
   });
   if (!flags.agents) return tenants;
@@ -228,7 +250,9 @@ function print({ outcomes, seconds }: Awaited<ReturnType<typeof runAll>>, sample
   const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
   const rate = (n: number) => (n / seconds).toFixed(1);
   const who = flags.agents ? 'agent processes' : 'simulated agents';
-  console.log(`\n${cpus()[0]?.model}, ${cpus().length} cores; ${TENANTS} tenants, ${AT_A_TIME} ${who} at a time\n`);
+  console.log(
+    `\n${cpus()[0]?.model}, ${cpus().length} cores; ${TENANTS} tenants, ${AT_A_TIME} ${who} at a time, ${PROCESSES} server processes\n`,
+  );
   console.log('| s | runs | failed | runs/s | uploads/s | rows/s | p50 ms | p90 ms | p99 ms |');
   console.log('|---:|---:|---:|---:|---:|---:|---:|---:|---:|');
   const figures = [seconds.toFixed(1), outcomes.length, sum(({ failed }) => Number(failed)), rate(outcomes.length)];

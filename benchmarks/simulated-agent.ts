@@ -30,6 +30,8 @@ const random = makeRandom(20_240_115);
 export const below = (limit: number) => Math.floor(random() * limit);
 
 export interface Tenant {
+  /** From 0. */
+  n: number;
   name: string;
   key: string;
   /** Of its install. */
