@@ -1,9 +1,7 @@
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
-import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
+import { attributeOf, type Collector, type SentSpan, startCollector } from '../fixtures/collector.ts';
 import { buildApp } from './app.ts';
 import { loadConfig } from './config.ts';
 import { startServerProcess } from './testing/run-cli.ts';
@@ -14,18 +12,6 @@ import { startTestServer, type TestServer } from './testing/start-test-server.ts
  * and requests of an agent.
  */
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
-
-interface SentSpan {
-  name: string;
-  traceId: string;
-  spanId: string;
-  parentSpanId?: string;
-  startTimeUnixNano: string;
-  endTimeUnixNano: string;
-  status: { code?: number; message?: string };
-  attributes: { key: string; value: { stringValue?: string; intValue?: number } }[];
-  events?: unknown[];
-}
 
 const SECRET = 'valor-que-nadie-debe-ver';
 const tables = {
@@ -54,27 +40,13 @@ const traza = `00-${TRACE}-${RUN}-01`;
 const MINUTE_AGO = Date.now() - 60_000;
 
 let world: TestServer;
-const spans: SentSpan[] = [];
-const bodies: string[] = [];
-let sentHeaders: IncomingHttpHeaders;
-let resource = '';
+let collector: Collector;
+let spans: readonly SentSpan[];
 let log = '';
 
 beforeAll(async () => {
-  const collector = createServer(async (request, response) => {
-    sentHeaders = request.headers;
-    const body = (await json(request)) as {
-      resourceSpans: { resource: object; scopeSpans: { spans: SentSpan[] }[] }[];
-    };
-    bodies.push(JSON.stringify(body));
-    for (const { resource: of, scopeSpans } of body.resourceSpans) {
-      resource = JSON.stringify(of);
-      for (const scope of scopeSpans) spans.push(...scope.spans);
-    }
-    response.setHeader('content-type', 'application/json').end('{}');
-  });
-  collector.listen(0, '127.0.0.1');
-  await once(collector, 'listening');
+  collector = await startCollector();
+  spans = collector.spans;
   world = await startTestServer(inject('postgresUrl'), { tables });
   const {
     url,
@@ -82,7 +54,7 @@ beforeAll(async () => {
     log: written,
   } = await startServerProcess({
     DATABASE_URL: world.databaseUrl,
-    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     OTEL_EXPORTER_OTLP_HEADERS: 'x-colector=clave',
     OTEL_SERVICE_NAME: 'centro',
     OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=prueba',
@@ -138,16 +110,12 @@ beforeAll(async () => {
     child.kill('SIGTERM');
     await once(child, 'exit');
     log = written();
-    collector.close();
+    collector.stop();
   }
 });
 afterAll(() => world?.close());
 
 const named = (name: string) => spans.filter((span) => span.name === name);
-const valueIn = (span: SentSpan, key: string) => {
-  const value = span.attributes.find((one) => one.key === key)?.value;
-  return value?.stringValue ?? value?.intValue;
-};
 /** Names from a span up to its trace's beginning. */
 function ancestry(span: SentSpan): string[] {
   const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
@@ -155,7 +123,9 @@ function ancestry(span: SentSpan): string[] {
 }
 
 test('spans go to the collector of OTEL_EXPORTER_OTLP_ENDPOINT, with its headers and the names of the environment', () => {
-  expect(sentHeaders).toMatchObject({ 'x-colector': 'clave' });
+  const { headers, body } = collector.requests[0]!;
+  const resource = JSON.stringify(body.resourceSpans[0]!.resource);
+  expect(headers).toMatchObject({ 'x-colector': 'clave' });
   for (const word of ['centro', 'prueba', 'service.version']) expect(resource).toContain(word);
   expect(log).not.toContain('las consultas a PostgreSQL no salen');
 });
@@ -164,13 +134,13 @@ test('an upload is one trace with the agent’s run: request, COPY, phases, merg
   const route = 'POST /api/sync/upload/:tenantId';
   const names = ['COPY', 'pre_process', 'merge', 'bajas', 'post_process'];
   for (const name of names) {
-    const found = named(name).filter((span) => valueIn(span, 'ax_sync.tabla') === 'clientes');
+    const found = named(name).filter((span) => attributeOf(span, 'ax_sync.tabla') === 'clientes');
     expect(found, name).toHaveLength(1);
     expect(found[0]!.traceId).toBe(TRACE);
     expect(ancestry(found[0]!)).toEqual([name, expect.stringContaining('handler'), route, 'agente: ejecución']);
-    expect(valueIn(found[0]!, 'ax_sync.tenant')).toBe('acme-001');
+    expect(attributeOf(found[0]!, 'ax_sync.tenant')).toBe('acme-001');
   }
-  const statements = spans.filter((span) => valueIn(span, 'db.system.name') === 'postgresql');
+  const statements = spans.filter((span) => attributeOf(span, 'db.system.name') === 'postgresql');
   const below = (name: string) => statements.filter((span) => ancestry(span)[1] === name).map((span) => span.name);
   expect(below('merge')).toEqual(expect.arrayContaining(['UPDATE parametros_maestros', 'WITH parametros_maestros']));
   expect(below('post_process')).toContain('PREPARE');
@@ -181,7 +151,7 @@ test('an upload is one trace with the agent’s run: request, COPY, phases, merg
 test('a download’s span lasts to its last row', () => {
   const [span] = named('bajada');
   expect(span!.traceId).toBe(TRACE);
-  expect(valueIn(span!, 'ax_sync.filas')).toBe(1);
+  expect(attributeOf(span!, 'ax_sync.filas')).toBe(1);
 });
 
 test('the agent’s phases are spans with the times that they had, below its run, and once however often they come', () => {
@@ -194,7 +164,7 @@ test('the agent’s phases are spans with the times that they had, below its run
   expect(new Set(before.map(({ spanId }) => spanId)).size).toBe(1);
   expect(times(before[0]!)).toEqual([0, 1000]);
   expect(before[0]).toMatchObject({ traceId: TRACE, parentSpanId: RUN });
-  expect(valueIn(before[0]!, 'ax_sync.filas')).toBe(7);
+  expect(attributeOf(before[0]!, 'ax_sync.filas')).toBe(7);
   const [process] = named('agente: process (upload)');
   expect(times(process!)).toEqual([1000, 5000]);
   expect(process!.status.code).toBe(2);
@@ -212,9 +182,9 @@ test('a traceparent that is none is as if there were none: each request has a tr
 });
 
 test('no span holds a value of a row, SQL of a tenant, a key, a password or the words of an error', () => {
-  const failed = spans.filter((span) => valueIn(span, 'error.type') === 'CLAVE_REPETIDA');
+  const failed = spans.filter((span) => attributeOf(span, 'error.type') === 'CLAVE_REPETIDA');
   expect(failed.length).toBeGreaterThan(0);
-  const all = bodies.join('\n');
+  const all = collector.requests.map(({ body }) => JSON.stringify(body)).join('\n');
   expect(all).not.toContain(SECRET);
   expect(all).not.toContain(world.key);
   expect(all).not.toContain(new URL(world.databaseUrl).password);
