@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, type TestContext, test } from 'vitest';
 import { withSqlServer } from '../../sqlserver/sql-server.ts';
@@ -347,19 +347,31 @@ describe('end to end', () => {
     });
   });
 
-  test('a query that also reads a database which does not allow SNAPSHOT is read without it', async () => {
+  test('a query that also reads a database which does not allow SNAPSHOT is read without it, by the next runs at once', async () => {
     await world.execute('ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON');
     await world.execute('CREATE TABLE existencias (id int NOT NULL PRIMARY KEY, cuantas int NOT NULL)', world.almacen);
     const query = `SELECT c.id AS codigo, c.n, e.cuantas FROM cosas AS c
       LEFT JOIN ${world.almacen.database}.dbo.existencias AS e ON e.id = c.id`;
-    await configure({ nombre: 'con_existencias', process: { query } });
+    const tabla = { nombre: 'con_existencias', process: { query } };
+    const refused = 'La tabla se lee sin SNAPSHOT';
+    await configure(tabla);
     await insert(1, 2);
-    await sync();
+    expect((await sync()).log).toContain(refused);
     await world.execute('DELETE FROM cosas WHERE id = 2; UPDATE cosas SET n = 5 WHERE id = 1');
     const { log, filas } = await sync();
-    expect(log).toContain('La tabla se lee sin SNAPSHOT');
+    expect(log).not.toContain(refused);
     expect(filas).toBe(1);
     expect(await stored()).toBe('1=5 2=1 (baja)');
+    // It is tried again where the query is another one, and where that was long ago.
+    await configure({ ...tabla, process: { query: `${query} ` } });
+    expect((await sync()).log).toContain(refused);
+    const file = join(world.folder, 'sin-snapshot.json');
+    await writeFile(
+      file,
+      (await readFile(file, 'utf8')).replace(/"desde": "2[^"]*"/, '"desde": "2020-01-01T00:00:00.000Z"'),
+    );
+    await insert(3);
+    expect((await sync()).log).toContain(refused);
   });
 
   test.each([1, 2, 3])(

@@ -9,11 +9,12 @@ import { describeError } from '../../errors/describe-error.ts';
 import { withRetries } from '../../errors/retry.ts';
 import { isSpoolUnusable } from '../../files/disk.ts';
 import { sensitiveColumnsOf } from '../../rows/field-encryption.ts';
-import { type SqlServer, SqlServerError } from '../../sqlserver/sql-server.ts';
+import type { SqlServer } from '../../sqlserver/sql-server.ts';
 import type { UploadHead } from '../../state/spool/manifest.ts';
 import type { SpooledUpload } from '../../state/spool/spooled-upload.ts';
-import { fingerprintsOf } from '../../state/watermarks.ts';
+import { type Fingerprints, fingerprintsOf } from '../../state/watermarks.ts';
 import { type UselessReason, WholeUploadNeeded } from '../../state/whole-upload-needed.ts';
+import { isKnownRefused, isSnapshotRefused, noteRefusal } from '../../state/without-snapshot.ts';
 import { atSqlServer } from '../at-sql-server.ts';
 import { expectedRows, type SyncContext } from '../context.ts';
 import { checkGenerations } from '../generations.ts';
@@ -45,8 +46,12 @@ export async function uploadTable(
   context: SyncContext,
   tabla: TablaSubida,
 ): Promise<{ filas: number; leidas?: number }> {
-  const { log, watermarks, policy, progress, signal } = context;
-  const known: KnownFromBefore = { usesSpool: context.usesSpool, newest: undefined, resumed: undefined };
+  const { folder, log, watermarks, policy, progress, signal } = context;
+  const fingerprints = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
+  const known: KnownFromBefore = {
+    ...{ fingerprints, usesSpool: context.usesSpool, newest: undefined, resumed: undefined },
+    withoutSnapshot: await isKnownRefused(folder, tabla.nombre, fingerprints),
+  };
   const attempt = async () => {
     try {
       return await uploadOnce({ ...context, usesSpool: known.usesSpool }, tabla, known);
@@ -58,7 +63,10 @@ export async function uploadTable(
         known.entera = true;
         await watermarks.forgetLedger(tabla.nombre);
       }
-      if (isSnapshotRefused(cause)) known.withoutSnapshot = true;
+      if (isSnapshotRefused(cause)) {
+        known.withoutSnapshot = true;
+        await noteRefusal(folder, tabla.nombre, fingerprints, cause);
+      }
       if (isCode(cause, 'LECTURA_ANTIGUA')) known.newest = cause.place.lectura;
       throw error;
     }
@@ -99,6 +107,7 @@ const describeUseless = {
 
 /** What the attempts before this one have shown. */
 interface KnownFromBefore extends KnownOfChanges {
+  fingerprints: Fingerprints;
   usesSpool: boolean;
   /** When the rows were read that made an earlier attempt a reading too old. */
   newest: string | undefined;
@@ -108,7 +117,7 @@ interface KnownFromBefore extends KnownOfChanges {
 
 /** One attempt: plan, pre_process, extraction and delivery side by side, commit, mark, post_process. */
 async function uploadOnce(context: SyncContext, tabla: TablaSubida, known: KnownFromBefore): Promise<number> {
-  const fingerprints = fingerprintsOf(tabla, context, sensitiveColumnsOf(tabla, context.dataKey));
+  const { fingerprints } = known;
   const job: UploadJob = { context, tabla, fingerprints, ...defined({ withoutSnapshot: known.withoutSnapshot }) };
   const plan = await choosePlan(job);
   const pending = plan.kind === 'fresh' ? undefined : plan.pending;
@@ -243,16 +252,6 @@ function isWorthAnotherAttempt(error: unknown): boolean {
 /** Returns whether the columns changed while rows were read: they are read again, from the first. */
 function isOtherColumns(error: unknown): boolean {
   return error instanceof AgentError && error.code === 'COLUMNAS_CAMBIADAS';
-}
-
-/**
- * What only a reading under SNAPSHOT fails of: another database of the query does not allow it (3952), or is at another server (7420); the
- * table changed its columns (3961), or lies in memory (41332); the rows of then are gone, for tempdb is full (3958, 3966, 3967).
- */
-const SNAPSHOT_REFUSED: ReadonlySet<number | undefined> = new Set([3952, 3958, 3961, 3966, 3967, 7420, 41_332]);
-
-function isSnapshotRefused(error: unknown): boolean {
-  return error instanceof SqlServerError && SNAPSHOT_REFUSED.has(error.number);
 }
 
 function isCode(error: unknown, code: ErrorCode): error is SyncError {

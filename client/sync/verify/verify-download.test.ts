@@ -210,6 +210,20 @@ describe('--reparar', () => {
     if (sobran === 0) expect(await sync()).toContain('Sin novedades');
   });
 
+  test('what the ledger holds of the target is not believed, even where SQL Server sums nothing that would show the change', async () => {
+    await setTable({ cambios: 'huellas' });
+    await sync();
+    const file = join(world.folder, 'bajadas.json');
+    const held = JSON.parse(await readFile(file, 'utf8'));
+    delete held.tablas.destino.suma;
+    await writeFile(file, JSON.stringify(held));
+    await world.execute(`UPDATE destino SET precio = 1 WHERE codigo = 'c7'`);
+    expect(await sync()).toContain('Sin novedades');
+    const { one, reason } = await verify({ reparar: true });
+    expect(figures(one)).toEqual(equal(ROWS));
+    expect([reason, one.reparadas]).toEqual(['exitoso', ROWS]);
+  });
+
   test('the guard stands before it: what it holds back stays, and is told', async () => {
     await setTable({ cambios: 'huellas', guarda: { bajas: 5, porciento: 1 } });
     await sync();
