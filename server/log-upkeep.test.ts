@@ -4,6 +4,7 @@ import type { PoolClient } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { maintenanceQueries } from '../fixtures/maintenance-queries.ts';
 import { createScratchDatabase, runOnce } from '../fixtures/postgres.ts';
+import { tenantLogsCommand } from './commands/tenant-logs.ts';
 import { loadConfig } from './config.ts';
 import type { Context } from './context.ts';
 import { makeMeters } from './meters.ts';
@@ -11,7 +12,9 @@ import { tidy } from './plugins/janitor.ts';
 import { countWeeksAhead, makeWeeks, retireWeeks } from './postgres/log-weeks.ts';
 import { migrate } from './postgres/migrate.ts';
 import { openDatabase, SHORT_REQUESTS } from './postgres/pool.ts';
+import { addUpDays } from './tenants/log-upkeep.ts';
 import { readMasterKeys } from './tenants/master-keys.ts';
+import { OVERVIEW, readOverview } from './tenants/overview.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 let server: TestServer;
@@ -214,7 +217,7 @@ test('a table that is there already becomes the first partition, with what it ho
     // As it was before the migration.
     await runOnce(
       scratch.adminUrl,
-      'DROP TABLE sync_logs, sync_logs_diario, sync_tareas, sync_version; ALTER TABLE sync_configurations DROP COLUMN "logsDias"',
+      'DROP TABLE sync_logs, sync_logs_diario, sync_tareas, sync_vigilancias, sync_version; ALTER TABLE sync_configurations DROP COLUMN "logsDias"',
       /CREATE TABLE sync_logs \([\s\S]+?idx_sync_logs_estado[^;]+;/.exec(await read('001_tablas.sql'))![0],
       `INSERT INTO sync_logs ("tenantId", direccion, tabla, estado, "fechaInicio", "createdAt")
        VALUES ('a', 'upload', 't', 'exitoso', now(), now() - interval '1 year'), ('a', 'upload', 't', 'exitoso', now(), now())`,
@@ -237,4 +240,50 @@ test('a table that is there already becomes the first partition, with what it ho
   } finally {
     await scratch.drop();
   }
+});
+
+test('tenant logs says how long the entries of one tenant are kept, and takes it back', async () => {
+  const said: string[] = [];
+  const run = (args: { tenant: string; dias?: number }) =>
+    tenantLogsCommand.run(args as never, { loadConfig: () => owner.config, print: (line) => void said.push(line) });
+  const kept = async () =>
+    (await server.sql.query(`SELECT "logsDias" AS dias FROM sync_configurations WHERE "tenantId" = 'acme-001'`)).rows[0]
+      .dias;
+  await run({ tenant: 'acme-001', dias: 365 });
+  expect(await kept()).toBe(365);
+  for (const dias of [6, 3651, 7.5, Number.NaN])
+    await expect(run({ tenant: 'acme-001', dias })).rejects.toThrow('de 7 a 3650');
+  await expect(run({ tenant: 'nadie', dias: 30 })).rejects.toThrow('no existe');
+  expect(await kept()).toBe(365);
+  await run({ tenant: 'acme-001' });
+  expect(await kept()).toBeNull();
+  expect(said).toEqual([
+    'Los registros de «acme-001» se guardan 365 días.',
+    'Los registros de «acme-001» se guardan 90 días.',
+  ]);
+});
+
+test('who was last heard of before the entries that are kept is known by the sums of that day', async () => {
+  await logged('acme-001', 400);
+  await asOwner(addUpDays);
+  await server.sql.query('TRUNCATE sync_logs');
+  const { peores } = await asOwner((connection) => readOverview(connection));
+  const state = peores.antiguedad.find(({ tenantId }) => tenantId === 'acme-001');
+  const day = (await server.sql.query(`SELECT dia::text FROM sync_logs_diario`)).rows[0].dia;
+  expect(state).toMatchObject({ registros: 0, ultimoExito: `${day}T00:00:00.000Z` });
+});
+
+test('the overview of many tenants looks at no entry but by its index', async () => {
+  await server.sql.query(`
+    INSERT INTO sync_configurations ("tenantId", "sqlServerHost", "sqlServerDatabase", "sqlServerUser", "sqlServerPassword", "configuracionTablas")
+      SELECT 'muchos-' || n, 'h', 'd', 'u', 'p', '{}' FROM generate_series(1, 500) n;
+    SELECT sync_semana_logs(now() - make_interval(days => n)) FROM generate_series(0, 30, 7) n;
+    INSERT INTO sync_logs ("tenantId", direccion, tabla, fase, estado, "fechaInicio", "createdAt")
+      SELECT 'muchos-' || n % 500, 'upload', 't', 'process', 'exitoso', now(), now() - make_interval(mins => n) FROM generate_series(1, 40000) n;
+    ANALYZE sync_logs, sync_configurations`);
+  const { rows } = await server.sql.query(`EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) ${OVERVIEW}`);
+  const plan = JSON.stringify(rows[0]['QUERY PLAN']);
+  expect(plan).toContain('tenantId_createdAt');
+  expect(plan).not.toMatch(/"Node Type":"Seq Scan"[^{}]*"Relation Name":"sync_logs/);
+  await server.sql.query(`DELETE FROM sync_configurations WHERE "tenantId" LIKE 'muchos-%'`);
 });

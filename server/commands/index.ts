@@ -22,6 +22,7 @@ import { tenantCreateCommand } from './tenant-create.ts';
 import { tenantDeleteCommand } from './tenant-delete.ts';
 import { tenantExportCommand } from './tenant-export.ts';
 import { tenantImportCommand } from './tenant-import.ts';
+import { tenantLogsCommand } from './tenant-logs.ts';
 import { tenantResumeCommand, tenantSuspendCommand } from './tenant-suspend.ts';
 
 const tenantCommands: ServerCommandGroup = {
@@ -29,7 +30,7 @@ const tenantCommands: ServerCommandGroup = {
   description: 'Tenants',
   commands: [
     ...[tenantCreateCommand, tenantSuspendCommand, tenantResumeCommand, tenantExportCommand, tenantImportCommand],
-    tenantDeleteCommand,
+    ...[tenantDeleteCommand, tenantLogsCommand],
   ],
   examples: tenantCreateCommand.examples,
 };

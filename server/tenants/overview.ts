@@ -47,11 +47,11 @@ export interface Overview {
   peores: Record<Order, TenantState[]>;
 }
 
-/** Looks at every active tenant: of 10,000, some 400,000 entries by their index. The caller bounds how often. */
-export async function readOverview(connection: Connection, now = new Date()): Promise<Overview> {
-  const { rows } = await connection.query<TenantRow>(
-    `SELECT c."tenantId", coalesce(l.fallos, 0)::integer AS fallos, coalesce(l.registros, 0)::integer AS registros,
-       coalesce(l.exito, (SELECT max(k."createdAt") FROM sync_commits k WHERE k."tenantId" = c."tenantId")) AS exito,
+/** A row for each active tenant. */
+export const OVERVIEW = `SELECT c."tenantId", coalesce(l.fallos, 0)::integer AS fallos, coalesce(l.registros, 0)::integer AS registros,
+       coalesce(l.exito, (SELECT max(k."createdAt") FROM sync_commits k WHERE k."tenantId" = c."tenantId"),
+         -- Of who was last heard of before the entries that are still kept.
+         (SELECT max(d.dia)::timestamp AT TIME ZONE 'UTC' FROM sync_logs_diario d WHERE d."tenantId" = c."tenantId" AND d.exitosas > 0)) AS exito,
        l.ultimo, coalesce(l.filas, 0)::float8 AS filas, coalesce(b.bajas, 0)::float8 AS bajas, coalesce(e.esquemas, 0)::integer AS esquemas
      FROM sync_configurations c
      LEFT JOIN LATERAL (
@@ -65,8 +65,11 @@ export async function readOverview(connection: Connection, now = new Date()): Pr
        USING ("tenantId")
      LEFT JOIN (SELECT "tenantId", count(*) AS esquemas FROM sync_esquemas WHERE estado = 'pendiente' GROUP BY 1) e
        USING ("tenantId")
-     WHERE c.activo`,
-  );
+     WHERE c.activo`;
+
+/** Looks at every active tenant: of 10,000, some 400,000 entries by their index. The caller bounds how often. */
+export async function readOverview(connection: Connection, now = new Date()): Promise<Overview> {
+  const { rows } = await connection.query<TenantRow>(OVERVIEW);
   const states = rows.map(toState);
   const sum = (of: (tenant: TenantState) => number) => states.reduce((total, tenant) => total + of(tenant), 0);
   const delays = states
