@@ -139,6 +139,7 @@ export async function measureAgent(
   const agent = startAgent(['sync', '--carpeta', folder], {
     cwd: folder,
     env: { SYNC_CONFIG_PASSWORD: password },
+    watchesMemory: true,
   });
   const cpu = countCpu(server.running.child.pid, source.pid);
   const { code, seconds, peakRss } = await agent.finished;

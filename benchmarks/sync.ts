@@ -194,7 +194,7 @@ async function measureAgent(
   { what, rows, args, curves }: { what: string; rows: number; args: string[]; curves: MemoryCurve[] },
 ): Promise<Omit<Line, 'bytes'>> {
   const env = { SYNC_CONFIG_PASSWORD: password };
-  const agent = startAgent([...args, '--carpeta', folder], { cwd: folder, env });
+  const agent = startAgent([...args, '--carpeta', folder], { cwd: folder, env, watchesMemory: true });
   const cpu = countCpu(server.running.child.pid, source.pid);
   const memory = { agent: sampleMemory(agent.child.pid), server: sampleMemory(server.running.child.pid) };
   const { code, seconds, peakRss } = await agent.finished;

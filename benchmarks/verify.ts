@@ -103,7 +103,7 @@ async function measure(
   { rows, ...expected }: { rows: number; iguales: number },
 ): Promise<Line> {
   const env = { SYNC_CONFIG_PASSWORD: password };
-  const agent = startAgent(['verify', '--json', '--carpeta', folder], { cwd: folder, env });
+  const agent = startAgent(['verify', '--json', '--carpeta', folder], { cwd: folder, env, watchesMemory: true });
   const cpu = countCpu(server.running.child.pid, source.pid);
   const { seconds, peakRss } = await agent.finished;
   const used = cpu.stop();
