@@ -35,14 +35,15 @@ export function countCpu(server: number | undefined, standIn: number | undefined
   };
 }
 
-/** Its backends, and those that have ended, whose time is the postmaster's. */
+/** Its backends, and those that have ended, whose time is the postmaster's; where this process started it, not those of others. */
 function readPostgres(): number {
-  let sum = 0;
-  for (const pid of readProcesses()) {
-    const { name, own, children } = secondsOf(pid);
-    if (name === 'postgres') sum += own + children;
-  }
-  return sum;
+  const all = readProcesses().map((pid) => ({ pid, ...secondsOf(pid) }));
+  const servers = all.filter(({ name }) => name === 'postgres');
+  const postmaster = servers.find(({ parent }) => parent === process.pid)?.pid;
+  const ours = servers.filter(
+    ({ pid, parent }) => postmaster === undefined || pid === postmaster || parent === postmaster,
+  );
+  return ours.reduce((sum, { own, children }) => sum + own + children, 0);
 }
 
 function readProcesses(): number[] {
@@ -53,19 +54,19 @@ function readProcesses(): number[] {
   }
 }
 
-/** proc_pid_stat(5): the name stands in brackets, utime to cstime are the fields 14 to 17. */
-function secondsOf(pid: number | undefined): { name: string; own: number; children: number } {
+/** proc_pid_stat(5): the name stands in brackets, the parent is field 4, utime to cstime are the fields 14 to 17. */
+function secondsOf(pid: number | undefined): { name: string; parent: number; own: number; children: number } {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const close = stat.lastIndexOf(')');
-    const [utime, stime, cutime, cstime] = stat
+    const fields = stat
       .slice(close + 2)
       .split(' ')
-      .slice(11, 15)
       .map(Number);
+    const [utime, stime, cutime, cstime] = fields.slice(11, 15);
     const name = stat.slice(stat.indexOf('(') + 1, close);
-    return { name, own: (utime! + stime!) * TICK, children: (cutime! + cstime!) * TICK };
+    return { name, parent: fields[1]!, own: (utime! + stime!) * TICK, children: (cutime! + cstime!) * TICK };
   } catch {
-    return { name: '', own: 0, children: 0 };
+    return { name: '', parent: 0, own: 0, children: 0 };
   }
 }

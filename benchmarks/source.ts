@@ -26,10 +26,14 @@ export interface Source {
   stop(): Promise<void>;
 }
 
-/** The rows in SQL Server: those of a replay table, or of a real table where `SQLSERVER_URL` names a server. */
-export async function openSource(postgresUrl: string, count: number): Promise<Source> {
+/** The rows in SQL Server: those of a replay table (`keyed`: which finds them by `codigo`, too), or of a real table where `SQLSERVER_URL` names a server. */
+export async function openSource(
+  postgresUrl: string,
+  count: number,
+  { keyed = false }: { keyed?: boolean } = {},
+): Promise<Source> {
   if ((process.env.SQLSERVER_URL ?? '') === '') {
-    return startStandIn(postgresUrl, count);
+    return startStandIn(postgresUrl, count, { keyed });
   }
   const { target, stop } = await openSqlServer(postgresUrl, { runs: 'apart' });
   const types: BulkColumn[] = columns.map(({ name, type, nullable }) => ({
@@ -60,10 +64,11 @@ export async function changeSource(
 async function startStandIn(
   postgresUrl: string,
   count: number,
-  { port, change }: { port?: number; change?: Change } = {},
+  { port, change, keyed = false }: { port?: number; change?: Change; keyed?: boolean } = {},
 ): Promise<Source> {
   port ??= await findFreePort();
   const args = ['--port', String(port), '--postgres', postgresUrl, '--password', 'bench', '--rows', String(count)];
+  if (keyed) args.push('--keyed');
   if (change !== undefined) {
     args.push('--changed-each', String(change.changedEach), '--gone-each', String(change.goneEach));
   }

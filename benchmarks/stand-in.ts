@@ -16,6 +16,7 @@ const { values } = parseArgs({
     rows: { type: 'string' },
     'changed-each': { type: 'string', default: '0' },
     'gone-each': { type: 'string', default: '0' },
+    keyed: { type: 'boolean', default: false },
   },
 });
 /** Of 10 M rows; a buffer of Node cannot be much larger. */
@@ -23,7 +24,9 @@ const MAX_REPLAY_BYTES = 3 * 1024 ** 3;
 const engine = await createEngine({ postgresUrl: values.postgres!, databases: ['EmpresaDB'] });
 const change = { changedEach: Number(values['changed-each']), goneEach: Number(values['gone-each']) };
 const replayed = rows(Number(values.rows), change);
-const replay = new Map([['filas', makeReplayTable('filas', columns, replayed, { maxBytes: MAX_REPLAY_BYTES })]]);
+const { keyed } = values;
+const filas = makeReplayTable('filas', columns, replayed, { maxBytes: MAX_REPLAY_BYTES, keyed });
+const replay = new Map([['filas', filas]]);
 const server = await startSqlServer({
   engine,
   port: Number(values.port),
