@@ -50,11 +50,11 @@ type Tabla = TablaSubida | TablaBajada;
 /** More sources than that of one column are not remembered. */
 const MAX_TIPOS = 100;
 
-const placeOf = (direccion: Direccion, { nombre }: Tabla) =>
+const pinNameOf = (direccion: Direccion, { nombre }: Tabla) =>
   `${direccion === 'upload' ? 'subida' : 'bajada'} ${nombre}`;
 const columnsOf = (direccion: Direccion, tabla: Tabla) => secretColumnsOf(tableFields[direccion], tabla);
 const hashOf = ({ process }: Tabla) => createHash('sha256').update(process.query).digest('base64url');
-const pinFor = (pins: SensitivePins, place: string) => (Object.hasOwn(pins, place) ? pins[place] : undefined);
+const pinFor = (pins: SensitivePins, pinName: string) => (Object.hasOwn(pins, pinName) ? pins[pinName] : undefined);
 
 function tablesOf({ tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas): [Direccion, Tabla][] {
   return [
@@ -70,11 +70,11 @@ function tablesOf({ tablasSubida = [], tablasBajada = [] }: ConfiguracionTablas)
 export function approvedPins(tables: ConfiguracionTablas, before: SensitivePins = {}): SensitivePins {
   const pins: Record<string, SensitivePin> = { ...before };
   for (const [direccion, tabla] of tablesOf(tables)) {
-    const place = placeOf(direccion, tabla);
-    const known = pinFor(before, place)?.campos ?? [];
+    const pinName = pinNameOf(direccion, tabla);
+    const known = pinFor(before, pinName)?.campos ?? [];
     const campos = columnsOf(direccion, tabla).map((campo) => known.find((each) => each.campo === campo) ?? { campo });
-    if (direccion === 'upload' || campos.length > 0) pins[place] = { consulta: hashOf(tabla), campos };
-    else delete pins[place];
+    if (direccion === 'upload' || campos.length > 0) pins[pinName] = { consulta: hashOf(tabla), campos };
+    else delete pins[pinName];
   }
   return pins;
 }
@@ -84,7 +84,7 @@ export function withoutOrigins(pins: SensitivePins): SensitivePins {
   const forget = ({ consulta, campos }: SensitivePin) => {
     return { consulta, campos: campos.map(({ campo }) => ({ campo, libre: true })) };
   };
-  return Object.fromEntries(Object.entries(pins).map(([place, pin]) => [place, forget(pin)]));
+  return Object.fromEntries(Object.entries(pins).map(([pinName, pin]) => [pinName, forget(pin)]));
 }
 
 /**
@@ -104,11 +104,11 @@ export function settlePins(
   const pins = { ...(sensitivePins ?? approvedPins(first?.configuracionTablas ?? {})) };
   if (requiresApproval) return pins;
   for (const tabla of config.configuracionTablas.tablasSubida ?? []) {
-    const place = placeOf('upload', tabla);
-    const { consulta, campos } = pinFor(pins, place) ?? { consulta: '', campos: [] };
+    const pinName = pinNameOf('upload', tabla);
+    const { consulta, campos } = pinFor(pins, pinName) ?? { consulta: '', campos: [] };
     const now = columnsOf('upload', tabla);
     if (campos.every(({ campo }) => now.includes(campo)))
-      pins[place] = { consulta, campos: now.map((campo) => ({ campo })) };
+      pins[pinName] = { consulta, campos: now.map((campo) => ({ campo })) };
   }
   return pins;
 }
@@ -116,15 +116,17 @@ export function settlePins(
 /** Returns the sensitive columns as a person reads them beside the SQL (approval.ts): a line a column. */
 export function sensitiveByPlace(tables: ConfiguracionTablas): ColumnsByPlace {
   const entries = tablesOf(tables).map(
-    ([direccion, tabla]) => [placeOf(direccion, tabla), columnsOf(direccion, tabla)] as const,
+    ([direccion, tabla]) => [pinNameOf(direccion, tabla), columnsOf(direccion, tabla)] as const,
   );
   return describePlaces(entries);
 }
 
 /** Returns the same of what is pinned of these tables. */
 export function pinnedByPlace(pins: SensitivePins, tables: ConfiguracionTablas): ColumnsByPlace {
-  const places = tablesOf(tables).map(([direccion, tabla]) => placeOf(direccion, tabla));
-  return describePlaces(places.map((place) => [place, pinFor(pins, place)?.campos.map(({ campo }) => campo) ?? []]));
+  const names = tablesOf(tables).map(([direccion, tabla]) => pinNameOf(direccion, tabla));
+  return describePlaces(
+    names.map((pinName) => [pinName, pinFor(pins, pinName)?.campos.map(({ campo }) => campo) ?? []]),
+  );
 }
 
 function describePlaces(entries: readonly (readonly [string, readonly string[]])[]): ColumnsByPlace {
@@ -134,7 +136,7 @@ function describePlaces(entries: readonly (readonly [string, readonly string[]])
 
 /** @throws {AgentError} CAMPOS_SENSIBLES_CAMBIADOS where a person has to look at it first */
 export function assertPinned(pins: SensitivePins, direccion: Direccion, tabla: Tabla, requiresApproval: boolean): void {
-  const pinned = (pinFor(pins, placeOf(direccion, tabla))?.campos ?? []).map(({ campo }) => campo);
+  const pinned = (pinFor(pins, pinNameOf(direccion, tabla))?.campos ?? []).map(({ campo }) => campo);
   const now = columnsOf(direccion, tabla);
   const gone = pinned.filter((campo) => !now.includes(campo));
   const added = now.filter((campo) => !pinned.includes(campo));
@@ -151,14 +153,14 @@ function changed({ nombre }: Tabla, que: string): AgentError {
 
 /** Returns whether the query of an upload is one that was there at first, was approved, or has been looked through. */
 export function isKnownQuery(pins: SensitivePins, tabla: TablaSubida): boolean {
-  return pinFor(pins, placeOf('upload', tabla))?.consulta === hashOf(tabla);
+  return pinFor(pins, pinNameOf('upload', tabla))?.consulta === hashOf(tabla);
 }
 
 /** Returns `pins` with that query known: it gives none of `guardedNames`. */
 export function withKnownQuery(pins: SensitivePins, tabla: TablaSubida): SensitivePins {
-  const place = placeOf('upload', tabla);
-  const pin = pinFor(pins, place);
-  return pin === undefined ? pins : { ...pins, [place]: { ...pin, consulta: hashOf(tabla) } };
+  const pinName = pinNameOf('upload', tabla);
+  const pin = pinFor(pins, pinName);
+  return pin === undefined ? pins : { ...pins, [pinName]: { ...pin, consulta: hashOf(tabla) } };
 }
 
 /** Names that a query of an upload must not give in plain unless it is known: those of every sensitive column of this agent. */
@@ -174,15 +176,15 @@ export type SeenOrigin = { tipoCampo: string } | undefined;
 
 /** Where the values of one download come from, held against what is known of that. */
 export class Origins {
-  readonly #place: string;
+  readonly #pinName: string;
   readonly #known: readonly PinnedColumn[];
   /** What a query in the short form gives, before anything has come. */
   readonly #asked: string | undefined;
   readonly #seen = new Map<string, { tipos: Set<string>; old: number }>();
 
   constructor(pins: SensitivePins, tabla: TablaBajada) {
-    this.#place = placeOf('download', tabla);
-    this.#known = pinFor(pins, this.#place)?.campos ?? [];
+    this.#pinName = pinNameOf('download', tabla);
+    this.#known = pinFor(pins, this.#pinName)?.campos ?? [];
     this.#asked = tipoCampoOfShortForm(tabla.process.query);
   }
 
@@ -215,7 +217,7 @@ export class Origins {
 
   /** `pins` with what this download taught, once all of it has come: what was known stays. */
   learnInto(pins: SensitivePins): SensitivePins {
-    const pin = pinFor(pins, this.#place);
+    const pin = pinFor(pins, this.#pinName);
     if (pin === undefined) return pins;
     const campos = pin.campos.map((known) => {
       const seen = this.#seen.get(known.campo);
@@ -224,6 +226,6 @@ export class Origins {
       const { libre: _, ...rest } = known;
       return { ...rest, tipos, ...(seen.old === 0 ? { sinAntiguos: true } : {}) };
     });
-    return { ...pins, [this.#place]: { ...pin, campos } };
+    return { ...pins, [this.#pinName]: { ...pin, campos } };
   }
 }

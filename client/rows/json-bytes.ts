@@ -6,7 +6,7 @@ const CLOSE = 0x7d;
 /** Where values end in a line of JSON, as bytes, without blanks: it ends before `end`, by default with the bytes. */
 
 /**
- * Returns the place behind the string whose opening quote is at `start`.
+ * Returns the offset behind the string whose opening quote is at `start`.
  * @throws {SyntaxError} where there is none, or no end
  */
 export function endOfString(bytes: Uint8Array, start: number, end = bytes.length): number {
@@ -20,7 +20,7 @@ export function endOfString(bytes: Uint8Array, start: number, end = bytes.length
 }
 
 /**
- * Returns the place behind a value of an object that is no object or list itself.
+ * Returns the offset behind a value of an object that is no object or list itself.
  * @throws {SyntaxError} where it does not end
  */
 export function endOfScalar(bytes: Uint8Array, start: number, end = bytes.length): number {

@@ -13,7 +13,7 @@ const CLOSE = 0x7d;
 export class LineKeys {
   readonly #columns: readonly string[];
   /** Of each part of the key, how many members stand before it. */
-  #places: readonly number[] | undefined;
+  #indexes: readonly number[] | undefined;
   /** Where the value of each member begins and ends, as far as the last part of the key. */
   #values: Int32Array = new Int32Array(0);
   #buffer = Buffer.alloc(256);
@@ -24,7 +24,7 @@ export class LineKeys {
 
   /** Throws SyntaxError where the line from `start` to `end` has not got a column of the key, or is no object. */
   hash(bytes: Uint8Array, start: number, end: number, hash: TextHash): void {
-    this.#places ??= this.#learn(bytes, start, end);
+    this.#indexes ??= this.#learn(bytes, start, end);
     const values = this.#values;
     const count = values.length / 2;
     let at = start + 1;
@@ -36,19 +36,19 @@ export class LineKeys {
       values[2 * member + 1] = at;
       at++;
     }
-    const [only] = this.#places;
-    if (this.#places.length === 1) {
+    const [only] = this.#indexes;
+    if (this.#indexes.length === 1) {
       hash.update(bytes, values[2 * only!]!, values[2 * only! + 1]!);
       return;
     }
-    this.#hashParts(bytes, this.#places, hash);
+    this.#hashParts(bytes, this.#indexes, hash);
   }
 
-  #hashParts(bytes: Uint8Array, places: readonly number[], hash: TextHash): void {
+  #hashParts(bytes: Uint8Array, indexes: readonly number[], hash: TextHash): void {
     let used = 0;
-    for (const place of places) {
-      const from = this.#values[2 * place]!;
-      const to = this.#values[2 * place + 1]!;
+    for (const index of indexes) {
+      const from = this.#values[2 * index]!;
+      const to = this.#values[2 * index + 1]!;
       const needed = used + to - from + 1;
       if (needed > this.#buffer.length) this.#buffer = Buffer.concat([this.#buffer], 2 * needed);
       if (used > 0) this.#buffer[used++] = COMMA;
@@ -66,10 +66,10 @@ export class LineKeys {
       names.push((JSON.parse(name) as string).toLowerCase());
       at = endOfValue(bytes, nameEnd + 1, end);
     }
-    const places = this.#columns.map((column) => names.indexOf(column.toLowerCase()));
-    if (places.includes(-1)) throw new SyntaxError('a row without its key');
-    this.#values = new Int32Array(2 * (Math.max(...places) + 1));
-    return places;
+    const indexes = this.#columns.map((column) => names.indexOf(column.toLowerCase()));
+    if (indexes.includes(-1)) throw new SyntaxError('a row without its key');
+    this.#values = new Int32Array(2 * (Math.max(...indexes) + 1));
+    return indexes;
   }
 }
 

@@ -16,7 +16,7 @@ export class RowKeys {
   /** Lengths of the members' names with what stands around them, up to the value. */
   #names: readonly number[] | undefined;
   /** Of each part of the key, how many members stand before it. */
-  #places: readonly number[] = [];
+  #indexes: readonly number[] = [];
 
   /** `columns`: of `primaryKey`; none: `codigo`. */
   constructor(columns: readonly string[]) {
@@ -29,7 +29,7 @@ export class RowKeys {
    */
   hash(bytes: Buffer, start: number, end: number, hash: TextHash): boolean {
     if (this.#names === undefined) this.#learn(bytes.toString('utf8', start, end));
-    const [only, ...more] = this.#places;
+    const [only, ...more] = this.#indexes;
     if (only === undefined) return false;
     if (more.length === 0) {
       const from = this.#valueAt(bytes, start, only);
@@ -50,8 +50,8 @@ export class RowKeys {
 
   #keyOf(bytes: Buffer, start: number): string | undefined {
     const parts: string[] = [];
-    for (const place of this.#places) {
-      const from = this.#valueAt(bytes, start, place);
+    for (const index of this.#indexes) {
+      const from = this.#valueAt(bytes, start, index);
       const part = scalarOf(bytes.toString('utf8', from, endOfScalar(bytes, from)));
       if (part === undefined) return undefined;
       parts.push(part);
@@ -60,10 +60,10 @@ export class RowKeys {
     return parts.map((part) => part.replaceAll('\\', '\\\\').replaceAll('|', '\\|')).join('|');
   }
 
-  #valueAt(bytes: Buffer, start: number, place: number): number {
+  #valueAt(bytes: Buffer, start: number, index: number): number {
     const names = this.#names!;
     let at = start + names[0]!;
-    for (let member = 0; member < place; member++) at = endOfScalar(bytes, at) + names[member + 1]!;
+    for (let member = 0; member < index; member++) at = endOfScalar(bytes, at) + names[member + 1]!;
     return at;
   }
 
@@ -78,11 +78,11 @@ export class RowKeys {
       at = endOfScalar(bytes, end + 1);
     }
     const codigo = names.indexOf('codigo');
-    const places = this.#columns.map((column) => names.indexOf(column));
+    const indexes = this.#columns.map((column) => names.indexOf(column));
     // Of a single column `codigo` takes the place: a query may call it so.
-    this.#places = this.#columns.length < 2 && codigo >= 0 ? [codigo] : places;
+    this.#indexes = this.#columns.length < 2 && codigo >= 0 ? [codigo] : indexes;
     // What is missing in one row is missing in all: none has a key.
-    if (this.#places.includes(-1)) this.#places = [];
+    if (this.#indexes.includes(-1)) this.#indexes = [];
     this.#names = lengths;
   }
 }

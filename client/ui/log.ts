@@ -42,10 +42,10 @@ export async function withLog<T>(
   const files = await openFiles(logs, torn, (reason) => tell(`No se puede escribir en ${logs}: ${reason}`));
   const write = (level: LogLevel) => (text: string, tabla?: string) => {
     const hora = localTimestamp(new Date());
-    const place = tabla === undefined ? '' : visibleLine(secrets.scrub(`${tabla}: `));
+    const prefix = tabla === undefined ? '' : visibleLine(secrets.scrub(`${tabla}: `));
     // Of the backend or of SQL Server, in part; set in, no line of it looks like an entry.
     const texto = cut(visibleEntry(secrets.scrub(text)), MAX_TEXT);
-    const line = `${hora} ${levelNames[level]} ${place}${texto}`;
+    const line = `${hora} ${levelNames[level]} ${prefix}${texto}`;
     files?.combined.write(`${line}\n`);
     if (level === 'error') files?.errors.write(`${line}\n`);
     echo(line, level, { hora, texto, ...defined({ tabla }) });
