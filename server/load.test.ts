@@ -17,8 +17,8 @@ const ACCOMPLICE = 'complice';
 const VICTIM = 'victima';
 const PEAK_MAX_MB = 400;
 
-/** strpos looks for no interrupt: seconds, whatever the timeout. */
-const UNINTERRUPTIBLE = `SELECT sum(strpos(repeat('a', 20000000), 'b' || repeat('a', 200 + n))) AS x FROM generate_series(1, 2) n`;
+/** strpos looks for no interrupt: some two seconds of a core, whatever the timeout. */
+const UNINTERRUPTIBLE = `SELECT sum(strpos(repeat('a', 5000000), 'b' || repeat('a', 200 + n))) AS x FROM generate_series(1, 2) n`;
 
 const process = { query: 'SELECT 1' };
 
