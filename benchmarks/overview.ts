@@ -51,16 +51,16 @@ async function run(): Promise<Aim[]> {
 async function fill(connection: Connection): Promise<void> {
   await connection.query(
     `INSERT INTO sync_configurations ("tenantId", "sqlServerHost", "sqlServerDatabase", "sqlServerUser", "sqlServerPassword", "configuracionTablas")
-     SELECT 'tenant-' || n, 'h', 'd', 'u', 'p', '{}' FROM generate_series(1, $1) n`,
+     SELECT 'tenant-' || n, 'h', 'd', 'u', 'p', '{}' FROM generate_series(1, $1::integer) n`,
     [TENANTS],
   );
   await connection.query(`SELECT sync_semana_logs(now() - make_interval(days => n)) FROM generate_series(0, 70, 7) n`);
   // In the order of time, as they come.
   await connection.query(
     `INSERT INTO sync_logs ("tenantId", direccion, tabla, fase, estado, "registrosAfectados", "duracionMs", mensaje, "fechaInicio", "createdAt")
-     SELECT 'tenant-' || 1 + n % $1, 'upload', 'tabla-' || n % 10, 'process', CASE n % 50 WHEN 0 THEN 'error' ELSE 'exitoso' END, 5, 10,
-       '5 filas recibidas: 2 nuevas, 3 cambiadas, 0 desactivadas', now(), now() - interval '70 days' * (1 - n / ($1 * $2)::float8)
-     FROM generate_series(1, $1 * $2) n`,
+     SELECT 'tenant-' || 1 + n % $1::integer, 'upload', 'tabla-' || n % 10, 'process', CASE n % 50 WHEN 0 THEN 'error' ELSE 'exitoso' END, 5, 10,
+       '5 filas recibidas: 2 nuevas, 3 cambiadas, 0 desactivadas', now(), now() - interval '70 days' * (1 - n / ($1::integer * $2::integer)::float8)
+     FROM generate_series(1, $1::integer * $2::integer) n`,
     [TENANTS, ENTRIES],
   );
   await connection.query('ANALYZE');
