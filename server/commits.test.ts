@@ -120,7 +120,7 @@ async function openWith(lines: string, { agente, ...said }: Said = {}) {
     answerOf(
       await server.call(`/uploads/acme-001/${id}/commit`, { method: 'POST', json: totals, headers: asAgent(agente) }),
     );
-  return { id, opened: await answerOf(opened), commit };
+  return { id, totals, opened: await answerOf(opened), commit };
 }
 
 async function nombreOf(codigo: string, tipo = 'proveedor'): Promise<string | undefined> {
@@ -226,6 +226,25 @@ test('an applied upload answers its result however much later, and its phases ru
   // Answered from what is kept for ever, it is kept as before.
   expect((await uploadOnce('{"id":1,"nombre":"a"}', key, { tabla: 'vista_contada' })).result).toEqual(once.result);
   expect(await nombreOf('1', 'veces')).toBe('+');
+});
+
+test('a commit that comes again with other rows or bajas is SUBIDA_CERRADA, however much later, and changes nothing', async () => {
+  const { id, totals, commit } = await openWith('{"id":2}\n', { tabla: 'vista_contada' });
+  const first = await commit();
+  expect(first.status).toBe(200);
+  const again = async (json: object) =>
+    answerOf(await server.call(`/uploads/acme-001/${id}/commit`, { method: 'POST', json }));
+  const others = [
+    { ...totals, digest: digestOfDigests([digestOf(new Uint8Array([1]))]) },
+    { ...totals, bajas: { semilla: '1', huellas: '', leidas: 1 } },
+  ];
+  for (const forget of [async () => {}, expireAll]) {
+    await forget();
+    for (const other of others) expect((await again(other)).problem.code).toBe('SUBIDA_CERRADA');
+    expect((await commit()).result).toEqual(first.result);
+  }
+  // Once: a second time makes it '+'.
+  expect(await nombreOf('1', 'veces')).toBeNull();
 });
 
 test('a base that the server knows is let in, under the same tenant and table alone; another is GENERACION_DESCONOCIDA', async () => {

@@ -154,6 +154,7 @@ export const commitUpload = {
       'CONFIG_INVALIDA',
       'TABLA_DESCONOCIDA',
       'SUBIDA_DESCONOCIDA',
+      'SUBIDA_CERRADA',
       'TOTALES_DISTINTOS',
       'GENERACION_DESCONOCIDA',
       'LECTURA_ANTIGUA',

@@ -150,7 +150,7 @@ CREATE TABLE sync_commits (
   orden bigint GENERATED ALWAYS AS IDENTITY,
   -- UTC with seven digits of a second and no zone: as text they compare as times.
   lectura text COLLATE "C",
-  -- The rest is null where a mark was adopted, which no upload made; peticion and digest are a one-shot upload's alone.
+  -- The rest is null where a mark was adopted, which no upload made; peticion is a one-shot upload's alone.
   modo text,
   peticion text,
   digest text,

@@ -25,7 +25,7 @@ export interface Commit {
   agente: string | undefined;
   lectura?: string | undefined;
   modo?: Modo;
-  /** Of a one-shot upload: what it asked, and the SHA-256 of its body. */
+  /** Of a one-shot upload: what it asked, and the SHA-256 of its body. Of one in chunks the SHA-256 of what its commit stated. */
   peticion?: string | undefined;
   digest?: string | null;
   resultado?: UploadResult;
@@ -55,14 +55,19 @@ export async function recordCommit(connection: Connection, tenant: string, commi
   );
 }
 
+export interface KnownCommit {
+  tabla: string;
+  modo: Modo;
+  /** null: of a server of an earlier version. */
+  digest: string | null;
+  resultado: UploadResult;
+  createdAt: Date;
+}
+
 /** Finds the applied upload of that name, whenever that was. */
-export async function findCommit(
-  connection: Connection,
-  tenant: string,
-  id: string,
-): Promise<{ tabla: string; modo: Modo; resultado: UploadResult; createdAt: Date } | undefined> {
-  const { rows } = await connection.query<{ tabla: string; modo: Modo; resultado: UploadResult; createdAt: Date }>(
-    `SELECT tabla, modo, resultado, "createdAt" FROM sync_commits
+export async function findCommit(connection: Connection, tenant: string, id: string): Promise<KnownCommit | undefined> {
+  const { rows } = await connection.query<KnownCommit>(
+    `SELECT tabla, modo, digest, resultado, "createdAt" FROM sync_commits
      WHERE "tenantId" = $1 AND id = $2 AND resultado IS NOT NULL`,
     [tenant, id],
   );

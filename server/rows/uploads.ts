@@ -120,7 +120,7 @@ export async function lockUpload(
   if (rows[0] !== undefined) return rows[0];
   const done = await findCommit(connection, tenant, id);
   if (done === undefined) throw new SyncError('SUBIDA_DESCONOCIDA', `No hay una subida «${id}».`);
-  const { createdAt: expiresAt, resultado, ...rest } = done;
+  const { createdAt: expiresAt, digest: _, resultado, ...rest } = done;
   const { tipoCampo } = resultado;
   const unsaid = { lectura: null, relojAtrasado: null, esquema: null, esParte: null, base: null, huellas: false };
   return { ...rest, ...unsaid, id, tenantId: tenant, tipoCampo, resultado, expiresAt };

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { ChunkResponse, Commit, UploadResult } from '../../protocol/api.ts';
 import { defined } from '../../protocol/defined.ts';
@@ -5,7 +6,7 @@ import { digestOfDigests } from '../../protocol/digest.ts';
 import { SyncError } from '../../protocol/errors.ts';
 import type { Context } from '../context.ts';
 import type { Connection } from '../postgres/pool.ts';
-import { recordCommit } from '../rows/commits.ts';
+import { findCommit, recordCommit } from '../rows/commits.ts';
 import type { HashedBajas } from '../rows/hashed-bajas.ts';
 import { isPart } from '../rows/schemas.ts';
 import {
@@ -18,7 +19,15 @@ import {
   uploadRows,
   uploadTable,
 } from '../rows/staging.ts';
-import { claimChunk, extendUpload, findChunks, finishUpload, lockUpload, storeChunkRows } from '../rows/uploads.ts';
+import {
+  claimChunk,
+  extendUpload,
+  findChunks,
+  finishUpload,
+  lockUpload,
+  storeChunkRows,
+  type Upload,
+} from '../rows/uploads.ts';
 import { type Configuration, findUploadTable } from '../tenants/configurations.ts';
 import { inSpan } from '../tracing/spans.ts';
 import { applyReceived } from './apply-received.ts';
@@ -108,7 +117,10 @@ export interface CommitRequest {
   agente: string | undefined;
 }
 
-/** Merges a resumable upload once everything that `totals` states is there; repeated, answers what it answered. */
+/**
+ * Merges a resumable upload once everything that `totals` states is there; repeated, answers what it answered.
+ * @throws {SyncError} SUBIDA_CERRADA: it has been applied, but not with these rows and bajas; TOTALES_DISTINTOS
+ */
 export async function commitUpload(
   context: Context,
   configuration: Configuration,
@@ -118,7 +130,11 @@ export async function commitUpload(
   return withTenantTransfer(context, configuration, { direccion: 'upload', tabla: '' }, async (transfer) => {
     const { connection } = transfer;
     const upload = await lockUpload(connection, tenantId, uploadId, 'update');
-    if (upload.resultado !== null) return upload.resultado;
+    const digest = digestOfCommit(totals, bajas);
+    if (upload.resultado !== null) {
+      await assertSameCommit(connection, upload, totals, digest);
+      return upload.resultado;
+    }
     transfer.tabla = upload.tabla;
     const table = findUploadTable(configuration, upload.tabla);
     assertTotals(upload.tabla, await findChunks(connection, uploadId), totals);
@@ -131,10 +147,34 @@ export async function commitUpload(
     const received = { rows, filas: totals.filas, modo, reading, columns, generacion: uploadId, bajas };
     const result = await applyReceived(transfer, table, received);
     await finishUpload(connection, uploadId, result);
-    const commit = { id: uploadId, tabla: table.nombre, agente, lectura, modo, resultado: result };
+    const commit = { id: uploadId, tabla: table.nombre, agente, lectura, modo, digest, resultado: result };
     await recordCommit(connection, tenantId, commit);
     return result;
   });
+}
+
+/** The SHA-256 of what a commit states, hexadecimal. */
+function digestOfCommit({ trozos, filas, digest }: Commit, bajas: HashedBajas | undefined): string {
+  const gone = bajas === undefined ? [] : [bajas.semilla, bajas.leidas, ...bajas.huellas];
+  return createHash('sha256')
+    .update([trozos, filas, digest, ...gone].join(' '))
+    .digest('hex');
+}
+
+/**
+ * An agent whose folder was restored goes on with an upload that it has applied since, and may have read other rows for it.
+ * @throws {SyncError} SUBIDA_CERRADA
+ */
+async function assertSameCommit(
+  connection: Connection,
+  { id, tenantId, tabla, resultado }: Upload,
+  { filas }: Commit,
+  digest: string,
+): Promise<void> {
+  const known = await findCommit(connection, tenantId, id);
+  const isSame = known?.digest == null ? resultado?.filas === filas : known.digest === digest;
+  if (isSame) return;
+  throw new SyncError('SUBIDA_CERRADA', `La subida «${id}» ya se confirmó, con otras filas o bajas.`, { tabla });
 }
 
 /** @throws {SyncError} TOTALES_DISTINTOS */

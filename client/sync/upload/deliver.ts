@@ -145,6 +145,8 @@ export class Delivery {
         };
       } catch (error) {
         await this.#makeAgain(store, error);
+        // Applied with other rows: this folder was restored, and has gone on from there. These rows are another upload.
+        if (error instanceof SyncError && error.code === 'SUBIDA_CERRADA') await store.setId(undefined);
         await this.send(signal);
       }
     }

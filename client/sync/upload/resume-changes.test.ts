@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { startFaultProxy } from '../../../fixtures/chaos/proxy.ts';
@@ -32,6 +32,7 @@ const policy = { attempts: 1, firstDelayMs: 1, maxDelayMs: 2, maxTotalMs: 60_000
 const kinds = {
   rowversion: { cambios: 'rowversion', columna: 'rv' },
   seguimiento: { cambios: 'seguimiento', seguimiento: [{ tabla: 'dbo.articulos' }] },
+  huellas: { cambios: 'huellas' },
 };
 const configure = (kind: keyof typeof kinds) =>
   world.setTables({
@@ -95,4 +96,30 @@ test('bajas of a commit whose answer never came go with what waits in the spool'
   proxy.cut = undefined;
   expect(await sync()).toContain('Se termina una subida pendiente');
   expect(await stored()).toEqual(await source());
+});
+
+test('a folder restored to a reading that broke off: what it reads now is an upload of its own, not the one that went on from there', async () => {
+  const sqlProxy = await startFaultProxy(world.settings);
+  const copy = `${world.folder}.copia`;
+  try {
+    await world.init(proxy.url, { host: '127.0.0.1', port: sqlProxy.port });
+    await configure('huellas');
+    await sync();
+    await world.execute('UPDATE articulos SET n = 2');
+    sqlProxy.arm({ kind: 'cut', direction: 'bajada', after: 300_000 });
+    const { log } = await world.sync({ policy });
+    expect(log).toMatch(/filas leídas quedan en spool\/: la próxima ejecución sigue leyendo detrás/);
+    await cp(world.folder, copy, { recursive: true });
+    await sync();
+    // As many rows in as many chunks, and others; one more is gone.
+    await world.execute('UPDATE articulos SET n = 3 WHERE codigo > 900; DELETE FROM articulos WHERE codigo = 1000');
+    await rm(world.folder, { recursive: true });
+    await cp(copy, world.folder, { recursive: true });
+    await sync();
+    expect(await stored()).toEqual(await source());
+    expect(await sync()).toContain('ninguna cambió');
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+    await sqlProxy.close();
+  }
 });
