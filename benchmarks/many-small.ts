@@ -5,12 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { writeLocalConfig } from '../client/config/local.ts';
-import { findFreePort, startPostgres } from '../fixtures/postgres.ts';
-import { startAgent, startServer, waitUntil } from '../fixtures/processes.ts';
+import { startPostgres } from '../fixtures/postgres.ts';
+import { startAgent } from '../fixtures/processes.ts';
 import { runSql, type SqlTarget } from '../fixtures/sql.ts';
 import { openSqlServer } from '../fixtures/sql-server.ts';
-import { type ServerFixture, startServerFixture } from '../fixtures/system.ts';
-import { API_PREFIX } from '../protocol/constants.ts';
+import { type ServerFixture, startServerFixture, startServerOn } from '../fixtures/system.ts';
 import type { TablaSubida } from '../protocol/tenant-config/config.ts';
 import { withDatabase } from '../server/commands/with-database.ts';
 import { loadConfig } from '../server/config.ts';
@@ -33,8 +32,7 @@ import {
 
 /**
  * `npm run bench:many [-- tenants [seconds]] [--agents] [--processes N]`: many small tenants against one server process (or N, each with
- * its share of the tenants), ten tables each,
- * 0 to 50 changed rows a table and run, 16 agents at a time, one run after the other: how many, how long each takes, and
+ * its share of the tenants), ten tables each, 0 to 50 changed rows a table and run, 16 agents at a time, one run after the other: how many, how long each takes, and
  * whether anything grows with them (PostgreSQL's catalogue, the server's memory, its connections).
  *
  * An agent costs half a second of CPU for itself. So agents are simulated, in this process, on the same cores: each run is
@@ -118,13 +116,8 @@ async function runAll(tenants: readonly Tenant[], runOnce: (tenant: Tenant) => P
 async function startMore({ databaseUrl }: ServerFixture, count: number): Promise<string[]> {
   const urls: string[] = [];
   for (let n = 0; n < count; n += 1) {
-    const port = await findFreePort();
-    const running = startServer(['serve'], {
-      env: { ...UNBOUNDED, DATABASE_URL: databaseUrl, HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn' },
-    });
+    const { url, running } = await startServerOn(databaseUrl, UNBOUNDED);
     releases.push(running.stop);
-    const url = `http://127.0.0.1:${port}`;
-    await waitUntil(async () => (await fetch(`${url}${API_PREFIX}/health`)).ok, running);
     urls.push(url);
   }
   return urls;

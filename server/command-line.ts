@@ -4,12 +4,7 @@ import { SyncError } from '../protocol/errors.ts';
 import { visible } from '../protocol/visible.ts';
 import { exitCodes, type Session } from './commands/command.ts';
 import { serverProgram } from './commands/index.ts';
-import { CommandError } from './commands/with-database.ts';
-import { ConfigError } from './config.ts';
-import { PoolerError } from './postgres/backends.ts';
-import { PartitionError } from './postgres/partition.ts';
-import { RolesError } from './postgres/tenant.ts';
-import { VersionError } from './postgres/versions.ts';
+import { OperatorError } from './operator-error.ts';
 
 /** The command line is wrong; the message, Spanish, says how. */
 export class UsageError extends Error {}
@@ -60,16 +55,7 @@ export async function runCommandLine(
 }
 
 function describe(error: unknown): string {
-  if (
-    error instanceof CommandError ||
-    error instanceof ConfigError ||
-    error instanceof RolesError ||
-    error instanceof PoolerError ||
-    error instanceof PartitionError ||
-    error instanceof VersionError
-  ) {
-    return error.message;
-  }
+  if (error instanceof OperatorError) return error.message;
   if (error instanceof SyncError) return error.toProblem().mensaje;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

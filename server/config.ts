@@ -2,6 +2,7 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { VERSION_PATTERN } from '../protocol/agent-version.ts';
 import { limits } from '../protocol/constants.ts';
+import { OperatorError } from './operator-error.ts';
 
 const POSTGRES_URL = '^postgres(ql)?://';
 const MASTER_KEY = '[A-Za-z0-9+/]{43}=';
@@ -118,8 +119,13 @@ const ConfigSchema = Type.Object(
 
 export type Config = Readonly<Type.Static<typeof ConfigSchema>>;
 
+/** Returns the address of PostgreSQL itself, past a pooler. */
+export function directUrl({ DATABASE_URL, DATABASE_DIRECT_URL = DATABASE_URL }: Config): string {
+  return DATABASE_DIRECT_URL;
+}
+
 /** A setting that breaks its rule; the message names field, value and rule. */
-export class ConfigError extends Error {
+export class ConfigError extends OperatorError {
   override readonly name = 'ConfigError';
 }
 

@@ -1,4 +1,4 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
 import { findFreePort } from '../fixtures/postgres.ts';
+import { missingPrograms } from '../fixtures/programs.ts';
 import { startTestServer, type TestServer } from './testing/start-test-server.ts';
 
 /** `docs/observabilidad/`: what Prometheus and Grafana are given, held against a server that runs. */
@@ -15,8 +16,7 @@ const folder = join(import.meta.dirname, '..', 'docs', 'observabilidad');
 const read = (name: string) => readFile(join(folder, name), 'utf8');
 const token = 'testigo-de-prueba-de-32-letras--';
 
-const missing = ['prometheus', 'promtool'].filter((name) => spawnSync(name, ['--version']).error !== undefined);
-if (missing.length > 0) console.warn(`SKIPPED: ${missing.join(', ')} (apt install prometheus)`);
+const missing = missingPrograms('what Prometheus reads', 'prometheus', 'promtool');
 
 interface Dashboard {
   panels: { title: string; targets: { expr: string }[] }[];

@@ -1,3 +1,4 @@
+import { directUrl } from '../config.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { partitionRows } from '../postgres/partition.ts';
 import { allExitReasons, defineCommand } from './command.ts';
@@ -21,7 +22,7 @@ export const migrateCommand = defineCommand({
   exitCodes: allExitReasons,
   async run({ partition }, { loadConfig, print }) {
     const config = loadConfig();
-    const done = await migrate(config.DATABASE_DIRECT_URL ?? config.DATABASE_URL);
+    const done = await migrate(directUrl(config));
     print(done.length === 0 ? 'La base ya está al día.' : `Migraciones aplicadas: ${done.join(', ')}`);
     if (!partition) return;
     const parted = await withDatabase(config, (connection) => partitionRows(connection, { tell: print }));

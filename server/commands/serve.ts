@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import type { Config } from '../config.ts';
+import { type Config, directUrl } from '../config.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { assertNoSuperuser } from '../postgres/tenant.ts';
 import { allExitReasons, defineCommand } from './command.ts';
@@ -24,7 +24,7 @@ export const serveCommand = defineCommand({
  */
 export async function serve(config: Config): Promise<void> {
   await withDatabase(config, assertNoSuperuser);
-  await migrate(config.DATABASE_DIRECT_URL ?? config.DATABASE_URL);
+  await migrate(directUrl(config));
   // Half of what the program loads; the other commands do without it.
   const { buildApp } = await import('../app.ts');
   const app = await buildApp(config);

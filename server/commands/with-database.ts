@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts';
+import { OperatorError } from '../operator-error.ts';
 import { type Connection, withDirectConnection } from '../postgres/pool.ts';
 import { operatorHere, setAuthor } from '../tenants/audit.ts';
 
@@ -11,6 +12,6 @@ export async function withDatabase<T>(config: Config, fn: (connection: Connectio
 }
 
 /** What keeps a command from its end, in words for an operator. */
-export class CommandError extends Error {
+export class CommandError extends OperatorError {
   override readonly name = 'CommandError';
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase, PoolClient } from 'pg';
+import { OperatorError } from '../operator-error.ts';
 
 /** How often PostgreSQL is asked, at first and at last. */
 const FIRST_POLL_MS = 20;
@@ -75,7 +76,7 @@ export function forgetBackend(connection: PoolClient): void {
 }
 
 /** What a pooler keeps for nobody in particular, a session. */
-export class PoolerError extends Error {
+export class PoolerError extends OperatorError {
   override readonly name = 'PoolerError';
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { OperatorError } from '../operator-error.ts';
 import { quoteName } from './copy.ts';
 import { isDatabaseError } from './errors.ts';
 import { copyNext, dropMirror, isMirrorEqual, isMirrorWhole, makeMirror } from './mirror.ts';
@@ -198,6 +199,6 @@ function inTheWay(who: string): PartitionError {
 }
 
 /** The table could not be partitioned; the message says why and what to do. */
-export class PartitionError extends Error {
+export class PartitionError extends OperatorError {
   override readonly name = 'PartitionError';
 }

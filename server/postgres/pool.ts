@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { SyncError } from '../../protocol/errors.ts';
-import type { Config } from '../config.ts';
+import { type Config, directUrl } from '../config.ts';
 import { endBackend, forgetBackend, markPooled, noteBackend } from './backends.ts';
 import { isDatabaseError, translateDatabaseError } from './errors.ts';
 import { makeFairSemaphore } from './fair-semaphore.ts';
@@ -249,11 +249,9 @@ function withinBounds<T>(
  * Lends a connection that leads to PostgreSQL itself, for what needs a session of its own, and closes it.
  * @throws {SyncError} BASE_NO_DISPONIBLE
  */
-export async function withDirectConnection<T>(
-  { DATABASE_DIRECT_URL, ...config }: Config,
-  fn: (connection: Connection) => Promise<T>,
-): Promise<T> {
-  const own = { ...config, DATABASE_URL: DATABASE_DIRECT_URL ?? config.DATABASE_URL, DATABASE_CONTROL_POOL_MAX: 1 };
+export async function withDirectConnection<T>(config: Config, fn: (connection: Connection) => Promise<T>): Promise<T> {
+  const { DATABASE_DIRECT_URL: _, ...rest } = config;
+  const own = { ...rest, DATABASE_URL: directUrl(config), DATABASE_CONTROL_POOL_MAX: 1 };
   const database = openDatabase(own, () => {});
   try {
     return await database.withConnection(fn);

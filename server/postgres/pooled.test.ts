@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type RunningPgBouncer, startPgBouncer } from '../../fixtures/pgbouncer.ts';
 import { createScratchDatabase, type OwnPostgres, startOwnPostgres } from '../../fixtures/postgres.ts';
+import { missingPrograms } from '../../fixtures/programs.ts';
 import { loadConfig } from '../config.ts';
 import { PoolerError } from './backends.ts';
 import { migrate } from './migrate.ts';
@@ -10,17 +10,9 @@ import { type Database, doNotReuse, inTransaction, openDatabase } from './pool.t
 
 /** The pools through a PgBouncer that lends connections by transaction. */
 
-const isThere = (() => {
-  try {
-    execFileSync('sh', ['-c', 'command -v pgbouncer']);
-    return true;
-  } catch {
-    console.warn('SKIPPED: pgbouncer is not installed (apt install pgbouncer)');
-    return false;
-  }
-})();
+const missing = missingPrograms('the pools through PgBouncer', 'pgbouncer');
 
-describe.skipIf(!isThere)('through PgBouncer', () => {
+describe.skipIf(missing.length > 0)('through PgBouncer', () => {
   let postgres: OwnPostgres;
   let pooler: RunningPgBouncer;
   let database: Database;

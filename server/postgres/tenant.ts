@@ -1,4 +1,5 @@
 import type { ClientBase, FieldDef } from 'pg';
+import { OperatorError } from '../operator-error.ts';
 import { quoteName } from './copy.ts';
 import type { Connection } from './pool.ts';
 
@@ -134,6 +135,6 @@ export async function assertNoSuperuser(connection: Pick<ClientBase, 'query'>): 
 }
 
 /** The roles of the database are not what the server needs; the message says what to do. */
-export class RolesError extends Error {
+export class RolesError extends OperatorError {
   override readonly name = 'RolesError';
 }

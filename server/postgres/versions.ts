@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClientBase } from 'pg';
 import { isOlder } from '../../protocol/agent-version.ts';
+import { OperatorError } from '../operator-error.ts';
 
 /**
  * Servers of two versions on one database, while one takes the other's place (SPEC.md, V8). A migration keeps the version before it
@@ -12,7 +13,7 @@ const MIGRATION = /^\d+_.*\.sql$/;
 const BREAKING = /^-- breaking\b/;
 
 /** What a server's version cannot do on this database; the message says what to do. */
-export class VersionError extends Error {
+export class VersionError extends OperatorError {
   override readonly name = 'VersionError';
 }
 

@@ -35,8 +35,9 @@ const LOOKUP_MAX_LINES = 20_000;
  * Brings received rows into parametros_maestros: rows that are equal stay untouched.
  * `kept`: columns that the rows no longer have, whose values stay as they are (schemas.ts).
  * UPDATE and INSERT instead of MERGE, because before PostgreSQL 17 MERGE cannot say which it did; into an empty table
- * it is twice as fast besides. (INSERT … ON CONFLICT DO NOTHING alone into an empty table, no keys counted before, takes as much CPU.) Nested loops are off: the statistics know nothing of a tenant that has just been filled,
- * and a loop planned for one row would run over all of them.
+ * it is twice as fast besides. (INSERT … ON CONFLICT DO NOTHING alone into an empty table, no keys counted before, takes
+ * as much CPU.) Nested loops are off: the statistics know nothing of a tenant that has just been filled, and a loop
+ * planned for one row would run over all of them.
  * @throws {SyncError} CLAVE_REPETIDA for lines with one key, unless the table lets the last one win
  */
 export async function mergeReceived(
